@@ -1,0 +1,71 @@
+//! The `kilter` command: one binary, the verbs. See `kilter --help`.
+
+mod args;
+mod fault;
+mod look;
+mod place;
+mod plan;
+mod progress;
+mod report;
+mod reproduce;
+mod session;
+mod style;
+mod summary;
+mod tune;
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser;
+use kilter_study::process;
+
+use crate::args::{Cli, Verb};
+use crate::fault::Fault;
+
+fn main() -> ExitCode {
+    // This binary is also the supervisor of every trial and the process of every recipe's trial.
+    let mut words = std::env::args_os().skip(1);
+    match words.next().as_deref().and_then(OsStr::to_str) {
+        Some(process::SUPERVISE) => return process::supervise(words),
+        Some(process::RUN_TASK) => {
+            let file = words.next().unwrap_or_default();
+            return process::run_task(Path::new(&file), kilter_recipes::find);
+        }
+        _ => {}
+    }
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(why) => {
+            let code = if why.use_stderr() { 2 } else { 0 };
+            // A closed pipe is nothing to complain about.
+            let _ = why.print();
+            return ExitCode::from(code);
+        }
+    };
+    let voice = style::Voice::new(&cli.how);
+    match run(cli, &voice) {
+        Ok(code) => code,
+        Err(fault) => {
+            voice.complain(&fault);
+            fault.code()
+        }
+    }
+}
+
+fn run(cli: Cli, voice: &style::Voice) -> Result<ExitCode, Fault> {
+    match cli.verb {
+        Verb::Tune(args) => tune::tune(*args, voice),
+        Verb::Resume(args) => tune::resume(&args, voice),
+        Verb::Reproduce(args) => reproduce::reproduce(&args, voice),
+        Verb::Trials(args) => look::trials(&args, voice),
+        Verb::Best(args) => look::best(&args, voice),
+        Verb::Show(args) => look::show(&args, voice),
+        Verb::Logs(args) => look::logs(&args, voice),
+        Verb::Studies(args) => look::studies(&args, voice),
+        Verb::Recipes(args) => look::recipes(&args, voice),
+        Verb::Samplers(args) => look::samplers(&args, voice),
+        Verb::Pruners(args) => look::pruners(&args, voice),
+        Verb::Report(args) => report::report(&args, voice),
+    }
+}

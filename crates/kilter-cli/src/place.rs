@@ -1,0 +1,96 @@
+//! Where studies are: storage addresses, the newest study, the trials' folders.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use kilter_space::nearest;
+use kilter_study::storage::StudyEntry;
+use kilter_study::{Sqlite, Storage, StudyError};
+
+use crate::args::InStorage;
+use crate::fault::Fault;
+
+/// An opened storage and its file.
+pub struct Place {
+    /// The storage.
+    pub storage: Arc<dyn Storage>,
+    file: PathBuf,
+}
+
+/// The file of a storage address.
+fn file_of(address: &str) -> Result<PathBuf, Fault> {
+    let file = match address.split_once(':') {
+        Some(("sqlite", file)) => file.trim_start_matches("//"),
+        Some((scheme, _)) if scheme.len() > 1 => {
+            return Err(Fault::call(format!(
+                "storage `{address}`: `{scheme}:` is not known here; write sqlite:FILE, for example sqlite:kilter.db"
+            )));
+        }
+        _ => address,
+    };
+    if file.is_empty() {
+        return Err(Fault::call("storage: the file's name is missing; write for example sqlite:kilter.db"));
+    }
+    Ok(PathBuf::from(file))
+}
+
+impl Place {
+    /// Opens the storage, making it if there is none.
+    pub fn make(at: &InStorage) -> Result<Self, Fault> {
+        let file = file_of(&at.storage)?;
+        Ok(Self { storage: Arc::new(Sqlite::open(&file)?), file })
+    }
+
+    /// Opens a storage that is there.
+    pub fn open(at: &InStorage) -> Result<Self, Fault> {
+        let file = file_of(&at.storage)?;
+        if !file.exists() {
+            return Err(Fault::Storage(format!(
+                "there is no {} here; begin a study with `kilter tune`, or name another file with --storage sqlite:FILE",
+                file.display()
+            )));
+        }
+        Ok(Self { storage: Arc::new(Sqlite::open(&file)?), file })
+    }
+
+    /// The study of this name, or the newest.
+    pub fn study(&self, name: Option<&str>) -> Result<StudyEntry, Fault> {
+        let studies = self.storage.studies()?;
+        let Some(name) = name else {
+            return studies.into_iter().next_back().ok_or_else(|| {
+                Fault::call(format!("{} holds no study yet; begin one with `kilter tune`", self.file.display()))
+            });
+        };
+        let near = nearest(name, studies.iter().map(|study| study.spec.name.as_str())).map(str::to_owned);
+        studies
+            .into_iter()
+            .find(|study| study.spec.name == name)
+            .ok_or_else(|| StudyError::Unknown { name: name.to_owned(), nearest: near }.into())
+    }
+
+    /// A study name beginning with `stem` that is still free.
+    pub fn free_name(&self, stem: &str) -> Result<String, Fault> {
+        let taken: Vec<String> = self.storage.studies()?.into_iter().map(|study| study.spec.name).collect();
+        let numbered = (2..).map(|n| format!("{stem}-{n}"));
+        let mut names = std::iter::once(stem.to_owned()).chain(numbered);
+        names.find(|name| !taken.contains(name)).ok_or_else(|| Fault::work("no free name"))
+    }
+
+    /// The folder of a study's trials: beside the storage's file.
+    pub fn trials_folder(&self, study: &str) -> PathBuf {
+        // Names may hold anything; a path may not.
+        let safe: String =
+            study.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect();
+        let safe = if safe.trim_matches('.').is_empty() { "_".to_owned() } else { safe };
+        self.file.with_extension("trials").join(safe)
+    }
+
+    /// `--storage …`, if it is not the default, to be added to suggested commands.
+    pub fn option(&self) -> String {
+        if self.file == Path::new("kilter.db") {
+            String::new()
+        } else {
+            format!(" --storage sqlite:{}", self.file.display())
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What a study's front end must know to run its trials again: stored with the study, read by `resume`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kilter_study::process::{CommandRecipe, MetricSource, OwnProcess, Template};
+use kilter_study::{Recipe, StudySpec};
+use serde::{Deserialize, Serialize};
+
+use crate::fault::Fault;
+
+/// How a study's trials are run.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Plan {
+    /// What runs.
+    pub job: Job,
+    /// Trials at a time.
+    pub workers: usize,
+    /// How long one trial may take, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_seconds: Option<f64>,
+}
+
+/// What a trial runs.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Job {
+    /// A recipe of this binary.
+    Recipe {
+        /// Its name.
+        name: String,
+    },
+    /// Anybody's command.
+    Command {
+        /// Program and arguments, with placeholders.
+        command: Template,
+        /// Where it runs.
+        folder: PathBuf,
+        /// Where its metrics are found.
+        metrics: Vec<MetricSource>,
+    },
+}
+
+impl Plan {
+    /// The plan stored with a study.
+    pub fn of(spec: &StudySpec) -> Result<Self, Fault> {
+        serde_json::from_value(spec.plan.clone()).map_err(|why| {
+            Fault::call(format!(
+                "the study `{}` was not made by `kilter tune`, so it cannot be run here ({why})",
+                spec.name
+            ))
+        })
+    }
+
+    /// As a value to be stored.
+    pub fn to_value(&self) -> Result<serde_json::Value, Fault> {
+        serde_json::to_value(self).map_err(Fault::work)
+    }
+
+    /// The recipe that runs the study's trials, each as a process of its own.
+    pub fn recipe(&self, spec: &StudySpec) -> Result<Arc<dyn Recipe>, Fault> {
+        let binary = std::env::current_exe().map_err(Fault::work)?;
+        match &self.job {
+            Job::Recipe { name } => {
+                let recipe =
+                    kilter_recipes::find(name).ok_or_else(|| Fault::call(format!("there is no recipe `{name}`")))?;
+                Ok(Arc::new(OwnProcess::new(recipe, binary)))
+            }
+            Job::Command { command, folder, metrics } => {
+                let (outline, goals) = (spec.outline.clone(), spec.goals.clone());
+                let recipe =
+                    CommandRecipe::new(command.clone(), outline, metrics.clone(), goals, folder.clone(), binary);
+                Ok(Arc::new(recipe.map_err(Fault::call)?))
+            }
+        }
+    }
+
+    /// How long one trial may take.
+    pub fn time_limit(&self) -> Option<Duration> {
+        self.timeout_seconds.map(Duration::from_secs_f64)
+    }
+}

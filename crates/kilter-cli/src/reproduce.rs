@@ -1,0 +1,168 @@
+//! `kilter reproduce`: a method's claims, measured here.
+
+use std::process::ExitCode;
+
+use kilter_numerics::compare::Interval;
+use kilter_recipes::claim::{Measured, arms_name};
+use kilter_recipes::{Finding, Reproduction, Scale};
+use kilter_space::{Config, Name, nearest};
+use kilter_study::{Goal, NoPruner, QueueOnly, Study, StudySpec};
+use serde_json::json;
+
+use crate::args::Reproduce;
+use crate::fault::{FAILED, Fault, INTERRUPTED};
+use crate::place::Place;
+use crate::plan::{Job, Plan};
+use crate::session;
+use crate::style::{Voice, duration, short, table};
+
+/// Runs the arms of a method's claims as trials of a study and judges them.
+pub fn reproduce(args: &Reproduce, voice: &Voice) -> Result<ExitCode, Fault> {
+    let all = kilter_recipes::reproductions();
+    let Some(method) = &args.method else {
+        let rows =
+            all.iter().map(|r| vec![r.name.to_owned(), r.claims.len().to_string(), r.title.to_owned()]).collect();
+        voice.say(&table(&["method", "claims", "title"].map(str::to_owned), rows))?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    let Some(reproduction) = all.iter().find(|r| r.name == method).copied() else {
+        let near = nearest(method, all.iter().map(|r| r.name));
+        let advice =
+            near.map_or_else(|| "`kilter reproduce` lists them".to_owned(), |near| format!("did you mean `{near}`?"));
+        return Err(Fault::call(format!("there are no claims of `{method}`; {advice}")));
+    };
+    let scale = if args.full { Scale::Full } else { Scale::Quick };
+    let workers = match args.workers {
+        Some(0) => return Err(Fault::call("--workers 0 would run nothing; ask for at least 1")),
+        Some(workers) => workers,
+        None => std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    let place = Place::make(&args.storage)?;
+    let (mut study, plan) = study_of(reproduction, scale, workers, &place)?;
+    let recipe = plan.recipe(study.spec())?;
+    if !voice.json {
+        voice.say(&voice.strong(reproduction.title))?;
+        voice.remark(&format!(
+            "{}: {} arms x {} seeds, study {}",
+            scale.name(),
+            reproduction.arms.len(),
+            reproduction.seeds.at(scale),
+            study.spec().name
+        ));
+    }
+    let ran = session::work(&mut study, &place, &plan, &recipe, voice)?;
+    if ran.interrupted {
+        let same = if scale == Scale::Full { "--full" } else { "--quick" };
+        voice
+            .remark(&format!("interrupted; what was done is kept. Continue with:\n  kilter reproduce {method} {same}"));
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+    let history = study.history();
+    let cpu_seconds: f64 = history.rows().filter_map(|row| row.end.as_ref()).map(|end| end.usage.wall_seconds).sum();
+    let measured: Vec<Measured> = reproduction.claims.iter().map(|claim| reproduction.judge(claim, history)).collect();
+    if voice.json {
+        let claims: Vec<_> = reproduction
+            .claims
+            .iter()
+            .zip(&measured)
+            .map(|(claim, measured)| {
+                let interval =
+                    |i: &Option<Interval>| i.map(|i| json!({ "mean": i.estimate, "low": i.low, "high": i.high }));
+                json!({
+                    "claim": claim.sentence, "metric": claim.metric, "finding": measured.finding, "gate": claim.gate,
+                    "expected": measured.expected, "ours": interval(&measured.ours), "arm": claim.ours,
+                    "baseline": interval(&measured.baseline), "baseline_arm": claim.baseline,
+                    "advantage": interval(&measured.advantage), "seeds": measured.seeds, "trouble": measured.trouble,
+                })
+            })
+            .collect();
+        voice.document(&json!({
+            "method": reproduction.name, "scale": scale, "study": study.spec().name, "seconds_of_trials": cpu_seconds,
+            "claims": claims,
+        }))?;
+    } else {
+        for (claim, measured) in reproduction.claims.iter().zip(&measured) {
+            tell(claim, measured, voice)?;
+        }
+        voice.say(&format!(
+            "\n{} seeds per arm, {} of trials; study {}",
+            reproduction.seeds.at(scale),
+            duration(cpu_seconds),
+            study.spec().name
+        ))?;
+    }
+    let failed = reproduction.claims.iter().zip(&measured).any(|(claim, m)| claim.gate && m.finding == Finding::Fails);
+    let nothing = measured.iter().all(|m| m.seeds == 0);
+    Ok(if failed || nothing { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
+}
+
+fn tell(claim: &kilter_recipes::claim::Claim, measured: &Measured, voice: &Voice) -> Result<(), Fault> {
+    let kind = if claim.gate { "" } else { "  (reported, not a gate)" };
+    let good = measured.finding != Finding::Fails;
+    voice.say(&format!("\n{}  {}{kind}", voice.verdict(good, measured.finding.name()), claim.sentence))?;
+    voice.say(&format!("  expected   {} of {}", measured.expected, claim.metric))?;
+    let interval = |i: &Interval| format!("{} (95 % {} to {})", short(i.estimate), short(i.low), short(i.high));
+    if let Some(ours) = &measured.ours {
+        voice.say(&format!("  measured   {} {}", claim.ours, interval(ours)))?;
+    }
+    if let (Some(baseline), Some(arm)) = (&measured.baseline, claim.baseline) {
+        voice.say(&format!("  baseline   {arm} {}", interval(baseline)))?;
+    }
+    if let Some(a) = &measured.advantage {
+        voice.say(&format!(
+            "  advantage  {} ({} to {}), {} paired seeds",
+            short(a.estimate),
+            short(a.low),
+            short(a.high),
+            measured.seeds
+        ))?;
+    }
+    match &measured.trouble {
+        Some(why) => voice.say(&format!("  not decided: {why}")),
+        None => Ok(()),
+    }
+}
+
+/// The study of the arms: the unfinished one of this name, else a new one with every arm enqueued.
+fn study_of(
+    reproduction: &'static Reproduction,
+    scale: Scale,
+    workers: usize,
+    place: &Place,
+) -> Result<(Study, Plan), Fault> {
+    let plan = Plan { job: Job::Recipe { name: arms_name(reproduction, scale) }, workers, timeout_seconds: None };
+    let stem = format!("reproduce-{}-{}", reproduction.name, scale.name());
+    let trials = reproduction.trials(scale);
+    let newest = place.storage.studies()?.into_iter().rev().find(|study| study.spec.name.starts_with(&stem));
+    if let Some(entry) = newest {
+        let study = Study::hold(place.storage.clone(), entry.id, entry.spec, Box::new(QueueOnly), Box::new(NoPruner))?;
+        if study.history().ended() < trials.len() && study.spec().plan["job"] == plan.to_value()?["job"] {
+            return fill(study, &trials).map(|study| (study, plan));
+        }
+    }
+    let recipe =
+        kilter_recipes::find(&arms_name(reproduction, scale)).ok_or_else(|| Fault::work("its arms are missing"))?;
+    let outline = recipe.outline().ok_or_else(|| Fault::work("its arms declare no space"))?.clone();
+    let goals = recipe.metrics().iter().map(|metric| Goal { metric: metric.name.clone(), better: metric.better });
+    let spec = StudySpec {
+        name: place.free_name(&stem)?,
+        outline,
+        goals: goals.take(1).collect(),
+        sampler: "queue".to_owned(),
+        pruner: "none".to_owned(),
+        seed: 0,
+        trials: Some(trials.len() as u64),
+        plan: plan.to_value()?,
+    };
+    let study = Study::create(place.storage.clone(), spec, Box::new(QueueOnly), Box::new(NoPruner))?;
+    fill(study, &trials).map(|study| (study, plan))
+}
+
+/// Enqueues what is not there yet: a process may have died between two of them.
+fn fill(mut study: Study, trials: &[Vec<(&'static str, kilter_space::Value)>]) -> Result<Study, Fault> {
+    for trial in &trials[study.history().len().min(trials.len())..] {
+        let answers = trial.iter().map(|(name, value)| Ok((Name::new(name).map_err(Fault::work)?, value.clone())));
+        study.enqueue(&Config::new(answers.collect::<Result<_, Fault>>()?))?;
+    }
+    Ok(study)
+}

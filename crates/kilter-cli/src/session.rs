@@ -1,0 +1,118 @@
+//! One sitting at a study: signals, progress, the end.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use kilter_space::{Config, Defaults, Fit, replay};
+use kilter_study::{Interrupt, Outcome, Recipe, Run, State, Study, Summary, Workers};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::fault::{FAILED, Fault, INTERRUPTED};
+use crate::place::Place;
+use crate::plan::Plan;
+use crate::progress::Progress;
+use crate::style::Voice;
+use crate::summary::{self, Honest};
+
+/// Runs a study to its end and sums it up.
+pub fn run(
+    mut study: Study,
+    place: &Place,
+    plan: &Plan,
+    recipe: Arc<dyn Recipe>,
+    voice: &Voice,
+) -> Result<ExitCode, Fault> {
+    let name = study.spec().name.clone();
+    summary::opening(&study, voice);
+    let ran = work(&mut study, place, plan, &recipe, voice)?;
+    let resume = format!("kilter resume {}{}", quoted(&name), place.option());
+    if ran.interrupted {
+        summary::closing(&study, None, &ran, place, voice)?;
+        voice.remark(&format!("interrupted; what was done is kept. Continue with:\n  {resume}"));
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+    let honest = honest_scores(&study, &recipe, place, voice);
+    summary::closing(&study, honest.as_ref(), &ran, place, voice)?;
+    let all_failed = study.history().count(State::Complete) == 0 && study.history().count(State::Failed) > 0;
+    Ok(if all_failed { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
+}
+
+/// Runs a study's trials under signals and with progress.
+pub fn work(
+    study: &mut Study,
+    place: &Place,
+    plan: &Plan,
+    recipe: &Arc<dyn Recipe>,
+    voice: &Voice,
+) -> Result<Summary, Fault> {
+    let interrupt = Interrupt::new();
+    listen(&interrupt, *voice)?;
+    let how = Workers {
+        count: plan.workers,
+        time_limit: plan.time_limit(),
+        folder: place.trials_folder(&study.spec().name),
+        interrupt,
+    };
+    let mut progress = Progress::new(study, voice);
+    let goal = study.spec().goals[0].clone();
+    let ran = study.optimize(recipe, &how, &mut |tick| progress.tick(tick, &goal));
+    progress.end();
+    Ok(ran?)
+}
+
+/// Ctrl-C once finishes what runs, twice stops at once; SIGTERM and a closed terminal stop at once.
+fn listen(interrupt: &Interrupt, voice: Voice) -> Result<(), Fault> {
+    let interrupt = interrupt.clone();
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(Fault::work)?;
+    std::thread::spawn(move || {
+        for signal in signals.forever() {
+            if signal != SIGINT || interrupt.is_set() {
+                interrupt.at_once();
+                continue;
+            }
+            interrupt.finish();
+            voice.remark(
+                "\nfinishing the trials that run; Ctrl-C again stops them at once (they will run again on resume)",
+            );
+        }
+    });
+    Ok(())
+}
+
+/// The best configuration and the defaults on data that tuning never saw, if the recipe holds any back.
+fn honest_scores(study: &Study, recipe: &Arc<dyn Recipe>, place: &Place, voice: &Voice) -> Option<Honest> {
+    let (setting, value) = recipe.holdout()?;
+    let declared = recipe.outline()?;
+    let best = study.history().best(&study.spec().goals[0])?;
+    let score = |config: &Config, part: &str| -> Option<Outcome> {
+        let answers = config.answers().iter().map(|(name, answer)| {
+            let answer = if name.as_str() == setting { value.clone() } else { answer.clone() };
+            (name.clone(), answer)
+        });
+        let Ok(Fit::Whole(config)) = replay(&Config::new(answers.collect()), declared) else { return None };
+        let folder = place.trials_folder(&study.spec().name).join(part);
+        match recipe.run(&config, &mut Run::offline(study.spec().seed).with_folder(folder)) {
+            Ok(outcome) => Some(outcome),
+            Err(why) => {
+                voice.remark(&format!("the honest test of the {part} configuration failed: {why}"));
+                None
+            }
+        }
+    };
+    let defaults = Defaults::config(&study.spec().outline).ok();
+    Some(Honest {
+        tuned: score(best.config(), "best")?,
+        defaults: defaults.and_then(|config| score(&config, "default")),
+    })
+}
+
+/// `text` as one word of a shell line.
+pub fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "_-./:=+,@".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
+}

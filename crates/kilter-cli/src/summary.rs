@@ -1,0 +1,245 @@
+//! What a study came to: the words at its beginning and its end, and one trial as text and as JSON.
+
+use kilter_study::{Goal, History, Outcome, Row, State, Study, Summary};
+use serde_json::{Value as Json, json};
+
+use crate::fault::Fault;
+use crate::place::Place;
+use crate::session::quoted;
+use crate::style::{Voice, duration, short, sparkline, table};
+
+/// Scores on data that tuning never saw.
+pub struct Honest {
+    /// Of the best configuration.
+    pub tuned: Outcome,
+    /// Of the defaults, if there are any.
+    pub defaults: Option<Outcome>,
+}
+
+/// How many trials the closing table shows.
+const TOP: usize = 5;
+
+/// One line before the first trial.
+pub fn opening(study: &Study, voice: &Voice) {
+    let spec = study.spec();
+    let wanted = study.trials_wanted().map_or(String::new(), |wanted| format!(", {wanted} trials"));
+    let searched = spec.outline.entries().iter().filter(|entry| entry.domain.count() != Some(1)).count();
+    let goal = &spec.goals[0];
+    voice.remark(&format!(
+        "study {}: {} of {searched} hyperparameter{}{wanted}, sampler {}",
+        spec.name,
+        aim(goal),
+        if searched == 1 { "" } else { "s" },
+        spec.sampler,
+    ));
+}
+
+fn aim(goal: &Goal) -> String {
+    let verb = match goal.better {
+        kilter_study::Better::Lower => "smallest",
+        kilter_study::Better::Higher => "largest",
+    };
+    format!("{verb} {}", goal.metric)
+}
+
+/// The result, the picture, what to type next.
+pub fn closing(
+    study: &Study,
+    honest: Option<&Honest>,
+    ran: &Summary,
+    place: &Place,
+    voice: &Voice,
+) -> Result<(), Fault> {
+    let (spec, history) = (study.spec(), study.history());
+    let goal = &spec.goals[0];
+    let best = history.best(goal);
+    if voice.json {
+        return voice.document(&json!({
+            "study": spec.name,
+            "interrupted": ran.interrupted,
+            "counts": counts(history),
+            "best": best.map(|row| trial_json(row, &spec.goals)),
+            "default": default_row(study).map(|row| trial_json(row, &spec.goals)),
+            "holdout": honest.map(|honest| json!({
+                "tuned": honest.tuned.metrics,
+                "default": honest.defaults.as_ref().map(|outcome| &outcome.metrics),
+            })),
+        }));
+    }
+    let Some(best) = best else {
+        voice.say(&format!("no trial of {} completed ({})", spec.name, count_words(history)))?;
+        let next = next_words(
+            &format!("kilter logs {}", history.rows().next_back().map_or(0, |row| row.number)),
+            study,
+            place,
+        );
+        return voice.say(&format!("see what one printed:\n  {next}"));
+    };
+    let value = best.value(&goal.metric).unwrap_or(f64::NAN);
+    if voice.quiet {
+        return voice.say(&best.config().to_string());
+    }
+    let head = format!("best {} {} in trial {}", goal.metric, short(value), best.number);
+    voice.say(&format!("{} ({})", voice.strong(&head), count_words(history)))?;
+    voice.say("")?;
+    let top: Vec<&Row> = history.ranking(goal).into_iter().take(TOP).collect();
+    voice.say(&trials_table(&top, &spec.goals, false))?;
+    voice.say("")?;
+    let course = best_so_far(history, goal);
+    voice.say(&format!("  best so far  {}  {} → {}", sparkline(&course, 60), short(course[0]), short(value)))?;
+    if let Some(defaults) = default_row(study).and_then(|row| row.value(&goal.metric)) {
+        voice.say(&format!("  {:<12} defaults {}   tuned {}", "validation", short(defaults), short(value)))?;
+    }
+    if let Some(honest) = honest {
+        for (i, (name, tuned)) in ordered(&honest.tuned, goal).into_iter().enumerate() {
+            let defaults = honest.defaults.as_ref().and_then(|outcome| outcome.metrics.get(name));
+            let defaults = defaults.map_or(String::new(), |value| format!("defaults {}   ", short(*value)));
+            let label = if i == 0 { "honest test" } else { "" };
+            voice.say(&format!("  {label:<12} {defaults}tuned {}   {name}", short(tuned)))?;
+        }
+        voice.say(&voice.faint(
+            "               (on rows that no trial ever saw; the validation score above is the one tuned for)",
+        ))?;
+    }
+    voice.say("")?;
+    voice.say("next:")?;
+    voice.say(&format!("  {}", next_words(&format!("kilter show {}", best.number), study, place)))?;
+    let more = history.ended() as u64 * 2;
+    voice.say(&format!("  kilter resume {} --trials {more}{}", quoted(&spec.name), place.option()))
+}
+
+/// The goal's metric first.
+fn ordered<'a>(outcome: &'a Outcome, goal: &Goal) -> Vec<(&'a str, f64)> {
+    let mut metrics: Vec<(&str, f64)> = outcome.metrics.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    metrics.sort_by_key(|(name, _)| *name != goal.metric);
+    metrics
+}
+
+/// A command that names the study where the newest would not do.
+fn next_words(command: &str, study: &Study, place: &Place) -> String {
+    format!("{command} --study {}{}", quoted(&study.spec().name), place.option())
+}
+
+/// The trial of the defaults, if the study began with it.
+fn default_row(study: &Study) -> Option<&Row> {
+    let defaults = kilter_space::Defaults::config(&study.spec().outline).ok()?;
+    study.history().rows().find(|row| *row.config() == defaults && row.state == State::Complete)
+}
+
+fn counts(history: &History) -> Json {
+    let states = [State::Waiting, State::Running, State::Complete, State::Pruned, State::Failed];
+    states
+        .into_iter()
+        .map(|state| (state.name().to_owned(), json!(history.count(state))))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
+}
+
+/// `50 trials: 48 complete, 2 failed`
+pub fn count_words(history: &History) -> String {
+    let states = [State::Complete, State::Pruned, State::Failed, State::Running, State::Waiting];
+    let parts: Vec<String> = states
+        .into_iter()
+        .filter(|state| history.count(*state) > 0)
+        .map(|state| format!("{} {}", history.count(state), state.name()))
+        .collect();
+    format!("{} trial{}: {}", history.len(), if history.len() == 1 { "" } else { "s" }, parts.join(", "))
+}
+
+/// The best value after each complete trial, in the order of numbers.
+fn best_so_far(history: &History, goal: &Goal) -> Vec<f64> {
+    let values = history.rows().filter_map(|row| row.values(std::slice::from_ref(goal))?.first().copied());
+    values
+        .scan(f64::NAN, |best, value| {
+            if best.is_nan() || goal.better.prefers(value, *best) {
+                *best = value;
+            }
+            Some(*best)
+        })
+        .collect()
+}
+
+/// Trials as a table: number, state where it matters, values, hyperparameters. Too many columns for the terminal become
+/// one of `name=value`.
+pub fn trials_table(rows: &[&Row], goals: &[Goal], with_state: bool) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for (name, _) in rows.iter().flat_map(|row| row.config().answers()) {
+        if !names.contains(&name.as_str()) {
+            names.push(name.as_str());
+        }
+    }
+    // What is the same in every row tells nothing.
+    let varies = |name: &&str| rows.iter().any(|row| row.config().get(name) != rows[0].config().get(name));
+    let shown: Vec<&str> =
+        if rows.len() > 1 { names.iter().copied().filter(|name| varies(name)).collect() } else { names };
+    let head = |rest: &[&str]| -> Vec<String> {
+        let mut head = vec!["trial".to_owned()];
+        head.extend(with_state.then(|| "state".to_owned()));
+        head.extend(goals.iter().map(|goal| goal.metric.clone()));
+        head.extend(with_state.then(|| "time".to_owned()));
+        head.extend(rest.iter().map(|name| (*name).to_owned()));
+        head
+    };
+    let start = |row: &Row| -> Vec<String> {
+        let mut cells = vec![row.number.to_string()];
+        cells.extend(with_state.then(|| row.state.name().to_owned()));
+        cells.extend(goals.iter().map(|goal| row.value(&goal.metric).map_or_else(|| "–".to_owned(), short)));
+        let time = row.end.as_ref().map_or_else(|| "–".to_owned(), |end| duration(end.usage.wall_seconds));
+        cells.extend(with_state.then_some(time));
+        cells
+    };
+    let wide = rows.iter().map(|row| {
+        let mut cells = start(row);
+        cells.extend(shown.iter().map(|name| row.config().get(name).map_or_else(|| "–".to_owned(), value_cell)));
+        cells
+    });
+    let drawn = table(&head(&shown), wide.collect());
+    let columns = usize::from(console::Term::stdout().size_checked().map_or(120, |(_, columns)| columns));
+    if drawn.lines().map(console::measure_text_width).max().unwrap_or(0) <= columns {
+        return drawn;
+    }
+    let narrow = rows.iter().map(|row| {
+        let mut cells = start(row);
+        let pairs = row.config().answers().iter().filter(|(name, _)| shown.contains(&name.as_str()));
+        cells.push(pairs.map(|(name, value)| format!("{name}={}", value_cell(value))).collect::<Vec<_>>().join(" "));
+        cells
+    });
+    table(&head(&["hyperparameters"]), narrow.collect())
+}
+
+/// A value for a table: floats short, the rest as it is.
+fn value_cell(value: &kilter_space::Value) -> String {
+    match value {
+        kilter_space::Value::Float(x) => short(*x),
+        other => other.to_string(),
+    }
+}
+
+/// One trial as JSON, the same in every command.
+pub fn trial_json(row: &Row, goals: &[Goal]) -> Json {
+    let mut object = json!({
+        "number": row.number,
+        "state": row.state,
+        "values": row.values(goals),
+        "params": row.config(),
+        "user": {},
+        "attempt": row.attempt,
+    });
+    if let (Some(end), Some(object)) = (&row.end, object.as_object_mut()) {
+        object.insert("metrics".to_owned(), json!(end.metrics));
+        object.insert("wall_seconds".to_owned(), json!(end.usage.wall_seconds));
+        object.insert("cpu_seconds".to_owned(), json!(end.usage.cpu_seconds));
+        object.insert("peak_bytes".to_owned(), json!(end.usage.peak_bytes));
+        if let Some(failure) = &end.failure {
+            let mut told = json!(failure);
+            if let Some(told) = told.as_object_mut() {
+                told.insert("message".to_owned(), json!(failure.to_string()));
+            }
+            object.insert("failure".to_owned(), told);
+        }
+        if let Some(why) = &end.why {
+            object.insert("stopped".to_owned(), json!(why.to_string()));
+        }
+    }
+    object
+}

@@ -1,0 +1,309 @@
+//! `kilter tune` and `kilter resume`.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use kilter_search::{pruner, sampler};
+use kilter_space::{Defaults, Domain, Entry, Outline, Value, nearest, parse_domain, parse_value};
+use kilter_study::process::{MetricSource, Template};
+use kilter_study::{Better, Goal, Metric, Study, StudySpec};
+
+use crate::args::{Resume, Tune};
+use crate::fault::Fault;
+use crate::place::Place;
+use crate::plan::{Job, Plan};
+use crate::session;
+use crate::style::Voice;
+
+/// Trials of a recipe, and of a command, where the user names no number.
+const RECIPE_TRIALS: u64 = 50;
+const COMMAND_TRIALS: u64 = 100;
+
+/// Begins a study and runs it. Everything is checked before anything is written.
+pub fn tune(args: Tune, voice: &Voice) -> Result<ExitCode, Fault> {
+    let params = args.param.iter().map(|text| param(text)).collect::<Result<Vec<_>, _>>()?;
+    let set = args.set.iter().map(|text| setting(text)).collect::<Result<Vec<_>, _>>()?;
+    let directions = directions(&args)?;
+    if args.trials == Some(0) {
+        return Err(Fault::call("--trials 0 would run nothing; ask for at least 1"));
+    }
+    if args.workers == 0 {
+        return Err(Fault::call("--workers 0 would run nothing; ask for at least 1"));
+    }
+    let timeout_seconds = args.timeout.as_deref().map(seconds).transpose()?;
+    let what = match (&args.recipe, args.command.is_empty()) {
+        (Some(name), true) => of_recipe(name, &args, &set, &params, directions)?,
+        (None, false) => of_command(&args, &set, params, directions)?,
+        (Some(name), false) => {
+            return Err(Fault::call(format!("both a recipe (`{name}`) and a command are given; tune one of them")));
+        }
+        (None, true) => {
+            return Err(Fault::call(
+                "nothing to tune; name a recipe (`kilter recipes` lists them), as in: kilter tune breast-cancer\n  or a \
+                 command after --, as in: kilter tune --param lr=log:1e-5..1e-1 --metric 'loss=([0-9.eE+-]+)' --minimize \
+                 -- python3 train.py --lr {lr}",
+            ));
+        }
+    };
+    let (sampler, pruner) = (sampler(&args.sampler).map_err(Fault::call)?, pruner(&args.pruner).map_err(Fault::call)?);
+    let plan = Plan { job: what.job, workers: args.workers, timeout_seconds };
+    let mut spec = StudySpec {
+        name: String::new(),
+        outline: what.outline,
+        goals: vec![what.goal],
+        sampler: args.sampler.clone(),
+        pruner: args.pruner.clone(),
+        seed: args.seed,
+        trials: Some(args.trials.unwrap_or(what.trials)),
+        plan: plan.to_value()?,
+    };
+    let recipe = plan.recipe(&spec)?;
+    if let Some(name) = args.study.as_deref().filter(|name| name.trim().is_empty() || name.contains(char::is_control)) {
+        return Err(Fault::call(format!("--study {name:?}: a study's name is a line of text that is not empty")));
+    }
+    let place = Place::make(&args.storage)?;
+    spec.name = match &args.study {
+        Some(name) => name.clone(),
+        None => place.free_name(&what.stem)?,
+    };
+    // The defaults are the first trial: what tuning is worth is seen beside them.
+    let defaults = Defaults::config(&spec.outline).ok().filter(|_| matches!(plan.job, Job::Recipe { .. }));
+    let mut study = Study::create(place.storage.clone(), spec, sampler, pruner)?;
+    if let Some(defaults) = &defaults {
+        study.enqueue(defaults)?;
+    }
+    session::run(study, &place, &plan, recipe, voice)
+}
+
+/// Continues a study.
+pub fn resume(args: &Resume, voice: &Voice) -> Result<ExitCode, Fault> {
+    let place = Place::open(&args.storage)?;
+    let entry = place.study(args.study.as_deref().or(args.study_option.as_deref()))?;
+    if args.trials == Some(0) || args.workers == Some(0) {
+        return Err(Fault::call("--trials and --workers must be at least 1"));
+    }
+    let mut plan = Plan::of(&entry.spec)?;
+    plan.workers = args.workers.unwrap_or(plan.workers);
+    let recipe = plan.recipe(&entry.spec)?;
+    let sampler = sampler(&entry.spec.sampler).map_err(Fault::call)?;
+    let pruner = pruner(&entry.spec.pruner).map_err(Fault::call)?;
+    let mut study = Study::hold(place.storage.clone(), entry.id, entry.spec, sampler, pruner)?;
+    if let Some(trials) = args.trials {
+        study.want_trials(trials)?;
+    }
+    session::run(study, &place, &plan, recipe, voice)
+}
+
+/// What a study is about.
+struct What {
+    outline: Outline,
+    goal: Goal,
+    job: Job,
+    trials: u64,
+    stem: String,
+}
+
+/// A direction as given: the metric may be left open.
+struct Direction {
+    metric: Option<String>,
+    better: Better,
+}
+
+fn directions(args: &Tune) -> Result<Option<Direction>, Fault> {
+    let given = |names: &[String], better| {
+        names
+            .iter()
+            .map(|name| Direction { metric: Some(name.clone()).filter(|name| !name.is_empty()), better })
+            .collect::<Vec<_>>()
+    };
+    let mut all = given(&args.minimize, Better::Lower);
+    all.extend(given(&args.maximize, Better::Higher));
+    if all.len() > 1 {
+        return Err(Fault::call(format!(
+            "{} directions are given; this version of kilter searches in one: keep one --minimize or --maximize",
+            all.len()
+        )));
+    }
+    Ok(all.pop())
+}
+
+fn of_recipe(
+    name: &str,
+    args: &Tune,
+    set: &[(String, Value)],
+    params: &[(String, Domain)],
+    direction: Option<Direction>,
+) -> Result<What, Fault> {
+    let Some(recipe) = kilter_recipes::find(name) else {
+        let known = kilter_recipes::recipes();
+        let near = nearest(name, known.iter().map(|recipe| recipe.name()));
+        let advice =
+            near.map_or_else(|| "`kilter recipes` lists them".to_owned(), |near| format!("did you mean `{near}`?"));
+        return Err(Fault::call(format!(
+            "there is no recipe `{name}`; {advice} (a command of your own goes after --)"
+        )));
+    };
+    if !args.metric.is_empty() {
+        return Err(Fault::call("--metric says where a command's output carries a metric; a recipe tells its own"));
+    }
+    let declared = recipe.outline().ok_or_else(|| Fault::call(format!("`{name}` declares no space")))?;
+    let outline = declared.specialise(set, params).map_err(Fault::call)?;
+    if outline.entries().iter().all(|entry| matches!(entry.domain, Domain::Fixed(_))) {
+        return Err(Fault::call("every hyperparameter is fixed, so there is nothing to search; leave out a --set"));
+    }
+    let metrics = recipe.metrics();
+    let metric = match direction.as_ref().and_then(|direction| direction.metric.as_deref()) {
+        None => metrics.first().ok_or_else(|| Fault::call(format!("`{name}` gives no metric")))?,
+        Some(wanted) => find_metric(wanted, metrics, name)?,
+    };
+    let goal = Goal { metric: metric.name.clone(), better: direction.map_or(metric.better, |d| d.better) };
+    let job = Job::Recipe { name: name.to_owned() };
+    Ok(What { outline, goal, job, trials: RECIPE_TRIALS, stem: name.to_owned() })
+}
+
+fn find_metric<'a>(wanted: &str, metrics: &'a [Metric], recipe: &str) -> Result<&'a Metric, Fault> {
+    metrics.iter().find(|metric| metric.name == wanted).ok_or_else(|| {
+        let names: Vec<&str> = metrics.iter().map(|metric| metric.name.as_str()).collect();
+        let near =
+            nearest(wanted, names.iter().copied()).map_or(String::new(), |near| format!("did you mean `{near}`? "));
+        Fault::call(format!("`{recipe}` gives no metric `{wanted}`; {near}it gives {}", names.join(", ")))
+    })
+}
+
+fn of_command(
+    args: &Tune,
+    set: &[(String, Value)],
+    params: Vec<(String, Domain)>,
+    direction: Option<Direction>,
+) -> Result<What, Fault> {
+    let template = Template::new(args.command.clone()).map_err(Fault::call)?;
+    if params.iter().all(|(_, domain)| matches!(domain, Domain::Fixed(_))) {
+        return Err(Fault::call(
+            "there is nothing to search; declare a parameter, as in --param lr=log:1e-5..1e-1, and write {lr} into the \
+             command",
+        ));
+    }
+    let fixed = set.iter().map(|(name, value)| (name.clone(), Domain::Fixed(value.clone())));
+    let entries = params.into_iter().chain(fixed).map(|(name, domain)| Entry::new(&name, domain));
+    let outline = Outline::new(entries.collect::<Result<_, _>>().map_err(Fault::call)?).map_err(Fault::call)?;
+    template.check(&outline).map_err(Fault::call)?;
+    if let Some(program) = template.program() {
+        find_program(program)?;
+    }
+    let sources = args
+        .metric
+        .iter()
+        .map(|text| MetricSource::parse(text).map_err(|why| Fault::call(format!("--metric {text:?}: {why}"))));
+    let sources = sources.collect::<Result<Vec<_>, _>>()?;
+    let goal = command_goal(&sources, direction)?;
+    let folder = std::env::current_dir().map_err(Fault::work)?;
+    let stem = stem_of(&args.command);
+    Ok(What {
+        outline,
+        goal,
+        job: Job::Command { command: template, folder, metrics: sources },
+        trials: COMMAND_TRIALS,
+        stem,
+    })
+}
+
+fn command_goal(sources: &[MetricSource], direction: Option<Direction>) -> Result<Goal, Fault> {
+    let names: Vec<&str> = sources.iter().map(MetricSource::name).collect();
+    let Some(Direction { metric, better }) = direction else {
+        return Err(Fault::call(
+            "say which way is better: --minimize or --maximize (with several metrics: --minimize=NAME)",
+        ));
+    };
+    let metric = match (metric, names.as_slice()) {
+        (None, [only]) => (*only).to_owned(),
+        // The only metric may go by the name of every nameless one.
+        (Some(name), [only]) if name == "value" => (*only).to_owned(),
+        (None, []) => {
+            return Err(Fault::call(
+                "say what is measured: --metric 'loss=([0-9.eE+-]+)' reads it from the output; or name what the command \
+                 reports by `kilter report loss=…` or prints as JSON: --minimize=loss",
+            ));
+        }
+        (None, several) => {
+            return Err(Fault::call(format!(
+                "there are several metrics ({}); say which one: --minimize={}",
+                several.join(", "),
+                several[0]
+            )));
+        }
+        (Some(name), known) if known.is_empty() || known.contains(&name.as_str()) => name,
+        (Some(name), known) => {
+            let near = nearest(&name, known.iter().copied()).unwrap_or(known[0]);
+            return Err(Fault::call(format!(
+                "no --metric is named `{name}`; did you mean `{near}`? (or say where it is: --metric {name}=json:{name})"
+            )));
+        }
+    };
+    Ok(Goal { metric, better })
+}
+
+/// A program that is not there is found out before the first trial.
+fn find_program(program: &str) -> Result<(), Fault> {
+    let is_there = |path: &Path| path.is_file();
+    let there = if program.contains('/') {
+        is_there(Path::new(program))
+    } else {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&path).any(|folder| is_there(&folder.join(program)))
+    };
+    if there {
+        return Ok(());
+    }
+    let hint = if Path::new(program).is_file() {
+        format!("; it is in this folder: write ./{program}")
+    } else if program.contains('/') {
+        "; there is no such file".to_owned()
+    } else {
+        "; it is not in the PATH".to_owned()
+    };
+    Err(Fault::call(format!("command not found: `{program}`{hint}")))
+}
+
+/// `train` for `python3 train.py --lr {lr}`: the script's name, else the program's.
+fn stem_of(command: &[String]) -> String {
+    let words: Vec<&str> = command.iter().flat_map(|word| word.split_whitespace()).collect();
+    let script = words.iter().skip(1).find(|word| {
+        !word.starts_with('-')
+            && Path::new(word).extension().is_some_and(|e| e.len() <= 4)
+            && !word.contains(['{', '='])
+    });
+    let named = script.or_else(|| words.first()).map(|word| Path::new(word).file_stem().unwrap_or_default());
+    named.map_or_else(|| "study".to_owned(), |stem| stem.to_string_lossy().into_owned())
+}
+
+fn param(text: &str) -> Result<(String, Domain), Fault> {
+    let (name, domain) = text.split_once('=').ok_or_else(|| {
+        Fault::call(format!("--param {text:?}: write NAME=DOMAIN, for example --param lr=log:1e-5..1e-1"))
+    })?;
+    let domain = parse_domain(domain).map_err(|why| Fault::call(format!("--param {name}: {why}")))?;
+    Ok((name.to_owned(), domain))
+}
+
+fn setting(text: &str) -> Result<(String, Value), Fault> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or_else(|| Fault::call(format!("--set {text:?}: write NAME=VALUE, for example --set folds=5")))?;
+    Ok((name.to_owned(), parse_value(value)))
+}
+
+/// `90`, `30s`, `10m`, `2h`, `1d` in seconds.
+fn seconds(text: &str) -> Result<f64, Fault> {
+    let wrong = || Fault::call(format!("--timeout {text:?}: write a time such as 30s, 10m or 2h"));
+    let (number, unit) = text.split_at(text.trim_end_matches(char::is_alphabetic).len());
+    let factor = match unit {
+        "" | "s" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        "d" => 86400.0,
+        _ => return Err(wrong()),
+    };
+    let seconds = number.trim().parse::<f64>().map_err(|_| wrong())? * factor;
+    // Duration's own limit is some 5e11 years.
+    if seconds > 0.0 && Duration::try_from_secs_f64(seconds).is_ok() { Ok(seconds) } else { Err(wrong()) }
+}

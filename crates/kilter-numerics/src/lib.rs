@@ -1,0 +1,7 @@
+#![doc = include_str!("../README.md")]
+
+pub mod compare;
+pub mod normal;
+pub mod stream;
+
+pub use stream::Stream;

@@ -1,0 +1,111 @@
+use kilter_numerics::compare::{CompareError, Z_95, mean_interval, paired_difference, wilson};
+use proptest::prelude::*;
+
+fn near(a: f64, b: f64, tolerance: f64) {
+    assert!((a - b).abs() <= tolerance, "{a} is not within {tolerance} of {b}");
+}
+
+/// The worked example of Newcombe (*Two-sided confidence intervals for the single proportion*, 1998, table I, method
+/// 3): 81 of 263 gives 0.2553 to 0.3662, 0 of 20 gives 0 to 0.1611, 29 of 29 gives 0.8830 to 1; four digits printed.
+#[test]
+fn wilson_matches_newcombes_table() {
+    for (successes, trials, low, high) in
+        [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (29, 29, 0.8830, 1.0)]
+    {
+        let interval = wilson(successes, trials, Z_95).unwrap();
+        near(interval.low, low, 5e-5);
+        near(interval.high, high, 5e-5);
+    }
+}
+
+#[test]
+fn wilson_of_no_trials_is_undefined() {
+    assert_eq!(wilson(0, 0, Z_95), None);
+    assert_eq!(wilson(3, 2, Z_95), None);
+    assert_eq!(wilson(1, 2, f64::NAN), None);
+    assert_eq!(wilson(1, 2, -1.0), None);
+}
+
+/// t(0.975) is 12.706204736174698 with 1 degree of freedom (tan(0.475 pi)) and 2.262157162798205 with 9 (tables). The
+/// solver behind it (statrs) stops at about 1e-11 relative.
+#[test]
+fn mean_interval_uses_students_quantiles() {
+    let two = mean_interval(&[1.0, 3.0], 0.95).unwrap();
+    assert_eq!(two.estimate, 2.0);
+    near(two.high, 2.0 + 12.706_204_736_174_698, 1e-8);
+    near(two.low, 2.0 - 12.706_204_736_174_698, 1e-8);
+
+    // 1..=10: mean 5.5, standard error sqrt(55/6)/sqrt(10).
+    let ten: Vec<f64> = (1..=10).map(f64::from).collect();
+    let interval = mean_interval(&ten, 0.95).unwrap();
+    near(interval.high - 5.5, 2.262_157_162_798_205 * (55.0_f64 / 6.0 / 10.0).sqrt(), 1e-9);
+}
+
+/// With one degree of freedom t is Cauchy: p = 1 - 2 atan(|t|)/pi, known in closed form.
+#[test]
+fn paired_p_of_two_pairs_is_cauchys() {
+    let result = paired_difference(&[2.0, 6.0], &[1.0, 1.0], 0.95).unwrap();
+    assert_eq!((result.difference.estimate, result.pairs), (3.0, 2));
+    assert_eq!(result.standard_error, 2.0);
+    near(result.p_value, 1.0 - 2.0 * 1.5_f64.atan() / std::f64::consts::PI, 1e-12);
+}
+
+/// Student's own data (1908, the sleep table as R prints it): t = -4.0621, df = 9, p = 0.002833, interval -2.4598858
+/// to -0.7001142.
+#[test]
+fn paired_difference_matches_students_sleep_data() {
+    let first = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0];
+    let second = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4];
+    let result = paired_difference(&first, &second, 0.95).unwrap();
+    near(result.difference.estimate, -1.58, 1e-12);
+    near(result.difference.estimate / result.standard_error, -4.0621, 5e-5);
+    near(result.p_value, 0.002833, 5e-7);
+    near(result.difference.low, -2.459_885_8, 5e-8);
+    near(result.difference.high, -0.700_114_2, 5e-8);
+}
+
+#[test]
+fn equal_differences_take_the_tests_limit() {
+    let same = paired_difference(&[0.1, 0.1, 0.1], &[0.1, 0.1, 0.1], 0.95).unwrap();
+    assert_eq!((same.difference.estimate, same.standard_error, same.p_value), (0.0, 0.0, 1.0));
+    let shifted = paired_difference(&[0.3, 0.3, 0.3], &[0.1, 0.1, 0.1], 0.95).unwrap();
+    assert_eq!((shifted.standard_error, shifted.p_value), (0.0, 0.0));
+    assert_eq!(shifted.difference.low, shifted.difference.high);
+}
+
+#[test]
+fn what_has_no_answer_says_why() {
+    assert_eq!(mean_interval(&[1.0], 0.95), Err(CompareError::TooFew { given: 1 }));
+    assert_eq!(mean_interval(&[1.0, f64::NAN], 0.95), Err(CompareError::NotFinite { index: 1 }));
+    assert_eq!(mean_interval(&[1.0, 2.0], 1.0), Err(CompareError::Confidence(1.0)));
+    let unpaired = paired_difference(&[1.0, 2.0], &[1.0], 0.95).unwrap_err();
+    assert_eq!(unpaired, CompareError::Unpaired { first: 2, second: 1 });
+    assert!(unpaired.to_string().contains("same seeds"));
+}
+
+proptest! {
+    #[test]
+    fn wilson_holds_its_estimate_and_mirrors(trials in 1_u64..500, share in 0.0..=1.0_f64) {
+        let successes = (share * trials as f64) as u64;
+        let interval = wilson(successes, trials, Z_95).unwrap();
+        prop_assert!(0.0 <= interval.low && interval.low <= interval.estimate);
+        prop_assert!(interval.estimate <= interval.high && interval.high <= 1.0);
+        let mirrored = wilson(trials - successes, trials, Z_95).unwrap();
+        // A few roundings of numbers up to 1.
+        prop_assert!((interval.low - (1.0 - mirrored.high)).abs() < 1e-14);
+    }
+
+    #[test]
+    fn swapping_the_sides_flips_the_sign_only(
+        pairs in prop::collection::vec((-10.0..10.0_f64, -10.0..10.0_f64), 2..30),
+    ) {
+        let (a, b): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+        let forward = paired_difference(&a, &b, 0.9).unwrap();
+        let backward = paired_difference(&b, &a, 0.9).unwrap();
+        prop_assert_eq!(forward.difference.estimate, -backward.difference.estimate);
+        prop_assert_eq!(forward.p_value, backward.p_value);
+        // The test rejects at 10 % exactly where the 90 % interval leaves zero out.
+        let excludes_zero = forward.difference.low > 0.0 || forward.difference.high < 0.0;
+        prop_assert!(excludes_zero == (forward.p_value < 0.1) || (forward.p_value - 0.1).abs() < 1e-9);
+    }
+}

@@ -1,0 +1,4 @@
+//! One test binary for the crate.
+mod compare;
+mod normal;
+mod stream;

@@ -1,0 +1,390 @@
+//! Claims: what a method promises, as data; the arms that decide it, as trials of a study.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use kilter_numerics::Stream;
+use kilter_numerics::compare::{CompareError, Interval, mean_interval, paired_difference};
+use kilter_search::{pruner, sampler};
+use kilter_space::{
+    Chooser, Config, Defaults, Entry, Fit, Halt, Outline, Value, Walk, parse_domain, parse_value, replay,
+};
+use kilter_study::{
+    Asked, Better, End, Failure, Flow, Goal, History, Memory, Metric, Outcome, Recipe, Run, State, Study, StudySpec,
+};
+use serde::Serialize;
+
+/// How long a reproduction may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scale {
+    /// At most 30 seconds on two cores.
+    Quick,
+    /// At most 10 minutes on two cores.
+    Full,
+}
+
+impl Scale {
+    /// `quick` or `full`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Quick => "quick",
+            Self::Full => "full",
+        }
+    }
+}
+
+/// A number for each scale.
+#[derive(Clone, Copy, Debug)]
+pub struct Scaled {
+    /// For [`Scale::Quick`].
+    pub quick: u64,
+    /// For [`Scale::Full`].
+    pub full: u64,
+}
+
+impl Scaled {
+    /// The number for `scale`.
+    pub fn at(self, scale: Scale) -> u64 {
+        match scale {
+            Scale::Quick => self.quick,
+            Scale::Full => self.full,
+        }
+    }
+}
+
+/// A method's claims, and how they are decided.
+#[derive(Debug)]
+pub struct Reproduction {
+    /// The method's name: its sheet's file name without number.
+    pub name: &'static str,
+    /// What it is about.
+    pub title: &'static str,
+    /// What is compared.
+    pub arms: &'static [Arm],
+    /// The recipes' setting that takes the seed.
+    pub seed_setting: &'static str,
+    /// Seeds per arm; the seeds are 0, 1, …
+    pub seeds: Scaled,
+    /// Trials of a tuned arm, for each seed.
+    pub trials: Scaled,
+    /// What is claimed.
+    pub claims: &'static [Claim],
+}
+
+/// One side of a comparison.
+#[derive(Debug)]
+pub struct Arm {
+    /// Its name.
+    pub name: &'static str,
+    /// The recipe it runs.
+    pub recipe: &'static str,
+    /// Settings, as written on the command line.
+    pub set: &'static [(&'static str, &'static str)],
+    /// The sampler that tunes it; nothing: it runs with its defaults.
+    pub tuned: Option<&'static str>,
+}
+
+/// One claim.
+#[derive(Debug)]
+pub struct Claim {
+    /// What is claimed.
+    pub sentence: &'static str,
+    /// The metric, on rows that tuning never saw.
+    pub metric: &'static str,
+    /// Which way it is better.
+    pub better: Better,
+    /// Our arm.
+    pub ours: &'static str,
+    /// The arm it is compared with.
+    pub baseline: Option<&'static str>,
+    /// When it holds. Set before measuring.
+    pub judge: Judge,
+    /// Does a failure make the command fail? Others are reported.
+    pub gate: bool,
+}
+
+/// When a claim holds.
+#[derive(Clone, Copy, Debug)]
+pub enum Judge {
+    /// Our advantage, paired over seeds, is above `margin` with this confidence (two-sided t interval).
+    Beats {
+        /// Advantage asked for, in the metric's unit.
+        margin: f64,
+        /// Confidence of the interval.
+        confidence: f64,
+    },
+    /// Our mean disadvantage, paired over seeds, is at most its own standard error.
+    WithinOneStandardError,
+    /// Our mean over seeds is at least this.
+    MeanAtLeast(f64),
+}
+
+/// What became of a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Finding {
+    /// It holds.
+    Holds,
+    /// It fails.
+    Fails,
+    /// The interval spans the margin.
+    Inconclusive,
+    /// It needs another scale than was run, or its arms did not finish.
+    NotShownHere,
+}
+
+impl Finding {
+    /// In words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Holds => "holds",
+            Self::Fails => "fails",
+            Self::Inconclusive => "inconclusive",
+            Self::NotShownHere => "not shown here",
+        }
+    }
+}
+
+/// A claim measured.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    /// What became of it.
+    pub finding: Finding,
+    /// What was expected, in words.
+    pub expected: String,
+    /// Our arm's mean over seeds with its 95 % interval.
+    pub ours: Option<Interval>,
+    /// The baseline's, likewise.
+    pub baseline: Option<Interval>,
+    /// Our advantage, positive if we are better, with the interval that decided.
+    pub advantage: Option<Interval>,
+    /// Seeds that both arms finished.
+    pub seeds: usize,
+    /// Why it could not be decided.
+    pub trouble: Option<String>,
+}
+
+impl Judge {
+    /// What it expects, in words.
+    pub fn expected(self) -> String {
+        match self {
+            Self::Beats { margin, confidence } => {
+                format!("advantage above {margin} ({:.0} % interval, paired seeds)", confidence * 100.0)
+            }
+            Self::WithinOneStandardError => "disadvantage at most one standard error (paired seeds)".to_owned(),
+            Self::MeanAtLeast(bound) => format!("mean at least {bound}"),
+        }
+    }
+
+    /// Decides from each seed's value of ours and, where there is one, of the baseline. Gives our advantage.
+    fn decide(
+        self,
+        better: Better,
+        ours: &[f64],
+        baseline: &[f64],
+    ) -> Result<(Finding, Option<Interval>), CompareError> {
+        // Losses, so that baseline minus ours is our advantage.
+        let losses = |values: &[f64]| values.iter().map(|&v| better.as_loss(v)).collect::<Vec<_>>();
+        match self {
+            Self::Beats { margin, confidence } => {
+                let advantage = paired_difference(&losses(baseline), &losses(ours), confidence)?.difference;
+                let finding = match () {
+                    () if advantage.low > margin => Finding::Holds,
+                    () if advantage.high <= margin => Finding::Fails,
+                    () => Finding::Inconclusive,
+                };
+                Ok((finding, Some(advantage)))
+            }
+            Self::WithinOneStandardError => {
+                let paired = paired_difference(&losses(baseline), &losses(ours), 0.95)?;
+                let holds = paired.difference.estimate >= -paired.standard_error;
+                Ok((if holds { Finding::Holds } else { Finding::Fails }, Some(paired.difference)))
+            }
+            Self::MeanAtLeast(bound) => {
+                let mean = ours.iter().sum::<f64>() / ours.len().max(1) as f64;
+                Ok((if mean >= bound { Finding::Holds } else { Finding::Fails }, None))
+            }
+        }
+    }
+}
+
+impl Reproduction {
+    /// Every arm under every seed, as configurations of [`Arms`]; seed by seed, so that an interrupted reproduction has
+    /// whole pairs.
+    pub fn trials(&self, scale: Scale) -> Vec<Vec<(&'static str, Value)>> {
+        let seeds = 0..self.seeds.at(scale) as i64;
+        seeds
+            .flat_map(|seed| self.arms.iter().map(move |arm| vec![("arm", arm.name.into()), ("seed", seed.into())]))
+            .collect()
+    }
+
+    /// Judges `claim` by the finished trials of the arms' study.
+    pub fn judge(&self, claim: &Claim, history: &History) -> Measured {
+        let of_arm = |arm: &str| -> BTreeMap<i64, f64> {
+            history
+                .rows()
+                .filter(|row| row.state == State::Complete && row.config().text("arm") == Ok(arm))
+                .filter_map(|row| Some((row.config().int("seed").ok()?, row.value(claim.metric)?)))
+                .collect()
+        };
+        let ours = of_arm(claim.ours);
+        let baseline = claim.baseline.map(of_arm);
+        let seeds: Vec<i64> = match &baseline {
+            Some(baseline) => ours.keys().filter(|seed| baseline.contains_key(seed)).copied().collect(),
+            None => ours.keys().copied().collect(),
+        };
+        let values =
+            |arm: &BTreeMap<i64, f64>| seeds.iter().filter_map(|seed| arm.get(seed).copied()).collect::<Vec<_>>();
+        let (ours, baseline) = (values(&ours), baseline.as_ref().map(values));
+        let decided = claim.judge.decide(claim.better, &ours, baseline.as_deref().unwrap_or_default());
+        let (finding, advantage, trouble) = match decided {
+            Ok(_) if seeds.is_empty() => (Finding::NotShownHere, None, Some("no seed finished".to_owned())),
+            Ok((finding, advantage)) => (finding, advantage, None),
+            Err(why) => (Finding::NotShownHere, None, Some(why.to_string())),
+        };
+        Measured {
+            finding,
+            expected: claim.judge.expected(),
+            ours: mean_interval(&ours, 0.95).ok(),
+            baseline: baseline.and_then(|values| mean_interval(&values, 0.95).ok()),
+            advantage,
+            seeds: seeds.len(),
+            trouble,
+        }
+    }
+}
+
+/// The name of the recipe that runs a reproduction's arms.
+pub fn arms_name(reproduction: &Reproduction, scale: Scale) -> String {
+    format!("reproduce/{}/{}", reproduction.name, scale.name())
+}
+
+/// The arms of the reproduction with this [`arms_name`].
+pub(crate) fn find_arms(name: &str) -> Option<Arms> {
+    let all = crate::reproductions().into_iter().flat_map(|r| [(r, Scale::Quick), (r, Scale::Full)]);
+    all.into_iter().find(|(r, scale)| arms_name(r, *scale) == name).and_then(|(r, scale)| Arms::new(r, scale))
+}
+
+/// The arms of a reproduction, as a recipe: one run is one arm under one seed, a tuned arm's whole tuning included.
+pub struct Arms {
+    reproduction: &'static Reproduction,
+    scale: Scale,
+    name: String,
+    outline: Outline,
+    metrics: Vec<Metric>,
+}
+
+impl Arms {
+    fn new(reproduction: &'static Reproduction, scale: Scale) -> Option<Self> {
+        let arms: Vec<&str> = reproduction.arms.iter().map(|arm| arm.name).collect();
+        let outline = Outline::new(vec![
+            Entry::new("arm", parse_domain(&arms.join("|")).ok()?).ok()?.about("what is run"),
+            Entry::new("seed", parse_domain("int:0..1000000").ok()?).ok()?.about("its seed"),
+        ]);
+        let mut metrics: Vec<Metric> = Vec::new();
+        for claim in reproduction.claims {
+            if !metrics.iter().any(|metric| metric.name == claim.metric) {
+                metrics.push(Metric::new(claim.metric, claim.better));
+            }
+        }
+        Some(Self { reproduction, scale, name: arms_name(reproduction, scale), outline: outline.ok()?, metrics })
+    }
+}
+
+impl Walk for Arms {
+    fn walk(&self, chooser: &mut dyn Chooser) -> Result<(), Halt> {
+        self.outline.walk(chooser)
+    }
+
+    fn outline(&self) -> Option<&Outline> {
+        Some(&self.outline)
+    }
+}
+
+impl Recipe for Arms {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn metrics(&self) -> &[Metric] {
+        &self.metrics
+    }
+
+    fn run(&self, config: &Config, run: &mut Run) -> Result<Outcome, Failure> {
+        let arm = config.text("arm")?;
+        let arm = self.reproduction.arms.iter().find(|known| known.name == arm);
+        let arm = arm.ok_or_else(|| Failure::refused("there is no such arm"))?;
+        let seed = config.int("seed")?;
+        let recipe = crate::find(arm.recipe).ok_or_else(|| Failure::refused(format!("no recipe {}", arm.recipe)))?;
+        let declared = recipe.outline().ok_or_else(|| Failure::refused("an arm's recipe needs a declared space"))?;
+        let mut set: Vec<(String, Value)> =
+            arm.set.iter().map(|(name, value)| ((*name).to_owned(), parse_value(value))).collect();
+        set.push((self.reproduction.seed_setting.to_owned(), seed.into()));
+        let tuning = declared.specialise(&set, &[])?;
+        let chosen = match arm.tuned {
+            None => Defaults::config(&tuning)?,
+            Some(by) => tune(&*recipe, tuning, by, seed.unsigned_abs(), self.reproduction.trials.at(self.scale), run)?,
+        };
+        if let Some((setting, value)) = recipe.holdout() {
+            set.push((setting.to_owned(), value));
+        }
+        let honest = declared.specialise(&set, &[])?;
+        match replay(&without_settings(&chosen, declared), &honest)? {
+            Fit::Whole(config) => recipe.run(&config, &mut Run::offline(seed.unsigned_abs())),
+            Fit::Missing(_) | Fit::Outside(_) => {
+                Err(Failure::refused("the tuned configuration does not fit its recipe"))
+            }
+        }
+    }
+}
+
+/// The answers that are no settings: settings belong to the space that they are replayed in.
+pub fn without_settings(config: &Config, declared: &Outline) -> Config {
+    let is_setting = |name: &str| declared.entry(name).is_ok_and(|entry| entry.setting);
+    Config::new(config.answers().iter().filter(|(name, _)| !is_setting(name.as_str())).cloned().collect())
+}
+
+/// Tunes `recipe` over `outline` in memory; the best configuration.
+fn tune(
+    recipe: &dyn Recipe,
+    outline: Outline,
+    by: &str,
+    seed: u64,
+    trials: u64,
+    run: &mut Run,
+) -> Result<Config, Failure> {
+    let metric = recipe.metrics().first().ok_or_else(|| Failure::refused("the recipe gives no metric"))?;
+    let goal = Goal { metric: metric.name.clone(), better: metric.better };
+    let defaults = Defaults::config(&outline)?;
+    let spec = StudySpec {
+        name: "tuning".to_owned(),
+        outline,
+        goals: vec![goal.clone()],
+        sampler: by.to_owned(),
+        pruner: "none".to_owned(),
+        seed,
+        trials: Some(trials),
+        plan: serde_json::Value::Null,
+    };
+    let goals = spec.goals.clone();
+    let (by, none) = (sampler(by).map_err(Failure::refused)?, pruner("none").map_err(Failure::refused)?);
+    let mut study = Study::create(Arc::new(Memory::new()), spec, by, none).map_err(Failure::refused)?;
+    study.enqueue(&defaults).map_err(Failure::refused)?;
+    while let Asked::Trial(trial) = study.ask().map_err(Failure::refused)? {
+        let watch = kilter_study::Stopwatch::start();
+        let result =
+            recipe.run(trial.config(), &mut Run::offline(Stream::new(&[seed, trial.number()], "trial").bits()));
+        let end = match result {
+            Ok(outcome) => End::of(outcome.metrics, &goals, watch.wall_only()),
+            Err(failure) => End::failed(failure, watch.wall_only()),
+        };
+        study.tell(&trial, &end).map_err(Failure::refused)?;
+        run.progress(trial.number() + 1, trials);
+        if let Flow::Stop(why) = run.flow() {
+            return Err(Failure::refused(why));
+        }
+    }
+    let best = study.history().best(&goal).ok_or_else(|| Failure::refused("every trial of the tuning failed"))?;
+    Ok(best.config().clone())
+}

@@ -1,0 +1,29 @@
+#![doc = include_str!("../README.md")]
+
+pub mod breast_cancer;
+pub mod claim;
+
+use std::sync::Arc;
+
+use kilter_study::Recipe;
+
+pub use claim::{Finding, Reproduction, Scale};
+
+/// Every recipe, by name.
+pub fn recipes() -> Vec<Arc<dyn Recipe>> {
+    vec![Arc::new(breast_cancer::BreastCancer::new())]
+}
+
+/// Every method whose claims can be reproduced.
+pub fn reproductions() -> Vec<&'static Reproduction> {
+    vec![&breast_cancer::REPRODUCTION]
+}
+
+/// The recipe of this name; also the arms of a reproduction, which are a recipe of their own
+/// ([`claim::arms_name`]).
+pub fn find(name: &str) -> Option<Arc<dyn Recipe>> {
+    recipes()
+        .into_iter()
+        .find(|recipe| recipe.name() == name)
+        .or_else(|| claim::find_arms(name).map(|arms| Arc::new(arms) as Arc<dyn Recipe>))
+}

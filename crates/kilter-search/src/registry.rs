@@ -1,0 +1,158 @@
+//! Samplers and pruners by name, with options as written on the command line: `tpe:candidates=48,startup=20`.
+
+use kilter_space::{nearest, parse_value};
+use kilter_study::{NoPruner, Pruner, Sampler};
+use serde::de::DeserializeOwned;
+
+use crate::median::{PercentileConfig, PercentilePruner};
+use crate::random::RandomSearch;
+use crate::tpe::{Tpe, TpeConfig};
+
+/// A sampler or a pruner in a list.
+#[derive(Clone, Copy, Debug)]
+pub struct Listed {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does, in one line.
+    pub about: &'static str,
+    /// Its options with their defaults.
+    pub options: &'static str,
+}
+
+/// All samplers.
+pub const SAMPLERS: &[Listed] = &[
+    Listed { name: "auto", about: "what suits most studies; today tpe", options: "" },
+    Listed { name: "random", about: "every configuration by itself, at random", options: "" },
+    Listed {
+        name: "tpe",
+        about: "tree-structured Parzen estimator: tries where good trials are dense and bad ones thin",
+        options: "flavour=optuna|hyperopt startup=10 candidates=24 multivariate=true constant_liar=true prior_weight=1.0",
+    },
+];
+
+/// All pruners.
+pub const PRUNERS: &[Listed] = &[
+    Listed { name: "auto", about: "what suits most studies; today none: nothing is stopped unasked", options: "" },
+    Listed { name: "none", about: "stops nothing", options: "" },
+    Listed {
+        name: "median",
+        about: "stops a trial whose best value so far is worse than the median of completed trials at the same step",
+        options: "n_startup_trials=5 n_warmup_steps=0 interval_steps=1 n_min_trials=1",
+    },
+    Listed {
+        name: "percentile",
+        about: "like median, for any percentile counted from the best",
+        options: "percentile=25 n_startup_trials=5 n_warmup_steps=0 interval_steps=1 n_min_trials=1",
+    },
+];
+
+/// Why a text names no sampler or pruner.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum RegistryError {
+    /// No such name.
+    #[error("there is no {kind} `{name}`; {advice}")]
+    Unknown {
+        /// `sampler` or `pruner`.
+        kind: &'static str,
+        /// The name asked for.
+        name: String,
+        /// The nearest name, or where to look.
+        advice: String,
+    },
+    /// An option that is not one, or has a value that cannot be.
+    #[error("{kind} `{name}`: {why}")]
+    Option {
+        /// `sampler` or `pruner`.
+        kind: &'static str,
+        /// Whose option.
+        name: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// The sampler written as `NAME` or `NAME:key=value,…`.
+///
+/// # Errors
+/// If there is no such sampler or option.
+pub fn sampler(text: &str) -> Result<Box<dyn Sampler>, RegistryError> {
+    let call = Call::read("sampler", text, SAMPLERS)?;
+    match call.name {
+        "random" => call.no_options().map(|()| Box::new(RandomSearch) as Box<dyn Sampler>),
+        _ => Ok(Box::new(Tpe::new(call.options::<TpeConfig>()?.checked().map_err(|why| call.wrong(why))?))),
+    }
+}
+
+/// The pruner written as `NAME` or `NAME:key=value,…`.
+///
+/// # Errors
+/// If there is no such pruner or option.
+pub fn pruner(text: &str) -> Result<Box<dyn Pruner>, RegistryError> {
+    let call = Call::read("pruner", text, PRUNERS)?;
+    let percentile = |config: PercentileConfig| {
+        config.checked().map_err(|why| call.wrong(why)).map(|config| Box::new(PercentilePruner::new(config)) as Box<dyn Pruner>)
+    };
+    match call.name {
+        "median" if call.given.iter().any(|(key, _)| *key == "percentile") => {
+            Err(call.wrong("the median is the 50th percentile; for another write percentile:percentile=25"))
+        }
+        "median" => percentile(call.options()?),
+        "percentile" => {
+            let mut config: PercentileConfig = call.options()?;
+            if !call.given.iter().any(|(key, _)| *key == "percentile") {
+                config.percentile = 25.0;
+            }
+            percentile(config)
+        }
+        _ => call.no_options().map(|()| Box::new(NoPruner) as Box<dyn Pruner>),
+    }
+}
+
+/// A name with options, taken apart.
+struct Call<'a> {
+    kind: &'static str,
+    name: &'static str,
+    given: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> Call<'a> {
+    fn read(kind: &'static str, text: &'a str, all: &[Listed]) -> Result<Self, RegistryError> {
+        let (name, options) = text.split_once(':').unwrap_or((text, ""));
+        let listed = all.iter().find(|listed| listed.name == name).ok_or_else(|| RegistryError::Unknown {
+            kind,
+            name: name.to_owned(),
+            advice: match nearest(name, all.iter().map(|listed| listed.name)) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("`kilter {kind}s` lists them"),
+            },
+        })?;
+        let mut call = Self { kind, name: listed.name, given: Vec::new() };
+        for option in options.split(',').filter(|option| !option.is_empty()) {
+            let pair = option.split_once('=').ok_or_else(|| call.wrong(format!("option `{option}` needs a value: {option}=…")))?;
+            call.given.push((pair.0.trim(), pair.1.trim()));
+        }
+        Ok(call)
+    }
+
+    fn wrong(&self, why: impl ToString) -> RegistryError {
+        RegistryError::Option { kind: self.kind, name: self.name.to_owned(), why: why.to_string() }
+    }
+
+    /// The options as a configuration: serde names the unknown ones and the kinds.
+    fn options<T: DeserializeOwned>(&self) -> Result<T, RegistryError> {
+        let object = self.given.iter().map(|(key, value)| {
+            // A number's config fields may be floats: `1` is taken for `1.0` by serde.
+            let value = serde_json::to_value(parse_value(value)).unwrap_or_default();
+            ((*key).to_owned(), value)
+        });
+        let object: serde_json::Map<String, serde_json::Value> = object.collect();
+        serde_json::from_value(object.into()).map_err(|why| self.wrong(why))
+    }
+
+    fn no_options(&self) -> Result<(), RegistryError> {
+        match self.given.first() {
+            None => Ok(()),
+            Some((key, _)) => Err(self.wrong(format!("it has no options, so none named `{key}`"))),
+        }
+    }
+}

@@ -1,0 +1,412 @@
+//! The Parzen estimator of the Optuna flavour: a mixture with one component per observation and one for the prior,
+//! each a product of one kernel per parameter, truncated to the domain by itself.
+//!
+//! Bergstra, Bardenet, Bengio and Kégl, *Algorithms for Hyper-Parameter Optimization* (2011), section 4; products of
+//! kernels after Watanabe, *Tree-Structured Parzen Estimator: Understanding Its Algorithm Components and Their Roles
+//! for Better Empirical Performance* (2023), section 3. The estimator of one parameter is the product of one.
+//!
+//! Kernels, for n observations (in trial order, the prior last):
+//! * numeric: a normal around the observation, σ the larger gap to its neighbours in sorted order, truncated to the
+//!   domain; the prior sits in the middle with σ = the domain's width. With a step, a value's probability is the
+//!   kernel's mass over the value's cell. `log` parameters live in log space, their density is the one of the
+//!   logarithm.
+//! * categorical with K choices: `prior_weight / (n + 1)` on every choice, 1 more on the observed one, normalised; the
+//!   prior is uniform.
+//!
+//! Cost for n observations of d parameters and k candidates: O(n d) to fit where the sorted order is given, O(n d log
+//! n) where it isn't; O(k n d) multiplications and at most k n exponentials for the densities. The mass of a cell is
+//! only taken for components that an upper bound of it doesn't already rule out.
+
+use super::density::Pass;
+use super::dimension::{Dimension, Interval};
+use super::log_sum_exp::LogSumExp;
+use kilter_numerics::Stream;
+use kilter_numerics::normal::{LN_SQRT_2PI, mass, truncated_quantile};
+use serde::{Deserialize, Serialize};
+use std::f64::consts::FRAC_1_SQRT_2;
+
+/// Components of a mixture are summed in blocks of this many: a block of eight parameters then fits the first-level
+/// cache (16 KiB) while all candidates pass over it.
+const BLOCK: usize = 128;
+
+/// Beyond this many σ from both ends of the domain a kernel's mass is 1 to the last place (its tails are below 2⁻⁵³).
+const WHOLE: f64 = 8.3;
+
+/// How kernels get their width and the prior its weight; the defaults are Optuna's.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ParzenOptions {
+    /// Weight of the prior, above 0; an observation of full age weight has 1. More explores more. Default 1.
+    pub prior_weight: f64,
+    /// Keep σ above the domain's width / min(100, n + 2), so that repeated observations don't turn into spikes;
+    /// without it σ is only kept above 10⁻¹² and the spacing of floats. Default true.
+    pub magic_clip: bool,
+    /// Let the smallest and the largest of two or more observations count the gap to the end of the domain, too.
+    /// Default false.
+    pub endpoints: bool,
+}
+
+impl Default for ParzenOptions {
+    fn default() -> Self {
+        Self { prior_weight: 1.0, magic_clip: true, endpoints: false }
+    }
+}
+
+/// The observations of one parameter, oldest first.
+#[derive(Clone, Copy, Debug)]
+pub struct Column<'a> {
+    /// One value per trial; of a categorical parameter, the choice's index. Values outside the domain are moved to
+    /// its nearest end.
+    pub values: &'a [f64],
+    /// The trials in ascending order of value, of equal values the older first; sorted here where absent. Not used
+    /// for a categorical parameter.
+    pub order: Option<&'a [u32]>,
+}
+
+/// One component's kernel in one parameter.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kernel {
+    /// A truncated normal, in log space for a `log` parameter.
+    Normal {
+        /// Mean before truncation.
+        mean: f64,
+        /// Standard deviation before truncation.
+        sigma: f64,
+    },
+    /// Probabilities of choices.
+    Choice {
+        /// The observed choice; none for the prior.
+        own: Option<usize>,
+        /// Probability of the observed choice.
+        hit: f64,
+        /// Probability of each other choice.
+        miss: f64,
+    },
+    /// A numeric domain of a single value.
+    Point,
+}
+
+/// A fitted mixture.
+#[derive(Clone, Debug)]
+pub struct Parzen {
+    /// Normalised; the prior last.
+    weights: Vec<f64>,
+    /// Per component: ln weight, less the logarithms of everything in its kernels that doesn't depend on the value.
+    log_constant: Vec<f64>,
+    axes: Vec<Axis>,
+}
+
+/// One parameter's kernels, one per component.
+#[derive(Clone, Debug)]
+pub(super) enum Axis {
+    Continuous {
+        interval: Interval,
+        mean: Vec<f64>,
+        /// 1 / (σ √2)
+        scale: Vec<f64>,
+    },
+    Discrete {
+        interval: Interval,
+        mean: Vec<f64>,
+        /// 1 / (σ √2)
+        scale: Vec<f64>,
+        /// Per component, the number of its kernel; components with equal mean and σ share one.
+        kernel: Vec<u32>,
+        kernels: usize,
+    },
+    Categorical {
+        choices: usize,
+        /// The observed choice per component; the prior has none, written -1.
+        own: Vec<f64>,
+        hit: f64,
+        miss: f64,
+    },
+    Point(f64),
+}
+
+impl Parzen {
+    /// Fits a mixture to observations: `columns[d].values[i]` is parameter d in the i-th trial, `weights[i]` that
+    /// trial's weight against the prior's (see [`default_weights`](super::split::default_weights)).
+    ///
+    /// Every column has as many values as there are weights; there may be none.
+    pub fn fit(dimensions: &[Dimension], columns: &[Column<'_>], weights: &[f64], options: &ParzenOptions) -> Self {
+        debug_assert!(options.prior_weight > 0.0 && dimensions.len() == columns.len());
+        debug_assert!(columns.iter().all(|column| column.values.len() == weights.len()));
+        let total = weights.iter().sum::<f64>() + options.prior_weight;
+        let weights: Vec<f64> = weights.iter().chain([&options.prior_weight]).map(|w| w / total).collect();
+        let mut constants = Constants { logarithm: vec![0.0; weights.len()], divisor: vec![1.0; weights.len()] };
+        let axes = dimensions
+            .iter()
+            .zip(columns)
+            .map(|(&dimension, column)| match dimension {
+                Dimension::Categorical { choices } => {
+                    categorical(choices, column.values, options.prior_weight, &mut constants)
+                }
+                Dimension::Numeric { low, high, log, step } => {
+                    let interval = Interval::new(low, high, log, step);
+                    if interval.is_point() {
+                        Axis::Point(low)
+                    } else {
+                        numeric(interval, column, options, &mut constants)
+                    }
+                }
+            })
+            .collect();
+        let log_constant = constants.finish(&weights);
+        Self { weights, log_constant, axes }
+    }
+
+    /// The components' weights, adding up to 1: the observations' in trial order, then the prior's.
+    pub fn weights(&self) -> &[f64] {
+        &self.weights
+    }
+
+    /// One component's kernel in one parameter. Panics if there is no such component or parameter.
+    pub fn kernel(&self, dimension: usize, component: usize) -> Kernel {
+        match &self.axes[dimension] {
+            Axis::Continuous { mean, scale, .. } | Axis::Discrete { mean, scale, .. } => {
+                Kernel::Normal { mean: mean[component], sigma: FRAC_1_SQRT_2 / scale[component] }
+            }
+            &Axis::Categorical { choices, ref own, hit, miss } => {
+                if own[component] < 0.0 {
+                    let uniform = 1.0 / choices as f64;
+                    Kernel::Choice { own: None, hit: uniform, miss: uniform }
+                } else {
+                    Kernel::Choice { own: Some(own[component] as usize), hit: hit.exp(), miss: miss.exp() }
+                }
+            }
+            Axis::Point(_) => Kernel::Point,
+        }
+    }
+
+    /// Draws candidates, one after the other: `[count, parameters]`, row by row.
+    pub fn sample(&self, count: usize, stream: &mut Stream) -> Vec<f64> {
+        let lottery = Lottery::new(self.weights.iter().copied());
+        let mut candidates = Vec::with_capacity(count * self.axes.len());
+        for _ in 0..count {
+            let component = lottery.draw(stream);
+            candidates.extend(self.axes.iter().map(|axis| axis.sample(component, stream)));
+        }
+        candidates
+    }
+
+    /// The log density of each candidate (`[count, parameters]`, row by row, as [`sample`](Self::sample) gives them):
+    /// density in continuous parameters, probability in the others. Minus infinity outside the domain.
+    pub fn log_density(&self, candidates: &[f64]) -> Vec<f64> {
+        let width = self.axes.len();
+        if width == 0 {
+            return Vec::new();
+        }
+        let mut sums = vec![LogSumExp::EMPTY; candidates.len() / width];
+        let mut passes: Vec<Pass<'_>> = self
+            .axes
+            .iter()
+            .enumerate()
+            .filter_map(|(d, axis)| Pass::new(axis, candidates.iter().skip(d).step_by(width).copied()))
+            .collect();
+        // The prior first: it is nowhere small, so it rules most of the others out.
+        let (observed, prior) = self.log_constant.split_at(self.log_constant.len() - 1);
+        let blocks = observed.chunks(BLOCK).enumerate().map(|(block, constants)| (block * BLOCK, constants));
+        let mut terms = [0.0; BLOCK];
+        for (start, constants) in [(observed.len(), prior)].into_iter().chain(blocks) {
+            let terms = &mut terms[..constants.len()];
+            for (candidate, sum) in sums.iter_mut().enumerate() {
+                terms.copy_from_slice(constants);
+                for pass in &passes {
+                    pass.add_bound(candidate, start, terms);
+                }
+                for pass in &mut passes {
+                    pass.tighten(candidate, start, sum.floor(), terms);
+                }
+                sum.add(terms);
+            }
+        }
+        let inside = |row: &[f64]| self.axes.iter().zip(row).all(|(axis, &value)| axis.contains(value));
+        let row = candidates.chunks_exact(width);
+        row.zip(sums).map(|(row, sum)| if inside(row) { sum.value() } else { f64::NEG_INFINITY }).collect()
+    }
+}
+
+/// Draws components in proportion to their weights, O(log n) each.
+pub(super) struct Lottery(Vec<f64>);
+
+impl Lottery {
+    /// `weights` are not negative and not all zero.
+    pub(super) fn new(weights: impl Iterator<Item = f64>) -> Self {
+        let sum = |reached: &mut f64, weight| {
+            *reached += weight;
+            Some(*reached)
+        };
+        Self(weights.scan(0.0, sum).collect())
+    }
+
+    pub(super) fn draw(&self, stream: &mut Stream) -> usize {
+        let last = self.0.len() - 1;
+        let drawn = stream.uniform() * self.0[last];
+        self.0.partition_point(|&end| end <= drawn).min(last)
+    }
+}
+
+/// The trials in ascending order of value, of equal values the older first.
+pub fn sorted_order(values: &[f64]) -> Vec<u32> {
+    let mut keyed: Vec<(u64, u32)> = values
+        .iter()
+        .zip(0..)
+        .map(|(&value, i)| {
+            // Adding 0 makes -0 and 0 one value. Flipping the sign bit, and all others below zero, makes the order of
+            // the bits that of the numbers, and integers sort faster.
+            let bits = (value + 0.0).to_bits();
+            (if bits >> 63 == 0 { bits | 1 << 63 } else { !bits }, i)
+        })
+        .collect();
+    keyed.sort_unstable();
+    keyed.into_iter().map(|(_, i)| i).collect()
+}
+
+/// What doesn't depend on the value, gathered per component with a single logarithm for all parameters.
+struct Constants {
+    logarithm: Vec<f64>,
+    divisor: Vec<f64>,
+}
+
+impl Constants {
+    /// Divides a component by a factor, between 10⁻¹⁷ and 1.
+    fn divide(&mut self, component: usize, factor: f64) {
+        let divisor = &mut self.divisor[component];
+        *divisor *= factor;
+        if *divisor < 1e-200 {
+            self.logarithm[component] -= divisor.ln();
+            *divisor = 1.0;
+        }
+    }
+
+    fn finish(mut self, weights: &[f64]) -> Vec<f64> {
+        for ((log, divisor), weight) in self.logarithm.iter_mut().zip(self.divisor).zip(weights) {
+            *log += (weight / divisor).ln();
+        }
+        self.logarithm
+    }
+}
+
+fn numeric(interval: Interval, column: &Column<'_>, options: &ParzenOptions, constants: &mut Constants) -> Axis {
+    let mut mean = interval.positions(column.values.iter().copied());
+    mean.push(interval.middle());
+    let mut scale = vec![0.0; mean.len()];
+    if !interval.has_step() {
+        let width = interval.width();
+        let share_of_width = 1.0 / width;
+        each_sigma(&interval, &mean, column.order, options, |i, sigma| {
+            let inverse_sigma = 1.0 / sigma;
+            // The density's constant is 1 / (σ √(2π) mass); the width keeps the product in range.
+            constants.divide(i, mass_inside(&interval, mean[i], inverse_sigma) * (sigma * share_of_width));
+            scale[i] = FRAC_1_SQRT_2 * inverse_sigma;
+        });
+        let common = width.ln() + LN_SQRT_2PI;
+        constants.logarithm.iter_mut().for_each(|log| *log -= common);
+        return Axis::Continuous { interval, mean, scale };
+    }
+    let mut kernel = vec![0; mean.len()];
+    let mut kernels = 0;
+    let mut newest = (f64::NAN, f64::NAN);
+    let mut newest_mass = 1.0;
+    each_sigma(&interval, &mean, column.order, options, |i, sigma| {
+        let inverse_sigma = 1.0 / sigma;
+        // Repeated values are neighbours in sorted order, and all but the first and the last of them have one σ.
+        if newest != (mean[i], sigma) {
+            newest = (mean[i], sigma);
+            newest_mass = mass_inside(&interval, mean[i], inverse_sigma);
+            kernels += 1;
+        }
+        constants.divide(i, newest_mass);
+        kernel[i] = kernels - 1;
+        scale[i] = FRAC_1_SQRT_2 * inverse_sigma;
+    });
+    Axis::Discrete { interval, mean, scale, kernel, kernels: kernels as usize }
+}
+
+fn categorical(choices: usize, values: &[f64], prior_weight: f64, constants: &mut Constants) -> Axis {
+    let share = prior_weight / (values.len() as f64 + 1.0);
+    let total = 1.0 + choices as f64 * share;
+    let (hit, miss) = (((1.0 + share) / total).ln(), (share / total).ln());
+    let highest = choices as f64 - 1.0;
+    let own = values.iter().map(|value| value.max(0.0).min(highest)).chain([-1.0]).collect();
+    // The prior misses every choice, which this turns into 1/K.
+    constants.logarithm[values.len()] -= (choices as f64).ln() + miss;
+    Axis::Categorical { choices, own, hit, miss }
+}
+
+/// Gives every component, in sorted order and the prior last, its σ; `mean` has the prior last.
+fn each_sigma(
+    interval: &Interval,
+    mean: &[f64],
+    order: Option<&[u32]>,
+    options: &ParzenOptions,
+    mut each: impl FnMut(usize, f64),
+) {
+    let prior = mean.len() - 1;
+    let width = interval.width();
+    let least = if options.magic_clip {
+        width / (prior as f64 + 2.0).min(100.0)
+    } else {
+        f64::max(1e-12, width * f64::EPSILON)
+    };
+    let sorted_here;
+    let order = match order {
+        Some(order) => order,
+        None => {
+            sorted_here = sorted_order(&mean[..prior]);
+            &sorted_here
+        }
+    };
+    let count_ends = options.endpoints || prior < 2;
+    let mut left = interval.low;
+    for (rank, &i) in order.iter().enumerate() {
+        let at = mean[i as usize];
+        let right = order.get(rank + 1).map_or(interval.high, |&next| mean[next as usize]);
+        let (below, above) = (at - left, right - at);
+        let gap = if !count_ends && rank == 0 {
+            above
+        } else if !count_ends && rank + 1 == prior {
+            below
+        } else {
+            below.max(above)
+        };
+        each(i as usize, gap.max(least).min(width));
+        left = at;
+    }
+    each(prior, width);
+}
+
+/// A kernel's mass inside the domain: 1/3 or more, for its mean is inside and its σ no larger than the domain.
+pub(super) fn mass_inside(interval: &Interval, mean: f64, inverse_sigma: f64) -> f64 {
+    let (low, high) = ((interval.low - mean) * inverse_sigma, (interval.high - mean) * inverse_sigma);
+    if low < -WHOLE && high > WHOLE { 1.0 } else { mass(low, high) }
+}
+
+impl Axis {
+    fn contains(&self, value: f64) -> bool {
+        match self {
+            Self::Continuous { interval, .. } | Self::Discrete { interval, .. } => interval.contains(value),
+            &Self::Categorical { choices, .. } => value >= 0.0 && value < choices as f64 && value.fract() == 0.0,
+            &Self::Point(only) => value == only,
+        }
+    }
+
+    fn sample(&self, component: usize, stream: &mut Stream) -> f64 {
+        match self {
+            Self::Continuous { interval, mean, scale } | Self::Discrete { interval, mean, scale, .. } => {
+                let (mean, sigma) = (mean[component], FRAC_1_SQRT_2 / scale[component]);
+                let (low, high) = ((interval.low - mean) / sigma, (interval.high - mean) / sigma);
+                interval.value(mean + sigma * truncated_quantile(stream.uniform(), low, high))
+            }
+            &Self::Categorical { choices, ref own, hit, miss } => {
+                // Two draws in either case, so that every candidate uses as much of the stream.
+                let (kind, any) = (stream.uniform(), stream.index(choices) as f64);
+                // What the observed choice has more than any other.
+                let extra = hit.exp() - miss.exp();
+                if own[component] >= 0.0 && kind < extra { own[component] } else { any }
+            }
+            &Self::Point(only) => only,
+        }
+    }
+}

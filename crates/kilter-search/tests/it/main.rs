@@ -1,0 +1,11 @@
+//! One test binary for the crate.
+
+// The lints' leave for tests does not reach functions that tests share.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod golden;
+mod hyperopt;
+mod hypervolume;
+mod median;
+mod parzen;
+mod split;

@@ -1,0 +1,191 @@
+//! The plain choosers: at random, by default, from a stored configuration, from answers drawn beforehand.
+
+use kilter_numerics::Stream;
+
+use crate::config::{Config, Fit};
+use crate::domain::Domain;
+use crate::name::Name;
+use crate::outline::SpaceError;
+use crate::value::Value;
+use crate::walk::{Chooser, Halt, Question, Walk};
+
+/// Answers at random: uniformly over each question's domain (by the logarithm where the domain is logarithmic).
+#[derive(Clone, Debug)]
+pub struct Random {
+    stream: Stream,
+}
+
+impl Random {
+    /// Draws from `stream`.
+    pub fn new(stream: Stream) -> Self {
+        Self { stream }
+    }
+
+    /// A random configuration of `space`.
+    ///
+    /// # Errors
+    /// If the space refuses.
+    pub fn config(&mut self, space: &dyn Walk) -> Result<Config, SpaceError> {
+        record(space, self)
+    }
+}
+
+impl Chooser for Random {
+    fn choose(&mut self, question: &Question<'_>) -> Result<Value, Halt> {
+        Ok(match question.domain {
+            // A share of 53 bits cannot reach every whole number of a wide range.
+            Domain::Int(range) if !range.is_log() => {
+                let k = match u64::try_from(range.points()) {
+                    Ok(points) => self.stream.below(points),
+                    Err(_) => self.stream.bits(), // all 2^64 of them
+                };
+                Value::Int(range.at(u128::from(k)))
+            }
+            domain => domain.at_share(self.stream.uniform()),
+        })
+    }
+}
+
+/// Answers with the declared defaults.
+#[derive(Clone, Copy, Debug)]
+pub struct Defaults;
+
+impl Defaults {
+    /// The default configuration of `space`.
+    ///
+    /// # Errors
+    /// [`SpaceError::Unanswered`] names the first question without a default.
+    pub fn config(space: &dyn Walk) -> Result<Config, SpaceError> {
+        record(space, &mut Self)
+    }
+}
+
+impl Chooser for Defaults {
+    fn choose(&mut self, question: &Question<'_>) -> Result<Value, Halt> {
+        match (question.default, question.domain) {
+            (Some(value), _) | (None, Domain::Fixed(value)) => Ok(value.clone()),
+            _ => Err(SpaceError::Unanswered(question.name.clone()).into()),
+        }
+    }
+}
+
+/// Answers drawn beforehand come first, `rest` answers whatever nobody foresaw. Remembers what was answered, and gives
+/// the same answer to the same question.
+pub struct Answered {
+    joint: Config,
+    rest: Box<dyn Chooser + Send>,
+    asked: Vec<(Name, Domain, Value)>,
+}
+
+impl Answered {
+    /// Answers from `joint`, else from `rest`.
+    pub fn new(joint: Config, rest: Box<dyn Chooser + Send>) -> Self {
+        Self { joint, rest, asked: Vec::new() }
+    }
+
+    /// Everything asked so far, in order.
+    pub fn asked(&self) -> &[(Name, Domain, Value)] {
+        &self.asked
+    }
+
+    /// The answers so far as a configuration.
+    pub fn config(&self) -> Config {
+        Config::new(self.asked.iter().map(|(name, _, value)| (name.clone(), value.clone())).collect())
+    }
+
+    /// The configuration that `space` asks for.
+    ///
+    /// # Errors
+    /// If the space refuses.
+    pub fn walk(mut self, space: &dyn Walk) -> Result<Config, SpaceError> {
+        match space.walk(&mut self) {
+            Ok(()) | Err(Halt::Enough) => Ok(self.config()),
+            Err(Halt::Refused(why)) => Err(why),
+        }
+    }
+}
+
+impl Chooser for Answered {
+    fn choose(&mut self, question: &Question<'_>) -> Result<Value, Halt> {
+        if let Some((_, domain, value)) = self.asked.iter().find(|(name, _, _)| name == question.name) {
+            if domain == question.domain {
+                return Ok(value.clone());
+            }
+            return Err(SpaceError::AskedDifferently {
+                name: question.name.clone(),
+                first: domain.to_string(),
+                second: question.domain.to_string(),
+            }
+            .into());
+        }
+        let foreseen = self.joint.get(question.name.as_str()).and_then(|value| question.domain.accept(value));
+        let value = match foreseen {
+            Some(value) => value,
+            None => self.rest.choose(question)?,
+        };
+        self.asked.push((question.name.clone(), question.domain.clone(), value.clone()));
+        Ok(value)
+    }
+}
+
+/// Answers from a stored configuration and keeps account of what did not fit; see [`crate::replay`].
+pub struct Replay<'a> {
+    old: &'a Config,
+    answers: Vec<(Name, Value)>,
+    missing: Vec<Name>,
+    outside: Vec<(Name, String)>,
+}
+
+impl<'a> Replay<'a> {
+    /// Answers from `old`.
+    pub fn new(old: &'a Config) -> Self {
+        Self { old, answers: Vec::new(), missing: Vec::new(), outside: Vec::new() }
+    }
+
+    /// The account, after the walk.
+    pub fn fit(self) -> Fit {
+        if !self.outside.is_empty() {
+            Fit::Outside(self.outside)
+        } else if !self.missing.is_empty() {
+            Fit::Missing(self.missing)
+        } else {
+            Fit::Whole(Config::new(self.answers))
+        }
+    }
+}
+
+impl Chooser for Replay<'_> {
+    fn choose(&mut self, question: &Question<'_>) -> Result<Value, Halt> {
+        let answer = match (self.old.get(question.name.as_str()), question.default, question.domain) {
+            (Some(value), _, domain) => domain.accept(value).unwrap_or_else(|| {
+                self.outside.push((question.name.clone(), format!("{value} is outside {domain}")));
+                value.clone()
+            }),
+            (None, Some(value), _) | (None, None, Domain::Fixed(value)) => value.clone(),
+            // Any answer will do for the rest of the walk: the whole no longer counts.
+            (None, None, domain) => {
+                self.missing.push(question.name.clone());
+                domain.at_share(0.5)
+            }
+        };
+        self.answers.push((question.name.clone(), answer.clone()));
+        Ok(answer)
+    }
+}
+
+/// Walks `space` with `chooser` and keeps the answers.
+fn record(space: &dyn Walk, chooser: &mut dyn Chooser) -> Result<Config, SpaceError> {
+    struct Recording<'a>(&'a mut dyn Chooser, Vec<(Name, Value)>);
+    impl Chooser for Recording<'_> {
+        fn choose(&mut self, question: &Question<'_>) -> Result<Value, Halt> {
+            let value = self.0.choose(question)?;
+            self.1.push((question.name.clone(), value.clone()));
+            Ok(value)
+        }
+    }
+    let mut recording = Recording(chooser, Vec::new());
+    match space.walk(&mut recording) {
+        Ok(()) | Err(Halt::Enough) => Ok(Config::new(recording.1)),
+        Err(Halt::Refused(why)) => Err(why),
+    }
+}

@@ -1,0 +1,509 @@
+//! Domains: the sets of allowed answers. A domain that exists is valid; text becomes one at the edge of the program.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::value::Value;
+
+/// A range of real numbers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "FloatParts", into = "FloatParts")]
+pub struct Float {
+    low: f64,
+    high: f64,
+    log: bool,
+    step: Option<f64>,
+}
+
+/// A range of whole numbers, both ends included.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "IntParts", into = "IntParts")]
+pub struct Int {
+    low: i64,
+    high: i64,
+    log: bool,
+    step: u64,
+}
+
+/// A list of distinct values without order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<Value>", into = "Vec<Value>")]
+pub struct Choice(Vec<Value>);
+
+/// The set of answers that a question allows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Domain {
+    /// Real numbers.
+    Float(Float),
+    /// Whole numbers.
+    Int(Int),
+    /// Distinct values without order.
+    Choice(Choice),
+    /// One value: asked and answered, never searched.
+    Fixed(Value),
+}
+
+/// Why a domain cannot be.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum DomainError {
+    /// An end of the range is not a finite number, or their distance is not.
+    #[error("{low} to {high}: both ends and their distance must be finite numbers (at most about 1.8e308)")]
+    NotFinite {
+        /// Lower end.
+        low: f64,
+        /// Upper end.
+        high: f64,
+    },
+    /// The ends are swapped.
+    #[error("low ({low}) must be below high ({high}); did you swap them?")]
+    Swapped {
+        /// Lower end as given.
+        low: Value,
+        /// Upper end as given.
+        high: Value,
+    },
+    /// The ends are one number.
+    #[error("low and high are both {0}, so there is nothing to search; write fixed:{0}")]
+    OnePoint(Value),
+    /// A logarithmic range that begins at or below zero (whole numbers: below one).
+    #[error(
+        "a logarithmic range must begin above 0, and this one begins at {low}; start it at {suggestion}, or leave out log"
+    )]
+    LogOfNonPositive {
+        /// Lower end.
+        low: Value,
+        /// A lower end that would do.
+        suggestion: Value,
+    },
+    /// The step is not a positive finite number.
+    #[error("the step must be a positive number, not {0}")]
+    BadStep(Value),
+    /// The step is longer than the range.
+    #[error("the step ({step}) is longer than the range {low} to {high}, so only {low} could be chosen")]
+    LongStep {
+        /// Step.
+        step: Value,
+        /// Lower end.
+        low: Value,
+        /// Upper end.
+        high: Value,
+    },
+    /// The step is so short that neighbouring points are hardly different numbers.
+    #[error("the step ({step}) is too short for numbers as large as those of {low} to {high}; leave it out")]
+    TinyStep {
+        /// Step.
+        step: Value,
+        /// Lower end.
+        low: Value,
+        /// Upper end.
+        high: Value,
+    },
+    /// A step on a logarithmic range.
+    #[error("a range cannot have both log and a step; drop one, or list the values as choices")]
+    LogWithStep,
+    /// No choice at all.
+    #[error("a choice needs at least one value, for example adam|sgd")]
+    NoChoice,
+    /// An empty word among the choices.
+    #[error("one of the choices is empty; write them as adam|sgd (an empty text is written '')")]
+    EmptyChoice,
+    /// The same value twice.
+    #[error("the value {0} stands twice among the choices; every choice must be distinct")]
+    TwiceTheSame(Value),
+}
+
+impl Float {
+    /// The range `[low, high]`.
+    ///
+    /// # Errors
+    /// If an end is not finite or `low` is not below `high`.
+    pub fn new(low: f64, high: f64) -> Result<Self, DomainError> {
+        if !(low.is_finite() && high.is_finite() && (high - low).is_finite()) {
+            return Err(DomainError::NotFinite { low, high });
+        }
+        if low == high {
+            return Err(DomainError::OnePoint(low.into()));
+        }
+        if low > high {
+            return Err(DomainError::Swapped { low: low.into(), high: high.into() });
+        }
+        Ok(Self { low, high, log: false, step: None })
+    }
+
+    /// The range `[low, high]`, searched by its logarithm.
+    ///
+    /// # Errors
+    /// As [`Float::new`], and if `low` is not above zero.
+    pub fn log(low: f64, high: f64) -> Result<Self, DomainError> {
+        let range = Self::new(low, high)?;
+        if low <= 0.0 {
+            let suggestion = if high > 1e-6 { 1e-6 } else { high / 1e3 };
+            return Err(DomainError::LogOfNonPositive { low: low.into(), suggestion: suggestion.into() });
+        }
+        Ok(Self { log: true, ..range })
+    }
+
+    /// The same range on the grid `low, low + step, …` (the last point is the last that does not pass `high`).
+    ///
+    /// # Errors
+    /// If the step is not positive, longer than the range, or too short, or the range is logarithmic.
+    pub fn step(self, step: f64) -> Result<Self, DomainError> {
+        if self.log {
+            return Err(DomainError::LogWithStep);
+        }
+        if !(step.is_finite() && step > 0.0) {
+            return Err(DomainError::BadStep(step.into()));
+        }
+        if step > (self.high - self.low) * (1.0 + GRID_SLACK) {
+            return Err(DomainError::LongStep { step: step.into(), low: self.low.into(), high: self.high.into() });
+        }
+        if step < self.magnitude() * SHORTEST_STEP {
+            return Err(DomainError::TinyStep { step: step.into(), low: self.low.into(), high: self.high.into() });
+        }
+        Ok(Self { step: Some(step), ..self })
+    }
+
+    /// Lower end.
+    pub fn low(&self) -> f64 {
+        self.low
+    }
+
+    /// Upper end; with a step, the last point of the grid.
+    pub fn high(&self) -> f64 {
+        match self.step {
+            Some(_) => self.at((self.points().unwrap_or(1) - 1) as f64),
+            None => self.high,
+        }
+    }
+
+    /// Is the range searched by its logarithm?
+    pub fn is_log(&self) -> bool {
+        self.log
+    }
+
+    /// Distance of neighbouring points, if the range is a grid.
+    pub fn step_width(&self) -> Option<f64> {
+        self.step
+    }
+
+    /// Number of points, if the range is a grid.
+    fn points(&self) -> Option<u128> {
+        // The ends and the step are each off by half a unit in the last place, the quotient by as much again.
+        let slack = |step: f64| GRID_SLACK.max(4.0 * f64::EPSILON * self.magnitude() / step);
+        self.step.map(|step| ((self.high - self.low) / step + slack(step)).floor() as u128 + 1)
+    }
+
+    /// The larger end by size.
+    fn magnitude(&self) -> f64 {
+        self.low.abs().max(self.high.abs())
+    }
+
+    /// The grid's point `k`, never above the declared upper end.
+    fn at(&self, k: f64) -> f64 {
+        let step = self.step.unwrap_or(0.0);
+        // Decimal steps are not exact in binary: 3 * 0.1 gives 0.30000000000000004. Twelve digits of the larger of step
+        // and offset recover the decimal that was meant without moving any point by more than its rounding error.
+        let exact = k.mul_add(step, self.low);
+        let scale = 10_f64.powi(12 - step.max(exact.abs()).log10().ceil().clamp(-290.0, 290.0) as i32);
+        let rounded = (exact * scale).round() / scale;
+        let point = if rounded.is_finite() && (rounded - exact).abs() <= step * 1e-9 { rounded } else { exact };
+        // Adding zero turns -0.0 into 0.0.
+        point.clamp(self.low, self.high) + 0.0
+    }
+
+    /// The allowed number nearest to `x`.
+    pub fn nearest(&self, x: f64) -> f64 {
+        let x = x.clamp(self.low, self.high);
+        match self.step {
+            Some(step) => {
+                let last = (self.points().unwrap_or(1) - 1) as f64;
+                self.at(((x - self.low) / step).round().clamp(0.0, last))
+            }
+            None => x,
+        }
+    }
+}
+
+/// How much of a step a grid's last point may lie beyond the range by rounding alone: (0.3 - 0.0) / 0.1 is a little
+/// below 3.
+const GRID_SLACK: f64 = 1e-10;
+
+/// The shortest step as a share of the range's larger end. With 44 of a float's 53 bits at most 1/64 of a step is lost
+/// by rounding, so points stay apart and each is found again from its value.
+const SHORTEST_STEP: f64 = 1.0 / (1_u64 << 44) as f64;
+
+impl Int {
+    /// The whole numbers `low..=high`.
+    ///
+    /// # Errors
+    /// If `low` is not below `high`.
+    pub fn new(low: i64, high: i64) -> Result<Self, DomainError> {
+        match low.cmp(&high) {
+            std::cmp::Ordering::Less => Ok(Self { low, high, log: false, step: 1 }),
+            std::cmp::Ordering::Equal => Err(DomainError::OnePoint(low.into())),
+            std::cmp::Ordering::Greater => Err(DomainError::Swapped { low: low.into(), high: high.into() }),
+        }
+    }
+
+    /// The whole numbers `low..=high`, searched by their logarithm.
+    ///
+    /// # Errors
+    /// As [`Int::new`], and if `low` is below one.
+    pub fn log(low: i64, high: i64) -> Result<Self, DomainError> {
+        let range = Self::new(low, high)?;
+        if low < 1 {
+            return Err(DomainError::LogOfNonPositive { low: low.into(), suggestion: 1_i64.into() });
+        }
+        Ok(Self { log: true, ..range })
+    }
+
+    /// Only every `step`-th number, beginning with `low`.
+    ///
+    /// # Errors
+    /// If the step is zero, longer than the range, or the range is logarithmic.
+    pub fn step(self, step: u64) -> Result<Self, DomainError> {
+        if step == 0 {
+            return Err(DomainError::BadStep(0_i64.into()));
+        }
+        if self.log && step > 1 {
+            return Err(DomainError::LogWithStep);
+        }
+        if u128::from(step) > self.width() {
+            let step = Value::Text(step.to_string().into());
+            return Err(DomainError::LongStep { step, low: self.low.into(), high: self.high.into() });
+        }
+        Ok(Self { step, ..self })
+    }
+
+    /// Lower end.
+    pub fn low(&self) -> i64 {
+        self.low
+    }
+
+    /// Upper end; with a step, the last number that can be chosen.
+    pub fn high(&self) -> i64 {
+        self.at(self.points() - 1)
+    }
+
+    /// Is the range searched by its logarithm?
+    pub fn is_log(&self) -> bool {
+        self.log
+    }
+
+    /// Distance of neighbouring numbers.
+    pub fn step_width(&self) -> u64 {
+        self.step
+    }
+
+    fn width(&self) -> u128 {
+        (i128::from(self.high) - i128::from(self.low)).unsigned_abs()
+    }
+
+    /// How many numbers there are (up to 2⁶⁴).
+    pub fn points(&self) -> u128 {
+        self.width() / u128::from(self.step) + 1
+    }
+
+    /// The `k`-th number, counting from zero; the last one if there are fewer.
+    pub fn at(&self, k: u128) -> i64 {
+        let k = k.min(self.width() / u128::from(self.step));
+        (i128::from(self.low) + (k * u128::from(self.step)) as i128) as i64
+    }
+
+    /// The allowed number nearest to `x`.
+    pub fn nearest(&self, x: f64) -> i64 {
+        let k = ((x - self.low as f64) / self.step as f64).round().max(0.0);
+        self.at(k as u128)
+    }
+}
+
+impl Choice {
+    /// Distinct values without order.
+    ///
+    /// # Errors
+    /// If there is none, or one stands twice.
+    pub fn new(values: Vec<Value>) -> Result<Self, DomainError> {
+        if values.is_empty() {
+            return Err(DomainError::NoChoice);
+        }
+        // Sets of ten thousand choices exist; the debug form identifies a value, but for the two zeros.
+        let key = |value: &Value| match value {
+            Value::Float(x) => format!("{:?}", Value::Float(x + 0.0)),
+            value => format!("{value:?}"),
+        };
+        let mut seen = std::collections::HashSet::with_capacity(values.len());
+        match values.iter().find(|v| !seen.insert(key(v))) {
+            Some(twice) => Err(DomainError::TwiceTheSame(twice.clone())),
+            None => Ok(Self(values)),
+        }
+    }
+
+    /// The values, in the order written.
+    pub fn values(&self) -> &[Value] {
+        &self.0
+    }
+
+    /// The place of `value` among them.
+    pub fn position(&self, value: &Value) -> Option<usize> {
+        self.0.iter().position(|v| v == value)
+    }
+}
+
+impl Domain {
+    /// `value` as this domain holds it, if it allows it: an integer in a float range becomes a float, a float that is a
+    /// whole number in an integer range becomes an integer, a number off the grid is refused.
+    pub fn accept(&self, value: &Value) -> Option<Value> {
+        match (self, value) {
+            (Self::Float(range), Value::Float(_) | Value::Int(_)) => {
+                let x = value.as_f64()?;
+                let inside = range.low <= x && x <= range.high;
+                // A grid point may have been written with fewer digits than it has.
+                let near = |step: f64| (range.nearest(x) - x).abs() <= step * 1e-6;
+                (inside && range.step.is_none_or(near)).then(|| Value::Float(range.nearest(x)))
+            }
+            (Self::Int(range), Value::Int(_) | Value::Float(_)) => {
+                let i = match value {
+                    Value::Int(i) => *i,
+                    Value::Float(x) if x.fract() == 0.0 && x.abs() < 9.0e15 => *x as i64,
+                    _ => return None,
+                };
+                let offset = i128::from(i) - i128::from(range.low);
+                let inside = range.low <= i && i <= range.high && offset % i128::from(range.step) == 0;
+                inside.then_some(Value::Int(i))
+            }
+            (Self::Choice(choice), _) => choice.position(value).map(|k| choice.0[k].clone()),
+            (Self::Fixed(fixed), _) => (fixed == value || same_number(fixed, value)).then(|| fixed.clone()),
+            _ => None,
+        }
+    }
+
+    /// How many answers there are; nothing for a continuum.
+    pub fn count(&self) -> Option<u128> {
+        match self {
+            Self::Float(range) => range.points(),
+            Self::Int(range) => Some(range.points()),
+            Self::Choice(choice) => Some(choice.0.len() as u128),
+            Self::Fixed(_) => Some(1),
+        }
+    }
+
+    /// The answer at the share `u` in `[0, 1)` of the domain: uniform `u` gives a uniform answer (by the logarithm
+    /// where the domain is logarithmic; every whole number `k` of such a range has the mass of `k - 1/2` to `k + 1/2`).
+    pub fn at_share(&self, u: f64) -> Value {
+        let pick = |n: u128| ((u * n as f64) as u128).min(n - 1);
+        match self {
+            Self::Float(range) => Value::Float(match range.points() {
+                Some(n) => range.at(pick(n) as f64),
+                None if range.log => {
+                    (range.low.ln() * (1.0 - u) + range.high.ln() * u).exp().clamp(range.low, range.high)
+                }
+                None => (range.low * (1.0 - u) + range.high * u).clamp(range.low, range.high),
+            }),
+            Self::Int(range) if range.log => {
+                let (a, b) = ((range.low as f64 - 0.5).ln(), (range.high as f64 + 0.5).ln());
+                Value::Int(range.nearest((a * (1.0 - u) + b * u).exp()))
+            }
+            Self::Int(range) => Value::Int(range.at(pick(range.points()))),
+            Self::Choice(choice) => choice.0[pick(choice.0.len() as u128) as usize].clone(),
+            Self::Fixed(value) => value.clone(),
+        }
+    }
+}
+
+/// `1` in a command line may stand for the fixed float `1.0`.
+fn same_number(a: &Value, b: &Value) -> bool {
+    matches!((a.as_f64(), b.as_f64()), (Some(x), Some(y)) if x == y)
+}
+
+/// The inline syntax of the command line; it reads back as the same domain.
+impl fmt::Display for Domain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Float(r) => {
+                let log = if r.log { "log:" } else { "" };
+                write!(f, "{log}{:?}..{:?}", r.low, r.high)?;
+                r.step.map_or(Ok(()), |step| write!(f, "/{step:?}"))
+            }
+            Self::Int(r) => {
+                let log = if r.log { "log:" } else { "" };
+                write!(f, "int:{log}{}..{}", r.low, r.high)?;
+                if r.step == 1 { Ok(()) } else { write!(f, "/{}", r.step) }
+            }
+            Self::Choice(choice) => {
+                // A single value by itself would be no choice.
+                f.write_str(if choice.0.len() == 1 { "choice:" } else { "" })?;
+                for (i, value) in choice.0.iter().enumerate() {
+                    let bar = if i > 0 { "|" } else { "" };
+                    write!(f, "{bar}{}", crate::inline::quoted(value))?;
+                }
+                Ok(())
+            }
+            Self::Fixed(value) => write!(f, "fixed:{}", crate::inline::quoted(value)),
+        }
+    }
+}
+
+/// How a float range is written in JSON and TOML.
+#[derive(Serialize, Deserialize)]
+struct FloatParts {
+    low: f64,
+    high: f64,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    log: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    step: Option<f64>,
+}
+
+impl TryFrom<FloatParts> for Float {
+    type Error = DomainError;
+    fn try_from(p: FloatParts) -> Result<Self, DomainError> {
+        let range = if p.log { Self::log(p.low, p.high)? } else { Self::new(p.low, p.high)? };
+        p.step.map_or(Ok(range.clone()), |step| range.step(step))
+    }
+}
+
+impl From<Float> for FloatParts {
+    fn from(r: Float) -> Self {
+        Self { low: r.low, high: r.high, log: r.log, step: r.step }
+    }
+}
+
+/// How an integer range is written in JSON and TOML.
+#[derive(Serialize, Deserialize)]
+struct IntParts {
+    low: i64,
+    high: i64,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    log: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    step: Option<u64>,
+}
+
+impl TryFrom<IntParts> for Int {
+    type Error = DomainError;
+    fn try_from(p: IntParts) -> Result<Self, DomainError> {
+        let range = if p.log { Self::log(p.low, p.high)? } else { Self::new(p.low, p.high)? };
+        p.step.map_or(Ok(range.clone()), |step| range.step(step))
+    }
+}
+
+impl From<Int> for IntParts {
+    fn from(r: Int) -> Self {
+        Self { low: r.low, high: r.high, log: r.log, step: (r.step > 1).then_some(r.step) }
+    }
+}
+
+impl TryFrom<Vec<Value>> for Choice {
+    type Error = DomainError;
+    fn try_from(values: Vec<Value>) -> Result<Self, DomainError> {
+        Self::new(values)
+    }
+}
+
+impl From<Choice> for Vec<Value> {
+    fn from(choice: Choice) -> Self {
+        choice.0
+    }
+}

@@ -1,0 +1,517 @@
+//! Conditions: a small grammar of our own, read once into a tree.
+//!
+//! ```text
+//! expression = conjunction ("or" conjunction)*
+//! conjunction = negation ("and" negation)*
+//! negation   = "not" negation | comparison
+//! comparison = sum (("==" | "!=" | "<" | "<=" | ">" | ">=") sum | ["not"] "in" list)?
+//! sum        = product (("+" | "-") product)*        product = unary (("*" | "/") unary)*
+//! unary      = "-" unary | number | 'text' | true | false | null | name | ("min" | "max") "(" list ")" | "(" expression ")"
+//! list       = "[" expression ("," expression)* "]"
+//! ```
+//!
+//! A tree rather than a closure, so that others can see which names are used and where in the text they stand. Truth is
+//! Kleene's three-valued one: whatever touches a question that was not asked is unknown, `unknown or true` is true.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use crate::name::{KEYWORDS, Name};
+use crate::value::Value;
+
+/// A parsed expression and the text it came from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Expr {
+    source: String,
+    root: Node,
+}
+
+/// What an expression comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Truth {
+    /// It holds.
+    Yes,
+    /// It does not hold.
+    No,
+    /// It rests on a question that was not asked.
+    Unknown,
+}
+
+/// Why a text is no expression, and where.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}\n  {}\n  {:indent$}{}", in_one_line(.source_text), "", "^".repeat(.span.len().max(1)), indent = .span.start)]
+pub struct ExprError {
+    /// What is wrong and what would be right.
+    pub message: String,
+    /// The whole text.
+    pub source_text: String,
+    /// The characters at fault (counted in characters, not bytes).
+    pub span: Range<usize>,
+}
+
+/// A condition may be written in several lines; the carets stand under one.
+fn in_one_line(source: &str) -> String {
+    source.replace(char::is_control, " ")
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Node {
+    Literal(Value),
+    Name(Name, Range<usize>),
+    Not(Box<Node>),
+    // Rows and not pairs: a row of a hundred thousand terms must not nest, or the stack ends before it does.
+    And(Vec<Node>),
+    Or(Vec<Node>),
+    Compare(Comparison, Box<Node>, Box<Node>),
+    In(Box<Node>, Vec<Node>),
+    Arithmetic(Box<Node>, Vec<(char, Node)>),
+    Negate(Box<Node>),
+    Extreme(Extreme, Vec<Node>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Comparison {
+    Equal,
+    Different,
+    Less,
+    AtMost,
+    Greater,
+    AtLeast,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Extreme {
+    Min,
+    Max,
+}
+
+impl Expr {
+    /// Reads an expression such as `optimizer == 'sgd' and batch_size >= 64`.
+    ///
+    /// # Errors
+    /// [`ExprError`] points at the place and says what would be right.
+    pub fn parse(source: &str) -> Result<Self, ExprError> {
+        let mut parser = Parser { source, tokens: lex(source)?, at: 0, depth: 0 };
+        let root = parser.disjunction()?;
+        match parser.tokens.get(parser.at) {
+            None => Ok(Self { source: source.to_owned(), root }),
+            Some(token) if token.text == "=" => Err(parser.error(token.span.clone(), "equality is written ==")),
+            Some(token) => {
+                let message = format!("`{}` is out of place; expected and, or, a comparison, or the end", token.text);
+                Err(parser.error(token.span.clone(), &message))
+            }
+        }
+    }
+
+    /// The text it was read from.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The names in it, each with its place (in characters), as written.
+    pub fn names(&self) -> Vec<(&Name, Range<usize>)> {
+        let mut names = Vec::new();
+        let mut open = vec![&self.root];
+        while let Some(node) = open.pop() {
+            match node {
+                Node::Literal(_) => {}
+                Node::Name(name, span) => names.push((name, span.clone())),
+                Node::Not(a) | Node::Negate(a) => open.push(a),
+                Node::Compare(_, a, b) => open.extend([&**b, &**a]),
+                Node::Arithmetic(a, terms) => {
+                    open.extend(terms.iter().rev().map(|(_, term)| term));
+                    open.push(a);
+                }
+                Node::In(a, list) => {
+                    open.extend(list.iter().rev());
+                    open.push(a);
+                }
+                Node::And(list) | Node::Or(list) | Node::Extreme(_, list) => open.extend(list.iter().rev()),
+            }
+        }
+        names
+    }
+
+    /// Does it hold, given the answers so far? `answer` gives nothing for a question that was not asked.
+    pub fn truth(&self, answer: &dyn Fn(&Name) -> Option<Value>) -> Truth {
+        truth(&self.root, answer)
+    }
+}
+
+impl fmt::Display for Expr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.source)
+    }
+}
+
+impl TryFrom<String> for Expr {
+    type Error = ExprError;
+    fn try_from(source: String) -> Result<Self, ExprError> {
+        Self::parse(&source)
+    }
+}
+
+impl From<Expr> for String {
+    fn from(expr: Expr) -> Self {
+        expr.source
+    }
+}
+
+fn truth(node: &Node, answer: &dyn Fn(&Name) -> Option<Value>) -> Truth {
+    let of = |b: bool| if b { Truth::Yes } else { Truth::No };
+    match node {
+        Node::Not(inner) => match truth(inner, answer) {
+            Truth::Yes => Truth::No,
+            Truth::No => Truth::Yes,
+            Truth::Unknown => Truth::Unknown,
+        },
+        Node::And(terms) => decide(terms.iter().map(|term| truth(term, answer)), Truth::No),
+        Node::Or(terms) => decide(terms.iter().map(|term| truth(term, answer)), Truth::Yes),
+        Node::Compare(how, a, b) => match (value(a, answer), value(b, answer)) {
+            (Some(a), Some(b)) => compare(*how, &a, &b).map_or(Truth::Unknown, of),
+            _ => Truth::Unknown,
+        },
+        Node::In(item, list) => match value(item, answer) {
+            Some(item) => {
+                let same = |node| value(node, answer).map_or(Truth::Unknown, |entry| of(equal(&item, &entry)));
+                decide(list.iter().map(same), Truth::Yes)
+            }
+            None => Truth::Unknown,
+        },
+        _ => match value(node, answer) {
+            Some(Value::Bool(b)) => of(b),
+            _ => Truth::Unknown,
+        },
+    }
+}
+
+/// A row joined by `or` (`decisive` is yes) or by `and` (it is no): one decisive term decides; else one unknown term
+/// leaves the row unknown.
+fn decide(terms: impl Iterator<Item = Truth>, decisive: Truth) -> Truth {
+    let mut all = if decisive == Truth::Yes { Truth::No } else { Truth::Yes };
+    for term in terms {
+        if term == decisive {
+            return decisive;
+        }
+        if term == Truth::Unknown {
+            all = Truth::Unknown;
+        }
+    }
+    all
+}
+
+/// How two numbers stand to each other. Whole numbers compare exactly: floats cannot hold those beyond 2⁵³.
+fn order(a: &Value, b: &Value) -> Option<Ordering> {
+    match (a, b) {
+        (Value::Int(a), Value::Int(b)) => Some(a.cmp(b)),
+        _ => a.as_f64()?.partial_cmp(&b.as_f64()?),
+    }
+}
+
+/// Numbers compare as numbers (`1 == 1.0`), everything else by kind and content.
+fn equal(a: &Value, b: &Value) -> bool {
+    a == b || order(a, b) == Some(Ordering::Equal)
+}
+
+fn compare(how: Comparison, a: &Value, b: &Value) -> Option<bool> {
+    match how {
+        Comparison::Equal => Some(equal(a, b)),
+        Comparison::Different => Some(!equal(a, b)),
+        Comparison::Less => order(a, b).map(Ordering::is_lt),
+        Comparison::AtMost => order(a, b).map(Ordering::is_le),
+        Comparison::Greater => order(a, b).map(Ordering::is_gt),
+        Comparison::AtLeast => order(a, b).map(Ordering::is_ge),
+    }
+}
+
+fn value(node: &Node, answer: &dyn Fn(&Name) -> Option<Value>) -> Option<Value> {
+    let number = |node: &Node| value(node, answer)?.as_f64();
+    match node {
+        Node::Literal(literal) => Some(literal.clone()),
+        Node::Name(name, _) => answer(name),
+        Node::Arithmetic(first, terms) => {
+            let mut result = number(first)?;
+            for (operator, term) in terms {
+                let term = number(term)?;
+                match operator {
+                    '+' => result += term,
+                    '-' => result -= term,
+                    '*' => result *= term,
+                    _ => result /= term,
+                }
+            }
+            Some(Value::Float(result))
+        }
+        Node::Negate(inner) => Some(Value::Float(-number(inner)?)),
+        Node::Extreme(which, list) => {
+            let numbers = list.iter().map(number).collect::<Option<Vec<_>>>()?;
+            let pick = match which {
+                Extreme::Min => f64::min,
+                Extreme::Max => f64::max,
+            };
+            numbers.into_iter().reduce(pick).map(Value::Float)
+        }
+        _ => match truth(node, answer) {
+            Truth::Yes => Some(Value::Bool(true)),
+            Truth::No => Some(Value::Bool(false)),
+            Truth::Unknown => None,
+        },
+    }
+}
+
+struct Token {
+    text: String,
+    kind: Kind,
+    span: Range<usize>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Word,
+    Number,
+    Text,
+    Sign,
+}
+
+/// Expressions nest at most this deep: deeper ones are a mistake, and recursion must end before the stack does. One
+/// level takes seven calls, about 9 KiB of stack in a debug build; threads have 2 MiB.
+const DEEPEST: usize = 64;
+
+fn lex(source: &str) -> Result<Vec<Token>, ExprError> {
+    let chars: Vec<char> = source.chars().collect();
+    let error = |span: Range<usize>, message: String| ExprError { message, source_text: source.to_owned(), span };
+    let (mut tokens, mut i) = (Vec::new(), 0);
+    while i < chars.len() {
+        let (start, c) = (i, chars[i]);
+        let kind = if c.is_whitespace() {
+            i += 1;
+            continue;
+        } else if c == '_' || c.is_alphabetic() {
+            while i < chars.len() && (chars[i] == '_' || chars[i] == '.' || chars[i].is_alphanumeric()) {
+                i += 1;
+            }
+            Kind::Word
+        } else if c.is_ascii_digit() || (c == '.' && chars.get(i + 1).is_some_and(char::is_ascii_digit)) {
+            while i < chars.len()
+                && (chars[i].is_ascii_alphanumeric()
+                    || chars[i] == '.'
+                    || ("+-".contains(chars[i]) && matches!(chars[i - 1], 'e' | 'E')))
+            {
+                i += 1;
+            }
+            Kind::Number
+        } else if c == '\'' || c == '"' {
+            i += 1;
+            while i < chars.len() && chars[i] != c {
+                i += 1;
+            }
+            if i == chars.len() {
+                return Err(error(start..i, format!("this text has no end; close it with {c}")));
+            }
+            i += 1;
+            Kind::Text
+        } else {
+            let two = chars.get(i + 1) == Some(&'=') && "=!<>".contains(c);
+            if !two && !"+-*/()[],<>=".contains(c) {
+                let advice = match c {
+                    '&' => "write and",
+                    '|' => "write or",
+                    '!' => "write not, or != for different",
+                    _ => "there are names, numbers, 'text', and or not in, == != < <= > >=, + - * /, min(), max()",
+                };
+                return Err(error(start..start + 1, format!("{c:?} does not belong to conditions; {advice}")));
+            }
+            i += if two { 2 } else { 1 };
+            Kind::Sign
+        };
+        let text: String = match kind {
+            Kind::Text => chars[start + 1..i - 1].iter().collect(),
+            _ => chars[start..i].iter().collect(),
+        };
+        tokens.push(Token { text, kind, span: start..i });
+    }
+    Ok(tokens)
+}
+
+struct Parser<'a> {
+    source: &'a str,
+    tokens: Vec<Token>,
+    at: usize,
+    depth: usize,
+}
+
+impl Parser<'_> {
+    fn error(&self, span: Range<usize>, message: &str) -> ExprError {
+        ExprError { message: message.to_owned(), source_text: self.source.to_owned(), span }
+    }
+
+    fn here(&self) -> Range<usize> {
+        let end = self.source.chars().count();
+        self.tokens.get(self.at).map_or(end..end + 1, |token| token.span.clone())
+    }
+
+    /// Steps over `text` if it is the next token (a quoted text never is).
+    fn eat(&mut self, text: &str) -> bool {
+        let found = self.tokens.get(self.at).is_some_and(|t| t.kind != Kind::Text && t.text == text);
+        self.at += usize::from(found);
+        found
+    }
+
+    fn expect(&mut self, text: &str) -> Result<(), ExprError> {
+        if self.eat(text) { Ok(()) } else { Err(self.error(self.here(), &format!("expected `{text}` here"))) }
+    }
+
+    /// Runs `inner` one level deeper.
+    fn deeper<T>(&mut self, inner: impl FnOnce(&mut Self) -> Result<T, ExprError>) -> Result<T, ExprError> {
+        if self.depth == DEEPEST {
+            return Err(self.error(self.here(), &format!("this nests more than {DEEPEST} deep; say it more simply")));
+        }
+        self.depth += 1;
+        let result = inner(self);
+        self.depth -= 1;
+        result
+    }
+
+    fn disjunction(&mut self) -> Result<Node, ExprError> {
+        let first = self.conjunction()?;
+        if !self.eat("or") {
+            return Ok(first);
+        }
+        let mut terms = vec![first, self.conjunction()?];
+        while self.eat("or") {
+            terms.push(self.conjunction()?);
+        }
+        Ok(Node::Or(terms))
+    }
+
+    fn conjunction(&mut self) -> Result<Node, ExprError> {
+        let first = self.negation()?;
+        if !self.eat("and") {
+            return Ok(first);
+        }
+        let mut terms = vec![first, self.negation()?];
+        while self.eat("and") {
+            terms.push(self.negation()?);
+        }
+        Ok(Node::And(terms))
+    }
+
+    fn negation(&mut self) -> Result<Node, ExprError> {
+        if self.eat("not") {
+            return Ok(Node::Not(Box::new(self.deeper(Self::negation)?)));
+        }
+        self.comparison()
+    }
+
+    fn comparison(&mut self) -> Result<Node, ExprError> {
+        let left = self.sum()?;
+        let signs = [
+            ("==", Comparison::Equal),
+            ("!=", Comparison::Different),
+            ("<=", Comparison::AtMost),
+            (">=", Comparison::AtLeast),
+            ("<", Comparison::Less),
+            (">", Comparison::Greater),
+        ];
+        if let Some((_, how)) = signs.into_iter().find(|(sign, _)| self.eat(sign)) {
+            let right = self.sum()?;
+            let chained = signs.iter().any(|(sign, _)| self.eat(sign));
+            if chained {
+                self.at -= 1;
+                return Err(self.error(self.here(), "comparisons do not chain; write a < b and b < c"));
+            }
+            return Ok(Node::Compare(how, Box::new(left), Box::new(right)));
+        }
+        if self.eat("in") {
+            return Ok(Node::In(Box::new(left), self.list("[", "]")?));
+        }
+        if self.eat("not") {
+            self.expect("in")?;
+            return Ok(Node::Not(Box::new(Node::In(Box::new(left), self.list("[", "]")?))));
+        }
+        Ok(left)
+    }
+
+    fn list(&mut self, open: &str, close: &str) -> Result<Vec<Node>, ExprError> {
+        self.expect(open)?;
+        let mut items = vec![self.deeper(Self::disjunction)?];
+        while self.eat(",") {
+            items.push(self.deeper(Self::disjunction)?);
+        }
+        self.expect(close)?;
+        Ok(items)
+    }
+
+    fn sum(&mut self) -> Result<Node, ExprError> {
+        self.arithmetic(['+', '-'], Self::product)
+    }
+
+    fn product(&mut self) -> Result<Node, ExprError> {
+        self.arithmetic(['*', '/'], Self::unary)
+    }
+
+    fn arithmetic(
+        &mut self,
+        signs: [char; 2],
+        term: fn(&mut Self) -> Result<Node, ExprError>,
+    ) -> Result<Node, ExprError> {
+        let first = term(self)?;
+        let mut terms = Vec::new();
+        while let Some(sign) = signs.into_iter().find(|c| self.eat(c.encode_utf8(&mut [0; 4]))) {
+            terms.push((sign, term(self)?));
+        }
+        Ok(if terms.is_empty() { first } else { Node::Arithmetic(Box::new(first), terms) })
+    }
+
+    fn unary(&mut self) -> Result<Node, ExprError> {
+        if self.eat("-") {
+            return Ok(match self.deeper(Self::unary)? {
+                // A negative literal keeps its kind.
+                Node::Literal(Value::Int(i)) => Node::Literal(Value::Int(i.wrapping_neg())),
+                Node::Literal(Value::Float(x)) => Node::Literal(Value::Float(-x)),
+                inner => Node::Negate(Box::new(inner)),
+            });
+        }
+        if self.eat("(") {
+            let inner = self.deeper(Self::disjunction)?;
+            self.expect(")")?;
+            return Ok(inner);
+        }
+        for (word, which) in [("min", Extreme::Min), ("max", Extreme::Max)] {
+            if self.eat(word) {
+                return Ok(Node::Extreme(which, self.list("(", ")")?));
+            }
+        }
+        let span = self.here();
+        let Some(token) = self.tokens.get(self.at) else {
+            return Err(self.error(span, "the condition ends too early; a value or a name is missing here"));
+        };
+        let node = match (token.kind, token.text.as_str()) {
+            (Kind::Text, text) => Node::Literal(Value::from(text)),
+            (Kind::Number, text) => {
+                let value = crate::inline::parse_value(text);
+                if value.as_f64().is_none() {
+                    return Err(self.error(span, &format!("`{text}` is not a number")));
+                }
+                Node::Literal(value)
+            }
+            (Kind::Word, "true") => Node::Literal(Value::Bool(true)),
+            (Kind::Word, "false") => Node::Literal(Value::Bool(false)),
+            (Kind::Word, "null") => Node::Literal(Value::Null),
+            (Kind::Word, word) if !KEYWORDS.contains(&word) => match Name::new(word) {
+                Ok(name) => Node::Name(name, span),
+                Err(why) => return Err(self.error(span, &why.to_string())),
+            },
+            (_, other) => {
+                let message = format!("`{other}` is out of place; a value or a name is missing here");
+                return Err(self.error(span, &message));
+            }
+        };
+        self.at += 1;
+        Ok(node)
+    }
+}

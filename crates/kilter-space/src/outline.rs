@@ -1,0 +1,419 @@
+//! A space as data: all questions, their conditions, in an order in which every condition is about earlier questions.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::domain::{Domain, DomainError};
+use crate::expression::{Expr, ExprError, Truth};
+use crate::name::{Name, NameError, nearest};
+use crate::value::Value;
+use crate::walk::{Chooser, Halt, Question, Walk};
+
+/// One question of a declared space.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its name.
+    pub name: Name,
+    /// What may be answered.
+    pub domain: Domain,
+    /// The answer of a user who does not search.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub default: Option<Value>,
+    /// Asked only when this holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<Expr>,
+    /// A setting is fixed at its default unless somebody asks to search it (folds, seeds, sizes).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub setting: bool,
+    /// What it does, with its unit, in one line.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub about: String,
+}
+
+/// A default that is written as null is the value null, not the lack of one.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
+/// A space as data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Parts", into = "Parts")]
+pub struct Outline {
+    entries: Vec<Entry>,
+    complete: bool,
+    fingerprint: u64,
+}
+
+/// Why a space cannot be, or a question not be answered.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum SpaceError {
+    /// A name is none.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// A domain cannot be.
+    #[error("hyperparameter `{name}`: {why}")]
+    Domain {
+        /// Whose domain.
+        name: String,
+        /// Why.
+        why: DomainError,
+    },
+    /// A condition does not parse.
+    #[error("hyperparameter `{name}`: its condition cannot be read: {why}")]
+    Condition {
+        /// Whose condition.
+        name: Name,
+        /// Why.
+        why: ExprError,
+    },
+    /// A condition speaks of a question that does not exist.
+    #[error("hyperparameter `{name}`: its condition `{condition}` speaks of `{unknown}`, which is not declared{}", did_you_mean(.suggestion))]
+    UnknownInCondition {
+        /// Whose condition.
+        name: Name,
+        /// The condition.
+        condition: String,
+        /// The name that is not declared.
+        unknown: Name,
+        /// The nearest declared name.
+        suggestion: Option<String>,
+    },
+    /// Conditions wait for each other.
+    #[error("the conditions of {} wait for each other; at least one of them must not depend on the others", list(.0))]
+    Cycle(Vec<Name>),
+    /// One name, two questions.
+    #[error("hyperparameter `{0}` is declared twice; drop one or rename it")]
+    DeclaredTwice(Name),
+    /// No such question.
+    #[error("there is no hyperparameter `{name}`{}", did_you_mean(.suggestion))]
+    Unknown {
+        /// The name asked for.
+        name: String,
+        /// The nearest declared name.
+        suggestion: Option<String>,
+    },
+    /// An answer that the domain does not hold.
+    #[error("hyperparameter `{name}`: {value} is not allowed; allowed is {domain}")]
+    Outside {
+        /// Whose answer.
+        name: Name,
+        /// The answer.
+        value: Value,
+        /// The domain in inline syntax.
+        domain: String,
+    },
+    /// An answer of another kind than the question's.
+    #[error("hyperparameter `{name}`: expected {wanted}, got {got}")]
+    WrongKind {
+        /// Whose answer.
+        name: String,
+        /// What was expected.
+        wanted: &'static str,
+        /// What came.
+        got: String,
+    },
+    /// A question without an answer where one is needed.
+    #[error("hyperparameter `{0}` has no answer here and no default; set it")]
+    Unanswered(Name),
+    /// One name asked twice with two domains.
+    #[error("hyperparameter `{name}` was asked as {first} and now as {second}; one name has one domain within a trial")]
+    AskedDifferently {
+        /// Which.
+        name: Name,
+        /// The first domain.
+        first: String,
+        /// The second domain.
+        second: String,
+    },
+}
+
+impl SpaceError {
+    pub(crate) fn domain(name: &str, why: DomainError) -> Self {
+        Self::Domain { name: name.to_owned(), why }
+    }
+
+    pub(crate) fn wrong_kind(name: &str, wanted: &'static str, got: &Value) -> Self {
+        Self::WrongKind { name: name.to_owned(), wanted, got: format!("{got} ({})", got.kind()) }
+    }
+}
+
+fn did_you_mean(suggestion: &Option<String>) -> String {
+    suggestion.as_ref().map_or(String::new(), |name| format!("; did you mean `{name}`?"))
+}
+
+fn list(names: &[Name]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+impl Entry {
+    /// A question that is always asked.
+    ///
+    /// # Errors
+    /// If `name` cannot be a name.
+    pub fn new(name: &str, domain: Domain) -> Result<Self, SpaceError> {
+        let name = Name::new(name)?;
+        Ok(Self { name, domain, default: None, when: None, setting: false, about: String::new() })
+    }
+
+    /// Asked only when `condition` holds.
+    ///
+    /// # Errors
+    /// If the condition cannot be read.
+    pub fn when(mut self, condition: &str) -> Result<Self, SpaceError> {
+        let parsed = Expr::parse(condition);
+        self.when = Some(parsed.map_err(|why| SpaceError::Condition { name: self.name.clone(), why })?);
+        Ok(self)
+    }
+
+    /// With a default.
+    ///
+    /// # Errors
+    /// If the domain does not allow it.
+    pub fn default(mut self, value: impl Into<Value>) -> Result<Self, SpaceError> {
+        self.default = Some(self.check(&value.into())?);
+        Ok(self)
+    }
+
+    /// With a line on what it does.
+    #[must_use]
+    pub fn about(mut self, about: &str) -> Self {
+        about.clone_into(&mut self.about);
+        self
+    }
+
+    /// As a setting: fixed at its default unless somebody asks to search it.
+    #[must_use]
+    pub fn setting(mut self) -> Self {
+        self.setting = true;
+        self
+    }
+
+    /// `value` as the domain holds it.
+    ///
+    /// # Errors
+    /// If the domain does not allow it.
+    pub fn check(&self, value: &Value) -> Result<Value, SpaceError> {
+        self.domain.accept(value).ok_or_else(|| SpaceError::Outside {
+            name: self.name.clone(),
+            value: value.clone(),
+            domain: self.domain.to_string(),
+        })
+    }
+}
+
+impl Outline {
+    /// A declared, complete space. Questions keep the order written, except that a condition's questions come first.
+    ///
+    /// # Errors
+    /// If a name stands twice, a default is outside its domain, a condition speaks of an unknown name, or conditions wait
+    /// for each other.
+    pub fn new(entries: Vec<Entry>) -> Result<Self, SpaceError> {
+        Self::build(entries, true)
+    }
+
+    /// What trials have asked so far: the outline of a closure.
+    ///
+    /// # Errors
+    /// As [`Outline::new`].
+    pub fn learnt(entries: Vec<Entry>) -> Result<Self, SpaceError> {
+        Self::build(entries, false)
+    }
+
+    fn build(mut entries: Vec<Entry>, complete: bool) -> Result<Self, SpaceError> {
+        for entry in &mut entries {
+            entry.default = entry.default.as_ref().map(|value| entry.check(value)).transpose()?;
+        }
+        let mut place = HashMap::with_capacity(entries.len());
+        for (i, entry) in entries.iter().enumerate() {
+            if place.insert(entry.name.clone(), i).is_some() {
+                return Err(SpaceError::DeclaredTwice(entry.name.clone()));
+            }
+        }
+        let mut parents = Vec::with_capacity(entries.len());
+        for entry in &entries {
+            let mut of_entry = Vec::new();
+            for (name, _) in entry.when.iter().flat_map(Expr::names) {
+                match place.get(name) {
+                    Some(&parent) => of_entry.push(parent),
+                    None => {
+                        return Err(SpaceError::UnknownInCondition {
+                            name: entry.name.clone(),
+                            condition: entry.when.as_ref().map_or(String::new(), Expr::to_string),
+                            unknown: name.clone(),
+                            suggestion: nearest(name.as_str(), entries.iter().map(|e| e.name.as_str())).map(str::to_owned),
+                        });
+                    }
+                }
+            }
+            parents.push(of_entry);
+        }
+        let order = sort(&parents)
+            .map_err(|ring| SpaceError::Cycle(ring.into_iter().map(|i| entries[i].name.clone()).collect()))?;
+        let mut entries: Vec<Option<Entry>> = entries.into_iter().map(Some).collect();
+        let entries: Vec<Entry> = order.into_iter().filter_map(|i| entries[i].take()).collect();
+        let fingerprint = fingerprint(&entries);
+        Ok(Self { entries, complete, fingerprint })
+    }
+
+    /// The questions, in the order in which they are asked.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The question of this name.
+    ///
+    /// # Errors
+    /// If there is none; the error names the nearest.
+    pub fn entry(&self, name: &str) -> Result<&Entry, SpaceError> {
+        self.entries.iter().find(|entry| entry.name == *name).ok_or_else(|| SpaceError::Unknown {
+            name: name.to_owned(),
+            suggestion: nearest(name, self.entries.iter().map(|e| e.name.as_str())).map(str::to_owned),
+        })
+    }
+
+    /// Does it list every question there can be? A closure's outline lists those asked so far.
+    pub fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// A number that changes with every change of the questions.
+    pub fn fingerprint(&self) -> u64 {
+        self.fingerprint
+    }
+
+    /// This space as one study searches it: `searched` domains replace declared ones, `set` answers are fixed, and
+    /// settings that nobody mentioned are fixed at their defaults.
+    ///
+    /// # Errors
+    /// If a name is unknown, or an answer is outside its domain, or a setting has no default.
+    pub fn specialise(&self, set: &[(String, Value)], searched: &[(String, Domain)]) -> Result<Self, SpaceError> {
+        for name in set.iter().map(|(name, _)| name).chain(searched.iter().map(|(name, _)| name)) {
+            self.entry(name)?;
+        }
+        let mut entries = self.entries.clone();
+        for entry in &mut entries {
+            if let Some((_, domain)) = searched.iter().rev().find(|(name, _)| entry.name == **name) {
+                entry.domain = domain.clone();
+                entry.default = entry.default.take().and_then(|value| domain.accept(&value));
+                entry.setting = false;
+            } else if let Some((_, value)) = set.iter().rev().find(|(name, _)| entry.name == **name) {
+                entry.domain = Domain::Fixed(entry.check(value)?);
+                entry.default = None;
+            } else if entry.setting && !matches!(entry.domain, Domain::Fixed(_)) {
+                let default = entry.default.take().ok_or_else(|| SpaceError::Unanswered(entry.name.clone()))?;
+                entry.domain = Domain::Fixed(default);
+            }
+        }
+        Self::build(entries, self.complete)
+    }
+
+    /// How many configurations there are, if they are finitely many and the space has no conditions; an upper bound if
+    /// it has. Nothing for a continuum or beyond 2¹²⁸.
+    pub fn count_at_most(&self) -> Option<u128> {
+        self.entries.iter().try_fold(1_u128, |product, entry| product.checked_mul(entry.domain.count()?))
+    }
+}
+
+impl Walk for Outline {
+    fn walk(&self, chooser: &mut dyn Chooser) -> Result<(), Halt> {
+        let mut answers: HashMap<&str, Value> = HashMap::with_capacity(self.entries.len());
+        for entry in &self.entries {
+            let asked = entry
+                .when
+                .as_ref()
+                .is_none_or(|when| when.truth(&|name| answers.get(name.as_str()).cloned()) == Truth::Yes);
+            if asked {
+                let question = Question { name: &entry.name, domain: &entry.domain, default: entry.default.as_ref() };
+                let answer = chooser.choose(&question)?;
+                answers.insert(entry.name.as_str(), answer);
+            }
+        }
+        Ok(())
+    }
+
+    fn outline(&self) -> Option<&Outline> {
+        Some(self)
+    }
+}
+
+/// An order in which parents come first and otherwise the given order holds, or the members of a ring.
+fn sort(parents: &[Vec<usize>]) -> Result<Vec<usize>, Vec<usize>> {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Mark {
+        New,
+        Open,
+        Done,
+    }
+    let mut marks = vec![Mark::New; parents.len()];
+    let mut order = Vec::with_capacity(parents.len());
+    // An explicit stack: spaces with a thousand nested conditions exist.
+    let mut path: Vec<(usize, usize)> = Vec::new();
+    for start in 0..parents.len() {
+        if marks[start] == Mark::New {
+            marks[start] = Mark::Open;
+            path.push((start, 0));
+        }
+        while let Some((node, next)) = path.last_mut() {
+            let node = *node;
+            match parents[node].get(*next) {
+                None => {
+                    marks[node] = Mark::Done;
+                    order.push(node);
+                    path.pop();
+                }
+                Some(&parent) => {
+                    *next += 1;
+                    match marks[parent] {
+                        Mark::Done => {}
+                        Mark::Open => {
+                            let from = path.iter().position(|&(n, _)| n == parent).unwrap_or(0);
+                            return Err(path[from..].iter().map(|&(n, _)| n).collect());
+                        }
+                        Mark::New => {
+                            marks[parent] = Mark::Open;
+                            path.push((parent, 0));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    Ok(order)
+}
+
+/// FNV-1a over what decides which configurations exist; defaults and remarks do not count.
+fn fingerprint(entries: &[Entry]) -> u64 {
+    let mut hash = 0xCBF2_9CE4_8422_2325_u64;
+    let mut absorb = |text: &str| {
+        for byte in text.bytes().chain([0]) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01B3);
+        }
+    };
+    for entry in entries {
+        absorb(entry.name.as_str());
+        absorb(&entry.domain.to_string());
+        absorb(entry.when.as_ref().map_or("", Expr::source));
+    }
+    hash
+}
+
+/// How an outline is written in JSON.
+#[derive(Serialize, Deserialize)]
+struct Parts {
+    questions: Vec<Entry>,
+    complete: bool,
+}
+
+impl TryFrom<Parts> for Outline {
+    type Error = SpaceError;
+    fn try_from(parts: Parts) -> Result<Self, SpaceError> {
+        Self::build(parts.questions, parts.complete)
+    }
+}
+
+impl From<Outline> for Parts {
+    fn from(outline: Outline) -> Self {
+        Self { questions: outline.entries, complete: outline.complete }
+    }
+}

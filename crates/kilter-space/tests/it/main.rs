@@ -1,0 +1,11 @@
+//! What kilter-space promises.
+// Helpers outside of `#[test]` functions are tests too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod config;
+mod domain;
+mod expression;
+mod given;
+mod inline;
+mod outline;
+mod random;

@@ -1,0 +1,163 @@
+//! Events: everything that ever happened to a study, in order. All other knowledge of it is a fold over them.
+
+use std::collections::BTreeMap;
+
+use kilter_meter::Usage;
+use kilter_space::{Config, Domain, Name, Value};
+use serde::{Deserialize, Serialize};
+
+use crate::goal::Goal;
+use crate::recipe::Failure;
+use crate::run::Why;
+use crate::sampler::Note;
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// Its place in the study's log, from 1, without gaps.
+    pub revision: u64,
+    /// The trial it happened to, if to one.
+    pub number: Option<u64>,
+    /// When, by the storage's clock, in milliseconds since 1970.
+    pub at_ms: i64,
+    /// What.
+    pub change: Change,
+}
+
+/// What can happen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// A trial waits for a worker (enqueued by hand).
+    Queued(Opened),
+    /// A worker began a trial that the sampler proposed.
+    Opened(Opened),
+    /// A worker began a waiting trial.
+    Claimed {
+        /// Which attempt at it, from 1.
+        attempt: u32,
+    },
+    /// A define-by-run trial answered further questions.
+    Answered(Vec<(Name, Domain, Value)>),
+    /// A trial reported figures.
+    Reported(Vec<Point>),
+    /// A trial ended.
+    Ended(End),
+    /// A trial waits for a worker again: its own was stopped or died. What that attempt reported no longer counts.
+    Requeued,
+    /// A worker that had been given up for dead ended its attempt after all; kept, not counted.
+    Late(End),
+    /// The number of trials wanted changed.
+    TrialsWanted(u64),
+}
+
+/// A trial as it is opened: the proposal, walked.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Opened {
+    /// Its answers.
+    pub config: Config,
+    /// The space it was proposed in.
+    pub fingerprint: u64,
+    /// With how much of the fidelity it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fidelity: Option<f64>,
+    /// The trial whose checkpoint it continues.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<u64>,
+    /// The trial whose question it asks again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeat_of: Option<u64>,
+    /// How often that question was run before.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub repeat: u64,
+    /// The revision that the proposal was made from: with it, any proposal can be computed again.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub seen: u64,
+    /// The sampler's remark.
+    #[serde(default, skip_serializing_if = "Note::is_null")]
+    pub note: Note,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
+/// One figure at one step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "(u64, String, Option<f64>)", into = "(u64, String, Option<f64>)")]
+pub struct Point {
+    /// Step, as the recipe counts.
+    pub step: u64,
+    /// The metric's name.
+    pub metric: String,
+    /// The figure; may be NaN or infinite.
+    pub value: f64,
+}
+
+impl From<(u64, String, Option<f64>)> for Point {
+    fn from((step, metric, value): (u64, String, Option<f64>)) -> Self {
+        Self { step, metric, value: value.unwrap_or(f64::NAN) }
+    }
+}
+
+impl From<Point> for (u64, String, Option<f64>) {
+    fn from(point: Point) -> Self {
+        // JSON knows no NaN; an infinite figure is no better than one.
+        (point.step, point.metric, Some(point.value).filter(|v| v.is_finite()))
+    }
+}
+
+/// How a trial ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct End {
+    /// In which state.
+    pub state: EndState,
+    /// Its metrics by name, all finite.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<String, f64>,
+    /// Why it failed, if it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// Why it was stopped, if it was stopped early.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<Why>,
+    /// What it took.
+    pub usage: Usage,
+}
+
+/// The states a trial can end in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndState {
+    /// It has a value for every goal.
+    Complete,
+    /// It was stopped early as hopeless.
+    Pruned,
+    /// It failed.
+    Failed,
+}
+
+impl End {
+    /// Complete, if `metrics` has a finite value for every goal; else failed, and why.
+    pub fn of(metrics: BTreeMap<String, f64>, goals: &[Goal], usage: Usage) -> Self {
+        let odd = goals.iter().find_map(|goal| match metrics.get(&goal.metric) {
+            None => Some(Failure::MissingMetric {
+                metric: goal.metric.clone(),
+                expected: "the recipe did not give it".to_owned(),
+                tail: String::new(),
+            }),
+            Some(value) if !value.is_finite() => {
+                Some(Failure::NotFinite { metric: goal.metric.clone(), value: value.to_string() })
+            }
+            Some(_) => None,
+        });
+        let state = if odd.is_some() { EndState::Failed } else { EndState::Complete };
+        let metrics = metrics.into_iter().filter(|(_, value)| value.is_finite()).collect();
+        Self { state, metrics, failure: odd, why: None, usage }
+    }
+
+    /// Failed.
+    pub fn failed(failure: Failure, usage: Usage) -> Self {
+        Self { state: EndState::Failed, metrics: BTreeMap::new(), failure: Some(failure), why: None, usage }
+    }
+}

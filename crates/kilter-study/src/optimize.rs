@@ -1,0 +1,321 @@
+//! The worker loop: asks, runs trials in threads, tells. (A trial that is a child process has a thread that waits for
+//! it.)
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use kilter_meter::Stopwatch;
+
+use crate::event::{End, EndState, Point};
+use crate::goal::Goal;
+use crate::history::{History, Row};
+use crate::pruner::Verdict;
+use crate::recipe::{Failure, Outcome, Recipe};
+use crate::run::{Flow, Run, RunPort, Why};
+use crate::storage::{Lease, Storage, StorageError};
+use crate::study::{Asked, Judge, Study, StudyError, Trial, lock};
+
+/// How a study's trials are run.
+pub struct Workers {
+    /// How many at a time.
+    pub count: usize,
+    /// How long each may take.
+    pub time_limit: Option<Duration>,
+    /// Where each trial's own folder is made.
+    pub folder: PathBuf,
+    /// The user's wish to stop.
+    pub interrupt: Interrupt,
+}
+
+/// The user's wish to stop, set from a signal handler or another thread. It only ever rises.
+#[derive(Clone, Debug, Default)]
+pub struct Interrupt(Arc<AtomicU8>);
+
+impl Interrupt {
+    /// Nobody wishes anything yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The flag itself: 0 go on, 1 finish what runs, 2 stop at once.
+    pub fn flag(&self) -> &Arc<AtomicU8> {
+        &self.0
+    }
+
+    /// Begin no more trials, finish those that run.
+    pub fn finish(&self) {
+        self.0.fetch_max(1, Ordering::SeqCst);
+    }
+
+    /// Stop running trials too; they are run again when the study is resumed.
+    pub fn at_once(&self) {
+        self.0.fetch_max(2, Ordering::SeqCst);
+    }
+
+    /// Is it set at all?
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::SeqCst) > 0
+    }
+
+    fn is_at_once(&self) -> bool {
+        self.0.load(Ordering::SeqCst) > 1
+    }
+}
+
+/// What an observer of the loop sees.
+pub struct Tick<'a> {
+    /// All trials.
+    pub history: &'a History,
+    /// The trial that just ended, if one did.
+    pub ended: Option<&'a Row>,
+}
+
+/// What the loop came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Summary {
+    /// Trials that this call ran to their end.
+    pub ran: usize,
+    /// Did the user stop it?
+    pub interrupted: bool,
+    /// Why it ended otherwise.
+    pub why: String,
+}
+
+/// How often the loop looks at the clock and the interrupt while nothing happens.
+const HEARTBEAT: Duration = Duration::from_millis(100);
+
+/// How often leases are renewed.
+const RENEWAL: Duration = Duration::from_secs(15);
+
+impl Study {
+    /// Runs trials of `recipe` until the wanted number is reached, the sampler is done, or the user stops it. `watch`
+    /// sees every end, and a tick about ten times a second.
+    ///
+    /// # Errors
+    /// If the storage cannot be used or the sampler cannot propose. Running trials are finished first.
+    pub fn optimize(
+        &mut self,
+        recipe: &Arc<dyn Recipe>,
+        how: &Workers,
+        watch: &mut dyn FnMut(&Tick<'_>),
+    ) -> Result<Summary, StudyError> {
+        let (sender, ends) = channel();
+        let mut running: Vec<Lease> = Vec::new();
+        let mut summary = Summary { ran: 0, interrupted: false, why: String::new() };
+        let (mut trouble, mut done) = (None, None);
+        let (mut renewed, mut synced) = (Instant::now(), Instant::now());
+        self.reap()?;
+        loop {
+            while running.len() < how.count.max(1) && !how.interrupt.is_set() && trouble.is_none() && done.is_none() {
+                match self.ask() {
+                    Ok(Asked::Trial(trial)) => {
+                        running.push(trial.lease);
+                        self.start(trial, recipe, how, &sender);
+                    }
+                    Ok(Asked::Wait) => break,
+                    Ok(Asked::Done(why)) => done = Some(why),
+                    Err(why) => trouble = Some(why),
+                }
+            }
+            if running.is_empty() && (trouble.is_some() || how.interrupt.is_set() || done.is_some()) {
+                break;
+            }
+            match ends.recv_timeout(HEARTBEAT) {
+                Ok((lease, result)) => {
+                    running.retain(|held| *held != lease);
+                    // Another process may have let a trial wait again meanwhile.
+                    done = None;
+                    match result {
+                        Ok(counts) => summary.ran += usize::from(counts),
+                        Err(why) => trouble = Some(StudyError::Storage(why)),
+                    }
+                    if trouble.is_none() {
+                        self.sync()?;
+                    }
+                    let history = self.history();
+                    let ended = history.get(lease.number).filter(|row| row.state.is_ended());
+                    watch(&Tick { history, ended });
+                }
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                    if synced.elapsed() > Duration::from_secs(1) && trouble.is_none() {
+                        self.sync()?;
+                        synced = Instant::now();
+                    }
+                    watch(&Tick { history: self.history(), ended: None });
+                }
+            }
+            if renewed.elapsed() > RENEWAL && trouble.is_none() {
+                self.storage().renew(&running)?;
+                self.reap()?;
+                renewed = Instant::now();
+            }
+        }
+        match trouble {
+            Some(why) => Err(why),
+            None => {
+                self.sync()?;
+                summary.interrupted = how.interrupt.is_set();
+                summary.why = done.unwrap_or_default();
+                Ok(summary)
+            }
+        }
+    }
+
+    /// Runs a trial in a thread of its own, which also stores its end: a slow ask must not hold that up.
+    fn start(&self, trial: Trial, recipe: &Arc<dyn Recipe>, how: &Workers, done: &Sender<Done>) {
+        let Trial { lease, opened } = trial;
+        let storage = self.storage().clone();
+        let (recipe, done) = (recipe.clone(), done.clone());
+        let goals = self.spec().goals.clone();
+        let folder = how.folder.join(lease.number.to_string());
+        let parent = opened.parent.map(|number| how.folder.join(number.to_string()));
+        let stopped = Arc::new(Mutex::new(None));
+        let port = StudyPort {
+            storage: storage.clone(),
+            judge: self.judge().clone(),
+            lease,
+            points: Vec::new(),
+            unsent: 0,
+            sent: Instant::now(),
+            stopped: stopped.clone(),
+            deadline: how.time_limit.map(|limit| (Instant::now() + limit, limit)),
+            interrupt: how.interrupt.clone(),
+        };
+        let mut run = Run::new(Box::new(port), self.spec().seed, lease.number, opened.repeat, folder)
+            .with_fidelity(opened.fidelity)
+            .with_parent(parent);
+        std::thread::spawn(move || {
+            let watch = Stopwatch::start();
+            let result = catch_unwind(AssertUnwindSafe(|| recipe.run(&opened.config, &mut run)));
+            // The port's last reports are stored when the run is dropped.
+            drop(run);
+            let result = result.unwrap_or_else(|panic| Err(Failure::Panicked { message: message_of(&*panic) }));
+            let why = stopped.lock().ok().and_then(|mut why| why.take());
+            let stored = store(&*storage, &lease, &goals, result, why, watch);
+            // Nobody listens only if the loop ended by an error of its own.
+            let _ = done.send((lease, stored));
+        });
+    }
+}
+
+type Done = (Lease, Result<bool, StorageError>);
+
+/// Stores how a run ended; tells whether it counts.
+fn store(
+    storage: &dyn Storage,
+    lease: &Lease,
+    goals: &[Goal],
+    result: Result<Outcome, Failure>,
+    why: Option<Why>,
+    watch: Stopwatch,
+) -> Result<bool, StorageError> {
+    let end = match (why, result) {
+        (Some(Why::Interrupted), Err(_)) => {
+            storage.release(lease)?;
+            return Ok(false);
+        }
+        (Some(Why::TimeLimit { seconds }), Err(_)) => End::failed(Failure::TimedOut { seconds }, watch.wall_only()),
+        (Some(why @ Why::Pruned { .. }), result) => {
+            let outcome = result.unwrap_or_default();
+            let usage = outcome.usage.unwrap_or_else(|| watch.wall_only());
+            let metrics = outcome.metrics.into_iter().filter(|(_, value)| value.is_finite()).collect();
+            End { state: EndState::Pruned, metrics, failure: None, why: Some(why), usage }
+        }
+        // A run that came to its end although its time was up, or although the user was leaving, is complete.
+        (_, Ok(outcome)) => {
+            let usage = outcome.usage.unwrap_or_else(|| watch.wall_only());
+            End::of(outcome.metrics, goals, usage)
+        }
+        (_, Err(failure)) => End::failed(failure, watch.wall_only()),
+    };
+    storage.finish(lease, &end)?;
+    Ok(true)
+}
+
+fn message_of(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+}
+
+/// The port of a run in this process: reports go to the storage, verdicts come from the judge.
+struct StudyPort {
+    storage: Arc<dyn Storage>,
+    judge: Arc<Mutex<Judge>>,
+    lease: Lease,
+    points: Vec<Point>,
+    unsent: usize,
+    sent: Instant,
+    stopped: Arc<Mutex<Option<Why>>>,
+    deadline: Option<(Instant, Duration)>,
+    interrupt: Interrupt,
+}
+
+impl StudyPort {
+    /// Stores what was reported since the last time. A storage in trouble shows itself when the trial ends: a report
+    /// lost is no trial lost.
+    fn send(&mut self) {
+        let new = &self.points[self.points.len() - self.unsent..];
+        if !new.is_empty() {
+            let _ = self.storage.report(&self.lease, new);
+            self.unsent = 0;
+        }
+        self.sent = Instant::now();
+    }
+
+    fn stop(&self, why: Why) -> Flow {
+        if let Ok(mut stopped) = self.stopped.lock() {
+            stopped.get_or_insert(why.clone());
+        }
+        Flow::Stop(why)
+    }
+}
+
+impl RunPort for StudyPort {
+    fn report(&mut self, step: u64, metrics: &[(&str, f64)]) -> Flow {
+        let points = metrics.iter().map(|(metric, value)| Point { step, metric: (*metric).to_owned(), value: *value });
+        self.points.extend(points);
+        self.unsent += metrics.len();
+        let mut judge = lock(&self.judge);
+        if judge.is_watching() {
+            let verdict = judge.verdict(self.lease.number, &self.points);
+            drop(judge);
+            if let Ok(Verdict::Stop(why)) = verdict {
+                return self.stop(why);
+            }
+        } else {
+            drop(judge);
+        }
+        // Ten thousand reports a second are no ten thousand transactions.
+        if self.sent.elapsed() >= HEARTBEAT {
+            self.send();
+        }
+        self.flow()
+    }
+
+    fn progress(&mut self, _: u64, _: u64) {}
+
+    fn flow(&mut self) -> Flow {
+        if let Ok(Some(why)) = self.stopped.lock().map(|why| why.clone()) {
+            return Flow::Stop(why);
+        }
+        if let Some((deadline, limit)) = self.deadline
+            && Instant::now() >= deadline
+        {
+            return self.stop(Why::TimeLimit { seconds: limit.as_secs_f64() });
+        }
+        if self.interrupt.is_at_once() {
+            return self.stop(Why::Interrupted);
+        }
+        Flow::Go
+    }
+}
+
+impl Drop for StudyPort {
+    fn drop(&mut self) {
+        self.send();
+    }
+}

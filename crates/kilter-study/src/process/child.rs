@@ -1,0 +1,317 @@
+//! A trial's process tree, from the tuner's side.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use kilter_meter::{Stopwatch, Usage};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+use super::figures::MetricSource;
+use super::log::keep;
+use super::supervisor::Word;
+use super::wire::{Figure, Listener, Reply, SOCKET_VARIABLE, Said};
+use crate::recipe::Failure;
+use crate::run::{Flow, Run, Why};
+
+/// What reaches the thread that tends a trial.
+pub(super) enum Heard {
+    /// A figure in the output.
+    Figure(usize, f64),
+    /// A word over the socket; answers go back the same way.
+    Said(Said, UnixStream),
+    /// The supervisor's word.
+    Supervisor(Word),
+    /// The supervisor is gone.
+    SupervisorGone,
+    /// A stream of output has ended; its last lines.
+    Closed(Stream, Vec<String>),
+    /// Somebody connected.
+    Nothing,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Stream {
+    Out,
+    Err,
+}
+
+/// How to start a trial's processes.
+pub(super) struct Launch<'a> {
+    /// The binary that can supervise.
+    pub supervisor: &'a Path,
+    /// Program and arguments.
+    pub argv: Vec<OsString>,
+    /// Added to the environment.
+    pub environment: Vec<(String, OsString)>,
+    /// Where it runs.
+    pub current_folder: &'a Path,
+    /// Where figures are looked for in its output.
+    pub sources: &'a [MetricSource],
+}
+
+/// How the processes ended.
+pub(super) struct Finished {
+    /// The last figure of every metric.
+    pub figures: BTreeMap<String, f64>,
+    /// How the recipe ended, if it was one and said so.
+    pub said: Option<Result<BTreeMap<String, Figure>, Failure>>,
+    /// Why the tuner stopped it, if it did.
+    pub stopped: Option<Why>,
+    /// Exit status.
+    pub code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// What the tree took.
+    pub usage: Usage,
+    /// Last lines that it printed: to standard error, else to standard output.
+    pub tail: String,
+}
+
+/// How long a trial that was told to stop over the socket may take to end by itself, and how long after that between
+/// SIGTERM and SIGKILL.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// How often the interrupt and the time limit are looked at while a trial is silent.
+const GLANCE: Duration = Duration::from_millis(50);
+
+/// Runs a process tree to its end, relaying its figures to `run` and the answers back.
+pub(super) fn tend(launch: Launch<'_>, run: &mut Run) -> Result<Finished, Failure> {
+    let program = launch.argv.first().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
+    let not_started =
+        |why: &dyn std::fmt::Display| Failure::NotStarted { program: program.clone(), why: why.to_string() };
+    let watch = Stopwatch::start();
+    std::fs::create_dir_all(run.folder())
+        .map_err(|why| not_started(&format!("its folder {} cannot be made: {why}", run.folder().display())))?;
+    let (sender, heard) = channel();
+    let listener =
+        Listener::open(sender.clone()).map_err(|why| not_started(&format!("no socket for its reports: {why}")))?;
+    let (control, theirs) = UnixStream::pair().map_err(|why| not_started(&why))?;
+    let mut supervisor = Command::new(launch.supervisor)
+        .arg(super::SUPERVISE)
+        .args(&launch.argv)
+        .envs(launch.environment.iter().map(|(name, value)| (name, value)))
+        .env(SOCKET_VARIABLE, listener.path())
+        .current_dir(launch.current_folder)
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        // A terminal's Ctrl-C is the tuner's business.
+        .process_group(0)
+        .spawn()
+        .map_err(|why| not_started(&why))?;
+    if let Some(out) = supervisor.stdout.take() {
+        listen_to(out, Stream::Out, run.folder().join("stdout.log"), launch.sources, &sender);
+    }
+    if let Some(err) = supervisor.stderr.take() {
+        listen_to(err, Stream::Err, run.folder().join("stderr.log"), launch.sources, &sender);
+    }
+    let words = control.try_clone().map_err(|why| not_started(&why))?;
+    std::thread::spawn(move || {
+        for line in BufReader::new(words).lines().map_while(Result::ok) {
+            if let Ok(word) = serde_json::from_str(&line) {
+                let _ = sender.send(Heard::Supervisor(word));
+            }
+        }
+        let _ = sender.send(Heard::SupervisorGone);
+    });
+    let mut tending = Tending {
+        run,
+        control,
+        heard,
+        sources: launch.sources,
+        figures: BTreeMap::new(),
+        steps: BTreeMap::new(),
+        said: None,
+        stopping: None,
+        group: None,
+        tails: [None, None],
+    };
+    let word = tending.follow();
+    drop(listener);
+    // Its last word was heard or its socket ended: it is going, and must not stay behind as a zombie.
+    let _ = supervisor.wait();
+    match word {
+        Word::NotStarted { why } => Err(not_started(&why)),
+        Word::Started { .. } => Ok(tending.finished(None, None, watch.wall_only())),
+        Word::Ended { code, signal, took } => Ok(tending.finished(code, signal, watch.with(took))),
+    }
+}
+
+/// Reads a stream of output to its end in a thread of its own.
+fn listen_to(
+    from: impl io::Read + Send + 'static,
+    stream: Stream,
+    log: PathBuf,
+    sources: &[MetricSource],
+    heard: &Sender<Heard>,
+) {
+    let (sources, heard) = (sources.to_vec(), heard.clone());
+    std::thread::spawn(move || {
+        let tail = keep(from, &log, |line| {
+            for (i, source) in sources.iter().enumerate() {
+                if let Some(figure) = source.in_line(line) {
+                    let _ = heard.send(Heard::Figure(i, figure));
+                }
+            }
+        });
+        let _ = heard.send(Heard::Closed(stream, tail));
+    });
+}
+
+/// A stop under way.
+struct Stopping {
+    why: Why,
+    terminate_at: Instant,
+    terminated: bool,
+    killed: bool,
+}
+
+struct Tending<'a> {
+    run: &'a mut Run,
+    control: UnixStream,
+    heard: Receiver<Heard>,
+    sources: &'a [MetricSource],
+    figures: BTreeMap<String, f64>,
+    steps: BTreeMap<String, u64>,
+    said: Option<Result<BTreeMap<String, Figure>, Failure>>,
+    stopping: Option<Stopping>,
+    group: Option<Pid>,
+    tails: [Option<Vec<String>>; 2],
+}
+
+impl Tending<'_> {
+    /// Listens until the tree has ended and its output is read. Gives the supervisor's last word.
+    fn follow(&mut self) -> Word {
+        let mut last: Option<(Word, Instant)> = None;
+        loop {
+            match (&last, self.tails.iter().all(Option::is_some)) {
+                (Some((word, _)), true) => return word.clone(),
+                // All of the tree is dead, so its pipes are closed; should some other process hold one, we do not wait.
+                (Some((word, since)), false) if since.elapsed() > GRACE => return word.clone(),
+                _ => {}
+            }
+            match self.heard.recv_timeout(GLANCE) {
+                Ok(Heard::Figure(source, figure)) => {
+                    let name = self.sources[source].name().to_owned();
+                    let flow = self.take(None, &[(&name, figure)]);
+                    self.obey(flow, Duration::ZERO);
+                }
+                Ok(Heard::Said(said, answering)) => self.answer(said, answering),
+                Ok(Heard::Supervisor(Word::Started { group })) => self.group = Some(Pid::from_raw(group)),
+                Ok(Heard::Supervisor(word)) => last = Some((word, Instant::now())),
+                Ok(Heard::SupervisorGone) if last.is_none() => {
+                    // Somebody killed the supervisor: its task falls to us.
+                    if let Some(group) = self.group {
+                        let _ = killpg(group, Signal::SIGKILL);
+                    }
+                    let killed = Word::Ended { code: None, signal: Some(Signal::SIGKILL as i32), took: None };
+                    last = Some((killed, Instant::now()));
+                }
+                Ok(Heard::Closed(stream, tail)) => self.tails[stream as usize] = Some(tail),
+                Ok(Heard::Nothing | Heard::SupervisorGone)
+                | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+            }
+            if last.is_none() {
+                let flow = self.run.flow();
+                self.obey(flow, Duration::ZERO);
+                self.press();
+            }
+        }
+    }
+
+    /// Takes figures at a step; without a step, each at its metric's next one.
+    fn take(&mut self, step: Option<u64>, metrics: &[(&str, f64)]) -> Flow {
+        let mut at = step.unwrap_or(0);
+        for (name, figure) in metrics {
+            self.figures.insert((*name).to_owned(), *figure);
+            let next = self.steps.entry((*name).to_owned()).or_insert(0);
+            at = step.unwrap_or((*next).max(at));
+            *next = at + 1;
+        }
+        self.run.report(at, metrics)
+    }
+
+    fn answer(&mut self, said: Said, mut to: UnixStream) {
+        match said {
+            Said::Report { step, metrics } => {
+                let metrics: Vec<(&str, f64)> =
+                    metrics.iter().map(|(name, figure)| (name.as_str(), figure.0)).collect();
+                let flow = self.take(step, &metrics);
+                // Whoever asks may end by itself.
+                self.obey(flow, GRACE);
+                let reply = Reply { stop: self.stopping.as_ref().map(|stopping| stopping.why.clone()) };
+                if let Ok(mut line) = serde_json::to_vec(&reply) {
+                    line.push(b'\n');
+                    // A trial that does not wait for its answer has none.
+                    let _ = to.write_all(&line);
+                }
+            }
+            Said::Progress { done, of } => self.run.progress(done, of),
+            Said::Ended(result) => self.said = Some(result),
+        }
+    }
+
+    /// Begins to stop the trial, `grace` from now, if that is what `flow` says.
+    fn obey(&mut self, flow: Flow, grace: Duration) {
+        if let Flow::Stop(why) = flow
+            && self.stopping.is_none()
+        {
+            let terminate_at = Instant::now() + grace;
+            self.stopping = Some(Stopping { why, terminate_at, terminated: false, killed: false });
+        }
+    }
+
+    /// Carries a stop through: SIGTERM, then SIGKILL.
+    fn press(&mut self) {
+        let Some(stopping) = &mut self.stopping else { return };
+        let over = |grace| Instant::now() >= stopping.terminate_at + grace;
+        let byte = if !stopping.terminated && over(Duration::ZERO) {
+            stopping.terminated = true;
+            b"T"
+        } else if !stopping.killed && over(GRACE) {
+            stopping.killed = true;
+            b"K"
+        } else {
+            return;
+        };
+        // A supervisor that cannot be told is gone, and will be heard to be.
+        let _ = self.control.write_all(byte);
+    }
+
+    fn finished(self, code: Option<i32>, signal: Option<i32>, usage: Usage) -> Finished {
+        let [out, err] = self.tails.map(Option::unwrap_or_default);
+        let tail = if err.iter().all(|line| line.trim().is_empty()) { out } else { err };
+        Finished {
+            figures: self.figures,
+            said: self.said,
+            stopped: self.stopping.map(|stopping| stopping.why),
+            code,
+            signal,
+            usage,
+            tail: tail.join("\n"),
+        }
+    }
+}
+
+impl Finished {
+    /// What went wrong with the processes, if anything did.
+    pub(super) fn failure(&self) -> Option<Failure> {
+        let tail = self.tail.clone();
+        match (&self.stopped, self.code, self.signal) {
+            (Some(Why::TimeLimit { seconds }), ..) => Some(Failure::TimedOut { seconds: *seconds }),
+            (Some(_), ..) => Some(Failure::Signal { signal: Signal::SIGTERM as i32, tail }),
+            (None, Some(0), _) => None,
+            (None, Some(code), _) => Some(Failure::ExitStatus { code, tail }),
+            (None, None, signal) => Some(Failure::Signal { signal: signal.unwrap_or(Signal::SIGKILL as i32), tail }),
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! A recipe's only window on the world.
+
+use std::path::{Path, PathBuf};
+
+use kilter_numerics::Stream;
+use serde::{Deserialize, Serialize};
+
+/// May a run go on?
+#[must_use]
+#[derive(Clone, Debug, PartialEq)]
+pub enum Flow {
+    /// Go on.
+    Go,
+    /// Return soon, with what there is.
+    Stop(Why),
+}
+
+/// Why a run is to stop: the rule and the numbers it compared.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Why {
+    /// A pruner holds it for hopeless.
+    #[error("{rule}: {comparison}")]
+    Pruned {
+        /// The rule's name.
+        rule: String,
+        /// The numbers it compared.
+        comparison: String,
+    },
+    /// Its time is up.
+    #[error("time limit of {seconds} s")]
+    TimeLimit {
+        /// The limit, in seconds.
+        seconds: f64,
+    },
+    /// The user stops the study at once.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// The other side of a [`Run`]: a study in this process, a parent process, or nobody.
+pub trait RunPort: Send {
+    /// Takes metrics at a step; answers whether to go on.
+    fn report(&mut self, step: u64, metrics: &[(&str, f64)]) -> Flow;
+
+    /// Takes how far the run is.
+    fn progress(&mut self, done: u64, of: u64);
+
+    /// Whether to go on, without a report.
+    fn flow(&mut self) -> Flow;
+}
+
+/// A recipe's only window on the world: what it may know of its trial, and where its figures go.
+pub struct Run {
+    port: Box<dyn RunPort>,
+    seed: u64,
+    number: u64,
+    repeat: u64,
+    fidelity: Option<f64>,
+    folder: PathBuf,
+    resume_from: Option<PathBuf>,
+}
+
+impl Run {
+    /// A run of trial `number` of the study with this seed. `repeat` counts how often the same question was run before
+    /// under other chance; `folder` is the trial's own.
+    pub fn new(port: Box<dyn RunPort>, seed: u64, number: u64, repeat: u64, folder: PathBuf) -> Self {
+        Self { port, seed, number, repeat, fidelity: None, folder, resume_from: None }
+    }
+
+    /// A run that nobody watches, for tests and single trainings. Its folder is the system's temporary one.
+    pub fn offline(seed: u64) -> Self {
+        struct Nobody;
+        impl RunPort for Nobody {
+            fn report(&mut self, _: u64, _: &[(&str, f64)]) -> Flow {
+                Flow::Go
+            }
+            fn progress(&mut self, _: u64, _: u64) {}
+            fn flow(&mut self) -> Flow {
+                Flow::Go
+            }
+        }
+        Self::new(Box::new(Nobody), seed, 0, 0, std::env::temp_dir())
+    }
+
+    /// With a folder of its own.
+    #[must_use]
+    pub fn with_folder(mut self, folder: PathBuf) -> Self {
+        self.folder = folder;
+        self
+    }
+
+    /// With how much of the fidelity it runs.
+    #[must_use]
+    pub fn with_fidelity(mut self, fidelity: Option<f64>) -> Self {
+        self.fidelity = fidelity;
+        self
+    }
+
+    /// With the folder of the trial that it continues.
+    #[must_use]
+    pub fn with_parent(mut self, folder: Option<PathBuf>) -> Self {
+        self.resume_from = folder;
+        self
+    }
+
+    /// Reports metrics at a step and learns whether to go on. Steps count up from zero.
+    pub fn report(&mut self, step: u64, metrics: &[(&str, f64)]) -> Flow {
+        self.port.report(step, metrics)
+    }
+
+    /// Tells how far the run is: `done` of `of`.
+    pub fn progress(&mut self, done: u64, of: u64) {
+        self.port.progress(done, of);
+    }
+
+    /// Whether to go on, for long stretches without a report.
+    pub fn flow(&mut self) -> Flow {
+        self.port.flow()
+    }
+
+    /// The random stream for `purpose`: the same for every attempt of the trial, different between trials and repeats.
+    pub fn stream(&self, purpose: &str) -> Stream {
+        Stream::new(&[self.seed, self.number, self.repeat], purpose)
+    }
+
+    /// The study's seed.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// The trial's number.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// How often the same question was run before under other chance.
+    pub fn repeat(&self) -> u64 {
+        self.repeat
+    }
+
+    /// With how much of the recipe's fidelity to run; nothing: all of it.
+    pub fn fidelity(&self) -> Option<f64> {
+        self.fidelity
+    }
+
+    /// The trial's own folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The folder of the trial whose checkpoint it continues.
+    pub fn resume_from(&self) -> Option<&Path> {
+        self.resume_from.as_deref()
+    }
+}

@@ -1,0 +1,96 @@
+//! Samplers, as a study sees them. A sampler's state is a fold over the events: any process can rebuild it.
+
+use kilter_numerics::Stream;
+use kilter_space::{Chooser, Config, Random, Space, SpaceError};
+
+use crate::event::Event;
+use crate::goal::Goal;
+use crate::history::History;
+
+/// A small remark that a sampler stores with a proposal and reads back in `observe`.
+pub type Note = serde_json::Value;
+
+/// Proposes configurations.
+pub trait Sampler: Send {
+    /// Takes what is new. The same events in the same order give the same state; how they are cut into calls makes no
+    /// difference. `history` already includes them.
+    fn observe(&mut self, new: &[Event], history: &History);
+
+    /// Proposes a configuration: a function of the ask alone and of what was observed.
+    ///
+    /// # Errors
+    /// [`SearchError`] if there is nothing that this sampler could ever propose here.
+    fn next(&mut self, ask: &Ask<'_>) -> Result<Next, SearchError>;
+}
+
+/// What a sampler may know when it proposes.
+pub struct Ask<'a> {
+    /// The trial's number.
+    pub number: u64,
+    /// The space.
+    pub space: Space<'a>,
+    /// All trials so far.
+    pub history: &'a History,
+    /// The study's directions.
+    pub goals: &'a [Goal],
+    /// This proposal's own randomness.
+    pub stream: Stream,
+}
+
+/// What a sampler answers.
+pub enum Next {
+    /// Try this.
+    Try(Proposal),
+    /// Nothing until a running trial reports.
+    Wait,
+    /// Nothing ever again, and why.
+    Done(String),
+}
+
+/// A chooser that outlives the ask: answers drawn jointly come first, `rest` answers whatever nobody foresaw.
+pub struct Proposal {
+    /// Answers drawn jointly. They may be more than the walk asks for; those are dropped.
+    pub joint: Config,
+    /// Answers everything else.
+    pub rest: Box<dyn Chooser + Send>,
+    /// With how much of the fidelity to run; nothing: all of it.
+    pub fidelity: Option<f64>,
+    /// Start from this trial's checkpoint.
+    pub parent: Option<u64>,
+    /// Ask this trial's question again under other chance.
+    pub repeat_of: Option<u64>,
+    /// Stored with the trial.
+    pub note: Note,
+}
+
+impl Proposal {
+    /// These answers, and random ones for whatever they leave open.
+    pub fn new(joint: Config, stream: &Stream) -> Self {
+        let rest = Box::new(Random::new(stream.child("unforeseen")));
+        Self { joint, rest, fidelity: None, parent: None, repeat_of: None, note: Note::Null }
+    }
+}
+
+/// Why a sampler cannot propose.
+#[derive(Debug, thiserror::Error)]
+pub enum SearchError {
+    /// The space refuses.
+    #[error(transparent)]
+    Space(#[from] SpaceError),
+    /// The sampler cannot search this space or these goals.
+    #[error("{0}")]
+    Unsuitable(String),
+}
+
+/// Proposes nothing: only enqueued trials run. For studies whose trials are known beforehand, such as the arms of a
+/// claim.
+#[derive(Clone, Copy, Debug)]
+pub struct QueueOnly;
+
+impl Sampler for QueueOnly {
+    fn observe(&mut self, _: &[Event], _: &History) {}
+
+    fn next(&mut self, _: &Ask<'_>) -> Result<Next, SearchError> {
+        Ok(Next::Done("every enqueued trial has run".to_owned()))
+    }
+}

@@ -1,0 +1,275 @@
+//! Studies in this process's memory: nothing outlives it. Also the model that other storages are tested against.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use kilter_space::{Domain, Name, Value};
+
+use super::worker::{Clock, SystemClock, Worker, token};
+use super::{Changes, Claimed, Ended, LEASE_MS, Lease, Retry, Storage, StorageError, StudyEntry, StudyId, StudySpec};
+use crate::event::{Change, End, Event, Opened, Point};
+use crate::recipe::Failure;
+
+/// Studies in memory.
+pub struct Memory {
+    studies: Mutex<Vec<Ledger>>,
+    clock: Arc<dyn Clock>,
+}
+
+struct Ledger {
+    spec: StudySpec,
+    created_ms: i64,
+    events: Vec<Event>,
+    slots: BTreeMap<u64, Slot>,
+    next: u64,
+}
+
+struct Slot {
+    stage: Stage,
+    opened: Opened,
+    attempt: u32,
+}
+
+enum Stage {
+    Reserved(Worker),
+    Waiting,
+    Running { by: Worker, token: u128, deadline_ms: i64 },
+    Ended,
+}
+
+impl Memory {
+    /// An empty storage.
+    pub fn new() -> Self {
+        Self::with_clock(Arc::new(SystemClock))
+    }
+
+    /// An empty storage with a clock of its own.
+    pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
+        Self { studies: Mutex::default(), clock }
+    }
+
+    /// Every method leaves the ledgers whole at each step, so a panicked holder of the lock left nothing broken.
+    fn lock(&self) -> MutexGuard<'_, Vec<Ledger>> {
+        self.studies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ledger<T>(&self, study: StudyId, act: impl FnOnce(&mut Ledger, i64) -> T) -> Result<T, StorageError> {
+        let now = self.clock.now_ms();
+        let mut studies = self.lock();
+        let at = usize::try_from(study.0 - 1).map_err(|_| StorageError::NoStudy(study))?;
+        studies.get_mut(at).map(|ledger| act(ledger, now)).ok_or(StorageError::NoStudy(study))
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Ledger {
+    fn log(&mut self, number: Option<u64>, at_ms: i64, change: Change) {
+        self.events.push(Event { revision: self.events.len() as u64 + 1, number, at_ms, change });
+    }
+
+    fn held(&mut self, lease: &Lease) -> Option<&mut Slot> {
+        let slot = self.slots.get_mut(&lease.number)?;
+        match slot.stage {
+            Stage::Running { token, .. } if token == lease.token && slot.attempt == lease.attempt => Some(slot),
+            _ => None,
+        }
+    }
+
+    fn run(&mut self, study: StudyId, number: u64, by: &Worker, now: i64) -> Option<Claimed> {
+        let slot = self.slots.get_mut(&number)?;
+        let token = token();
+        slot.attempt += 1;
+        slot.stage = Stage::Running { by: by.clone(), token, deadline_ms: now + LEASE_MS };
+        let lease = Lease { study, number, attempt: slot.attempt, token };
+        Some(Claimed { lease, opened: slot.opened.clone() })
+    }
+}
+
+/// Is the holder gone? Asked of the process where it can be seen, else of the deadline.
+pub(super) fn is_stale(by: &Worker, deadline_ms: i64, now: i64) -> bool {
+    by.is_alive().map_or(deadline_ms < now, |alive| !alive)
+}
+
+impl Storage for Memory {
+    fn create(&self, spec: &StudySpec) -> Result<StudyId, StorageError> {
+        let created_ms = self.clock.now_ms();
+        let mut studies = self.lock();
+        if studies.iter().any(|ledger| ledger.spec.name == spec.name) {
+            return Err(StorageError::NameTaken(spec.name.clone()));
+        }
+        studies.push(Ledger { spec: spec.clone(), created_ms, events: Vec::new(), slots: BTreeMap::new(), next: 0 });
+        Ok(StudyId(studies.len() as i64))
+    }
+
+    fn studies(&self) -> Result<Vec<StudyEntry>, StorageError> {
+        let entry = |(i, ledger): (usize, &Ledger)| StudyEntry {
+            id: StudyId(i as i64 + 1),
+            spec: ledger.spec.clone(),
+            created_ms: ledger.created_ms,
+        };
+        Ok(self.lock().iter().enumerate().map(entry).collect())
+    }
+
+    fn reserve(&self, study: StudyId, by: &Worker) -> Result<u64, StorageError> {
+        self.ledger(study, |ledger, _| {
+            let free = ledger.slots.iter_mut().find_map(|(number, slot)| match &mut slot.stage {
+                Stage::Reserved(holder) if holder.is_alive() == Some(false) => {
+                    *holder = by.clone();
+                    Some(*number)
+                }
+                _ => None,
+            });
+            free.unwrap_or_else(|| {
+                let number = ledger.next;
+                ledger.next += 1;
+                let slot = Slot { stage: Stage::Reserved(by.clone()), opened: Opened::default(), attempt: 0 };
+                ledger.slots.insert(number, slot);
+                number
+            })
+        })
+    }
+
+    fn give_back(&self, study: StudyId, number: u64, by: &Worker) -> Result<(), StorageError> {
+        self.ledger(study, |ledger, _| {
+            if let Some(Slot { stage: Stage::Reserved(holder), .. }) = ledger.slots.get_mut(&number)
+                && holder == by
+            {
+                *holder = Worker::nobody();
+            }
+        })
+    }
+
+    fn open(&self, study: StudyId, number: u64, opened: &Opened, by: &Worker) -> Result<Lease, StorageError> {
+        self.ledger(study, |ledger, now| {
+            match ledger.slots.get_mut(&number) {
+                Some(slot) if matches!(&slot.stage, Stage::Reserved(holder) if holder == by) => {
+                    slot.opened = opened.clone();
+                }
+                _ => return Err(StorageError::NotReserved(number)),
+            }
+            let claimed = ledger.run(study, number, by, now).ok_or(StorageError::NotReserved(number))?;
+            ledger.log(Some(number), now, Change::Opened(opened.clone()));
+            Ok(claimed.lease)
+        })?
+    }
+
+    fn enqueue(&self, study: StudyId, opened: &Opened) -> Result<u64, StorageError> {
+        self.ledger(study, |ledger, now| {
+            let number = ledger.next;
+            ledger.next += 1;
+            ledger.slots.insert(number, Slot { stage: Stage::Waiting, opened: opened.clone(), attempt: 0 });
+            ledger.log(Some(number), now, Change::Queued(opened.clone()));
+            number
+        })
+    }
+
+    fn claim(&self, study: StudyId, by: &Worker) -> Result<Option<Claimed>, StorageError> {
+        self.ledger(study, |ledger, now| {
+            let waiting = ledger.slots.iter().find(|(_, slot)| matches!(slot.stage, Stage::Waiting));
+            let number = *waiting?.0;
+            let claimed = ledger.run(study, number, by, now)?;
+            ledger.log(Some(number), now, Change::Claimed { attempt: claimed.lease.attempt });
+            Some(claimed)
+        })
+    }
+
+    fn answer(&self, lease: &Lease, late: &[(Name, Domain, Value)]) -> Result<(), StorageError> {
+        self.ledger(lease.study, |ledger, now| {
+            if let Some(slot) = ledger.held(lease) {
+                for (name, _, value) in late {
+                    slot.opened.config.push(name.clone(), value.clone());
+                }
+                ledger.log(Some(lease.number), now, Change::Answered(late.to_vec()));
+            }
+        })
+    }
+
+    fn report(&self, lease: &Lease, points: &[Point]) -> Result<(), StorageError> {
+        self.ledger(lease.study, |ledger, now| {
+            if ledger.held(lease).is_some() {
+                ledger.log(Some(lease.number), now, Change::Reported(points.to_vec()));
+            }
+        })
+    }
+
+    fn finish(&self, lease: &Lease, end: &End) -> Result<Ended, StorageError> {
+        self.ledger(lease.study, |ledger, now| match ledger.held(lease) {
+            Some(slot) => {
+                slot.stage = Stage::Ended;
+                ledger.log(Some(lease.number), now, Change::Ended(end.clone()));
+                Ended::Counted
+            }
+            None => {
+                ledger.log(Some(lease.number), now, Change::Late(end.clone()));
+                Ended::Late
+            }
+        })
+    }
+
+    fn release(&self, lease: &Lease) -> Result<(), StorageError> {
+        self.ledger(lease.study, |ledger, now| {
+            if let Some(slot) = ledger.held(lease) {
+                slot.stage = Stage::Waiting;
+                slot.attempt -= 1;
+                ledger.log(Some(lease.number), now, Change::Requeued);
+            }
+        })
+    }
+
+    fn renew(&self, leases: &[Lease]) -> Result<Vec<bool>, StorageError> {
+        let renewed = leases.iter().map(|lease| {
+            self.ledger(lease.study, |ledger, now| match ledger.held(lease) {
+                Some(Slot { stage: Stage::Running { deadline_ms, .. }, .. }) => {
+                    *deadline_ms = now + LEASE_MS;
+                    true
+                }
+                _ => false,
+            })
+        });
+        renewed.collect()
+    }
+
+    fn reap(&self, study: StudyId, retry: Retry) -> Result<Vec<u64>, StorageError> {
+        self.ledger(study, |ledger, now| {
+            let mut lost = Vec::new();
+            for (number, slot) in &mut ledger.slots {
+                if let Stage::Running { by, deadline_ms, .. } = &slot.stage
+                    && is_stale(by, *deadline_ms, now)
+                {
+                    slot.stage = if slot.attempt < retry.attempts { Stage::Waiting } else { Stage::Ended };
+                    lost.push((*number, slot.attempt));
+                }
+            }
+            for &(number, attempt) in &lost {
+                ledger.log(Some(number), now, after_loss(attempt, retry));
+            }
+            lost.into_iter().map(|(number, _)| number).collect()
+        })
+    }
+
+    fn want_trials(&self, study: StudyId, trials: u64) -> Result<(), StorageError> {
+        self.ledger(study, |ledger, now| ledger.log(None, now, Change::TrialsWanted(trials)))
+    }
+
+    fn changes(&self, study: StudyId, since: u64, limit: usize) -> Result<Changes, StorageError> {
+        self.ledger(study, |ledger, _| {
+            let from = (since as usize).min(ledger.events.len());
+            let to = from.saturating_add(limit).min(ledger.events.len());
+            Changes { events: ledger.events[from..to].to_vec(), more: to < ledger.events.len() }
+        })
+    }
+}
+
+/// What happens to a trial whose worker died in its `attempt`.
+pub(super) fn after_loss(attempt: u32, retry: Retry) -> Change {
+    if attempt < retry.attempts {
+        Change::Requeued
+    } else {
+        Change::Ended(End::failed(Failure::WorkerLost { times: attempt }, kilter_meter::Usage::default()))
+    }
+}

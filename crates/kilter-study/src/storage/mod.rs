@@ -1,0 +1,262 @@
+//! The memory of studies: synchronous, one transaction per method, the same contract for every storage.
+//!
+//! - Every change appends one event to its study's log, whose revisions have no gaps.
+//! - A running trial is held by a *lease*. Whoever ends the trial shows the lease; if the trial has since been given to
+//!   somebody else, the result is kept as a late attempt and never counted.
+//! - Numbers are reserved before the sampler is asked, since asking may take minutes; a number whose holder died is
+//!   given out again, lowest first, so a resumed study continues as if it had never stopped.
+
+mod memory;
+mod sqlite;
+mod worker;
+
+use std::path::PathBuf;
+
+use kilter_space::{Domain, Name, Outline, Value};
+use serde::{Deserialize, Serialize};
+
+pub use memory::Memory;
+pub use sqlite::Sqlite;
+pub use worker::{Clock, SystemClock, Worker};
+
+use crate::event::{End, Event, Opened, Point};
+use crate::goal::Goal;
+
+/// A study's key within its storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct StudyId(pub i64);
+
+/// What a study is, as given at its making.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StudySpec {
+    /// Its name, unique in its storage.
+    pub name: String,
+    /// Its space.
+    pub outline: Outline,
+    /// Its directions.
+    pub goals: Vec<Goal>,
+    /// Its sampler, as written on the command line: `tpe:candidates=24`.
+    pub sampler: String,
+    /// Its pruner, likewise.
+    pub pruner: String,
+    /// Its seed.
+    pub seed: u64,
+    /// How many trials are wanted; nothing: as many as the sampler proposes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trials: Option<u64>,
+    /// What the front end needs to run its trials again (command, metrics, limits); opaque to the study.
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+    pub plan: serde_json::Value,
+}
+
+/// The right to run and end a trial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// The study.
+    pub study: StudyId,
+    /// The trial.
+    pub number: u64,
+    /// Which attempt at it, from 1.
+    pub attempt: u32,
+    /// The fence: drawn anew for every attempt.
+    pub token: u128,
+}
+
+/// A waiting trial that a worker got.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    /// The lease.
+    pub lease: Lease,
+    /// The trial as it was opened.
+    pub opened: Opened,
+}
+
+/// What became of an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It counts.
+    Counted,
+    /// The trial had been given to somebody else; kept as a late attempt.
+    Late,
+}
+
+/// How often a trial whose worker died is begun anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// Attempts in all; after the last the trial has failed.
+    pub attempts: u32,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { attempts: 3 }
+    }
+}
+
+/// A stretch of a study's log.
+#[derive(Clone, Debug, Default)]
+pub struct Changes {
+    /// Events in revision order, without gaps.
+    pub events: Vec<Event>,
+    /// Are there more?
+    pub more: bool,
+}
+
+/// A study in a list.
+#[derive(Clone, Debug)]
+pub struct StudyEntry {
+    /// Its key.
+    pub id: StudyId,
+    /// What it is.
+    pub spec: StudySpec,
+    /// When it was made, in milliseconds since 1970.
+    pub created_ms: i64,
+}
+
+/// Why a storage did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// A study of this name exists.
+    #[error(
+        "there is a study named `{0}` already; choose another name with --study, or continue it with: kilter resume {0}"
+    )]
+    NameTaken(String),
+    /// No such study.
+    #[error("there is no study {0:?} in this storage")]
+    NoStudy(StudyId),
+    /// A number that this worker has not reserved.
+    #[error("trial {0} is not reserved by this worker")]
+    NotReserved(u64),
+    /// The file is no database.
+    #[error("{} is not a kilter database: {why}; name another file with --storage sqlite:FILE", .path.display())]
+    NotOurs {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead.
+        why: String,
+    },
+    /// The file was written by a newer kilter.
+    #[error("{} was written by a newer kilter (schema {found}, this one knows up to {known}); update kilter", .path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its schema.
+        found: i64,
+        /// The newest schema known here.
+        known: i64,
+    },
+    /// The file cannot be opened or written.
+    #[error("cannot use {}: {why}", .path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        why: String,
+    },
+    /// What the storage holds cannot be read.
+    #[error("the storage holds something unreadable ({what}): {why}")]
+    Corrupt {
+        /// Where.
+        what: &'static str,
+        /// Why.
+        why: String,
+    },
+}
+
+/// The memory of studies. Every method is one transaction.
+pub trait Storage: Send + Sync {
+    /// Makes a study.
+    ///
+    /// # Errors
+    /// If the name is taken.
+    fn create(&self, spec: &StudySpec) -> Result<StudyId, StorageError>;
+
+    /// All studies, oldest first.
+    ///
+    /// # Errors
+    /// If the storage cannot be read.
+    fn studies(&self) -> Result<Vec<StudyEntry>, StorageError>;
+
+    /// Reserves the next free number: the lowest whose holder died, else a new one.
+    ///
+    /// # Errors
+    /// If there is no such study.
+    fn reserve(&self, study: StudyId, by: &Worker) -> Result<u64, StorageError>;
+
+    /// Gives a reserved number back.
+    ///
+    /// # Errors
+    /// If the storage cannot be written.
+    fn give_back(&self, study: StudyId, number: u64, by: &Worker) -> Result<(), StorageError>;
+
+    /// Begins a trial under a reserved number.
+    ///
+    /// # Errors
+    /// [`StorageError::NotReserved`] if the number is not this worker's.
+    fn open(&self, study: StudyId, number: u64, opened: &Opened, by: &Worker) -> Result<Lease, StorageError>;
+
+    /// Adds a trial that waits for a worker; gives its number.
+    ///
+    /// # Errors
+    /// If there is no such study.
+    fn enqueue(&self, study: StudyId, opened: &Opened) -> Result<u64, StorageError>;
+
+    /// Takes the waiting trial with the lowest number, if there is one.
+    ///
+    /// # Errors
+    /// If there is no such study.
+    fn claim(&self, study: StudyId, by: &Worker) -> Result<Option<Claimed>, StorageError>;
+
+    /// Stores what a define-by-run trial answered beyond its proposal. Ignored if the lease is no longer valid.
+    ///
+    /// # Errors
+    /// If the storage cannot be written.
+    fn answer(&self, lease: &Lease, late: &[(Name, Domain, Value)]) -> Result<(), StorageError>;
+
+    /// Stores what a trial reported. Ignored if the lease is no longer valid.
+    ///
+    /// # Errors
+    /// If the storage cannot be written.
+    fn report(&self, lease: &Lease, points: &[Point]) -> Result<(), StorageError>;
+
+    /// Ends a trial.
+    ///
+    /// # Errors
+    /// If the storage cannot be written.
+    fn finish(&self, lease: &Lease, end: &End) -> Result<Ended, StorageError>;
+
+    /// Lets a running trial wait for a worker again, without counting the attempt against it: its run was interrupted.
+    ///
+    /// # Errors
+    /// If the storage cannot be written.
+    fn release(&self, lease: &Lease) -> Result<(), StorageError>;
+
+    /// Extends leases by the storage's clock; tells which are still valid.
+    ///
+    /// # Errors
+    /// If the storage cannot be written.
+    fn renew(&self, leases: &[Lease]) -> Result<Vec<bool>, StorageError>;
+
+    /// Finds trials whose worker died: they wait again, or have failed if they used up their attempts. Gives their
+    /// numbers.
+    ///
+    /// # Errors
+    /// If the storage cannot be written.
+    fn reap(&self, study: StudyId, retry: Retry) -> Result<Vec<u64>, StorageError>;
+
+    /// Changes how many trials are wanted.
+    ///
+    /// # Errors
+    /// If there is no such study.
+    fn want_trials(&self, study: StudyId, trials: u64) -> Result<(), StorageError>;
+
+    /// What happened after revision `since`: at most `limit` events.
+    ///
+    /// # Errors
+    /// If there is no such study.
+    fn changes(&self, study: StudyId, since: u64, limit: usize) -> Result<Changes, StorageError>;
+}
+
+/// How long a lease is valid without renewal, in milliseconds. It decides only where a worker's process cannot be looked
+/// for: another machine or another process namespace.
+pub const LEASE_MS: i64 = 60_000;

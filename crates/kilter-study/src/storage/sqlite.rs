@@ -1,0 +1,528 @@
+//! Studies in one SQLite file that several processes share.
+//!
+//! The file is in WAL mode: readers never wait for the writer. Every change is one `BEGIN IMMEDIATE` transaction on one
+//! connection per process. `synchronous = NORMAL`: a killed process loses nothing that was committed, a power cut may
+//! lose the last moments but never the file.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use kilter_numerics::Stream;
+use kilter_space::{Domain, Name, Value};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::memory::{after_loss, is_stale};
+use super::worker::{Clock, SystemClock, Worker, token};
+use super::{Changes, Claimed, Ended, LEASE_MS, Lease, Retry, Storage, StorageError, StudyEntry, StudyId, StudySpec};
+use crate::event::{Change, End, Event, Opened, Point};
+
+/// Studies in one SQLite file.
+pub struct Sqlite {
+    path: PathBuf,
+    writer: Mutex<Connection>,
+    reader: Mutex<Connection>,
+    clock: Arc<dyn Clock>,
+}
+
+/// "kltr", so that the file can be told from any other database.
+const APPLICATION_ID: i64 = 0x6B6C_7472;
+
+/// The newest schema that this version knows.
+const SCHEMA: i64 = 1;
+
+/// Stages of a trial. A reserved number has no event yet.
+mod stage {
+    pub const RESERVED: i64 = 0;
+    pub const WAITING: i64 = 1;
+    pub const RUNNING: i64 = 2;
+    pub const ENDED: i64 = 3;
+}
+
+const TABLES: &str = "
+CREATE TABLE studies (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    spec TEXT NOT NULL,
+    created_ms INTEGER NOT NULL,
+    revision INTEGER NOT NULL DEFAULT 0,
+    next INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE trials (
+    study INTEGER NOT NULL REFERENCES studies (id),
+    number INTEGER NOT NULL,
+    stage INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    token TEXT,
+    worker TEXT,
+    deadline_ms INTEGER,
+    opened TEXT,
+    PRIMARY KEY (study, number)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX trials_open ON trials (study, stage, number) WHERE stage < 3;
+CREATE TABLE events (
+    study INTEGER NOT NULL REFERENCES studies (id),
+    revision INTEGER NOT NULL,
+    number INTEGER,
+    at_ms INTEGER NOT NULL,
+    change TEXT NOT NULL,
+    PRIMARY KEY (study, revision)
+) STRICT, WITHOUT ROWID;
+";
+
+impl Sqlite {
+    /// Opens the file, making it if there is none.
+    ///
+    /// # Errors
+    /// If the file is not kilter's, or newer, or cannot be used.
+    pub fn open(path: &Path) -> Result<Self, StorageError> {
+        Self::with_clock(path, Arc::new(SystemClock))
+    }
+
+    /// Opens the file with a clock of its own.
+    ///
+    /// # Errors
+    /// As [`Sqlite::open`].
+    pub fn with_clock(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, StorageError> {
+        let mut writer = connect(path).map_err(|why| explain(path, &why))?;
+        let found: i64 = migrate(path, &mut writer)?;
+        if found > SCHEMA {
+            return Err(StorageError::Newer { path: path.to_owned(), found, known: SCHEMA });
+        }
+        let reader = connect(path).map_err(|why| explain(path, &why))?;
+        Ok(Self { path: path.to_owned(), writer: Mutex::new(writer), reader: Mutex::new(reader), clock })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// One write transaction. A statement that fails rolls everything back.
+    fn write<T>(&self, act: impl FnOnce(&Transaction<'_>, i64) -> Result<T, Trouble>) -> Result<T, StorageError> {
+        let now = self.clock.now_ms();
+        let mut connection = lock(&self.writer);
+        let transact = || -> Result<T, Trouble> {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let result = act(&transaction, now)?;
+            transaction.commit()?;
+            Ok(result)
+        };
+        transact().map_err(|trouble| trouble.explain(&self.path))
+    }
+
+    fn read<T>(&self, act: impl FnOnce(&Connection) -> Result<T, Trouble>) -> Result<T, StorageError> {
+        act(&lock(&self.reader)).map_err(|trouble| trouble.explain(&self.path))
+    }
+}
+
+/// What goes wrong inside a transaction.
+enum Trouble {
+    Sql(rusqlite::Error),
+    Ours(StorageError),
+}
+
+impl From<rusqlite::Error> for Trouble {
+    fn from(why: rusqlite::Error) -> Self {
+        Self::Sql(why)
+    }
+}
+
+impl From<StorageError> for Trouble {
+    fn from(why: StorageError) -> Self {
+        Self::Ours(why)
+    }
+}
+
+impl Trouble {
+    fn explain(self, path: &Path) -> StorageError {
+        match self {
+            Self::Sql(why) => explain(path, &why),
+            Self::Ours(why) => why,
+        }
+    }
+}
+
+/// A panicked holder's transaction was rolled back when it was dropped.
+fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
+    connection.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let mut connection = Connection::open(path)?;
+    // SQLite's own busy handler backs off to 100 ms and starves some of many writers: short random waits are fair.
+    connection.busy_handler(Some(wait_a_little))?;
+    Ok(connection)
+}
+
+/// Waits one to three milliseconds, at first less, until two minutes have passed.
+fn wait_a_little(tries: i32) -> bool {
+    thread_local! {
+        static SINCE: std::cell::Cell<Option<Instant>> = const { std::cell::Cell::new(None) };
+    }
+    let now = Instant::now();
+    if tries == 0 {
+        SINCE.set(Some(now));
+    }
+    let since = SINCE.get().unwrap_or(now);
+    let jitter = Stream::new(&[u64::from(std::process::id()), tries as u64, since.elapsed().as_nanos() as u64], "busy")
+        .uniform();
+    let longest = if tries < 10 { 500.0 } else { 3000.0 };
+    std::thread::sleep(Duration::from_micros((50.0 + longest * jitter) as u64));
+    since.elapsed() < Duration::from_secs(120)
+}
+
+/// Makes the tables if the file is new; gives the schema found.
+fn migrate(path: &Path, connection: &mut Connection) -> Result<i64, StorageError> {
+    let explain = |why: rusqlite::Error| explain(path, &why);
+    let number = |connection: &Connection, pragma: &str| -> rusqlite::Result<i64> {
+        connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get(0))
+    };
+    // Reading anything at all tells whether the file is a database.
+    if number(connection, "application_id").map_err(explain)? == APPLICATION_ID {
+        prepare(connection).map_err(explain)?;
+        return number(connection, "user_version").map_err(explain);
+    }
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(explain)?;
+    if tables > 0 {
+        let optuna: bool = connection
+            .query_row("SELECT count(*) > 0 FROM sqlite_schema WHERE name = 'trial_params'", [], |row| row.get(0))
+            .map_err(explain)?;
+        let whose = if optuna { "an Optuna database" } else { "another program's SQLite database" };
+        // Two processes may make the file together; whoever comes second finds it made.
+        if number(connection, "application_id").map_err(explain)? != APPLICATION_ID {
+            return Err(StorageError::NotOurs { path: path.to_owned(), why: format!("it is {whose}") });
+        }
+        return number(connection, "user_version").map_err(explain);
+    }
+    prepare(connection).map_err(explain)?;
+    let mut make = || -> rusqlite::Result<()> {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if number(&transaction, "application_id")? != APPLICATION_ID {
+            transaction.execute_batch(TABLES)?;
+            transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+            transaction.pragma_update(None, "user_version", SCHEMA)?;
+        }
+        transaction.commit()
+    };
+    make().map_err(explain)?;
+    number(connection, "user_version").map_err(explain)
+}
+
+fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    connection.pragma_update(None, "synchronous", "normal")
+}
+
+fn explain(path: &Path, why: &rusqlite::Error) -> StorageError {
+    let path = path.to_owned();
+    match why.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => StorageError::NotOurs { path, why: "it is not a SQLite file".to_owned() },
+        Some(ErrorCode::CannotOpen) => StorageError::Unusable {
+            why: match path.parent() {
+                Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
+                    format!("the folder {} does not exist", folder.display())
+                }
+                _ if path.is_dir() => "it is a folder".to_owned(),
+                _ => "the file cannot be opened or made there".to_owned(),
+            },
+            path,
+        },
+        Some(ErrorCode::ReadOnly) => StorageError::Unusable { path, why: "the file is read-only".to_owned() },
+        Some(ErrorCode::DiskFull) => StorageError::Unusable {
+            path,
+            why: "the disk is full; what was completed is kept, free some space and resume".to_owned(),
+        },
+        _ => StorageError::Unusable { path, why: why.to_string() },
+    }
+}
+
+fn text(value: &impl Serialize) -> Result<String, StorageError> {
+    serde_json::to_string(value).map_err(|why| StorageError::Corrupt { what: "writing", why: why.to_string() })
+}
+
+fn parse<T: DeserializeOwned>(what: &'static str, text: &str) -> Result<T, StorageError> {
+    serde_json::from_str(text).map_err(|why| StorageError::Corrupt { what, why: why.to_string() })
+}
+
+fn log(on: &Transaction<'_>, study: StudyId, number: Option<u64>, now: i64, change: &Change) -> Result<(), Trouble> {
+    let revision: i64 = on
+        .prepare_cached("UPDATE studies SET revision = revision + 1 WHERE id = ?1 RETURNING revision")?
+        .query_row([study.0], |row| row.get(0))
+        .optional()?
+        .ok_or(StorageError::NoStudy(study))?;
+    on.prepare_cached("INSERT INTO events (study, revision, number, at_ms, change) VALUES (?1, ?2, ?3, ?4, ?5)")?
+        .execute(params![study.0, revision, number.map(|n| n as i64), now, text(change)?])?;
+    Ok(())
+}
+
+/// A new number for the study.
+fn next_number(on: &Transaction<'_>, study: StudyId) -> Result<i64, Trouble> {
+    on.prepare_cached("UPDATE studies SET next = next + 1 WHERE id = ?1 RETURNING next - 1")?
+        .query_row([study.0], |row| row.get(0))
+        .optional()?
+        .ok_or(Trouble::Ours(StorageError::NoStudy(study)))
+}
+
+/// Puts a trial into `worker`'s hands.
+fn run(on: &Transaction<'_>, study: StudyId, number: i64, by: &Worker, now: i64) -> Result<Lease, Trouble> {
+    let token = token();
+    let attempt: u32 = on
+        .prepare_cached(
+            "UPDATE trials SET stage = ?3, attempt = attempt + 1, token = ?4, worker = ?5, deadline_ms = ?6 \
+             WHERE study = ?1 AND number = ?2 RETURNING attempt",
+        )?
+        .query_row(
+            params![study.0, number, stage::RUNNING, format!("{token:x}"), text(by)?, now + LEASE_MS],
+            |row| row.get(0),
+        )?;
+    Ok(Lease { study, number: number as u64, attempt, token })
+}
+
+/// Does the lease still hold its trial?
+fn holds(on: &Transaction<'_>, lease: &Lease) -> Result<bool, Trouble> {
+    let found = on
+        .prepare_cached(
+            "SELECT 1 FROM trials WHERE study = ?1 AND number = ?2 AND stage = ?3 AND attempt = ?4 AND token = ?5",
+        )?
+        .query_row(
+            params![lease.study.0, lease.number as i64, stage::RUNNING, lease.attempt, format!("{:x}", lease.token)],
+            |_| Ok(()),
+        )
+        .optional()?;
+    Ok(found.is_some())
+}
+
+fn set_stage(on: &Transaction<'_>, study: StudyId, number: u64, to: i64) -> Result<(), Trouble> {
+    on.prepare_cached(
+        "UPDATE trials SET stage = ?3, token = NULL, worker = NULL, deadline_ms = NULL WHERE study = ?1 AND number = ?2",
+    )?
+    .execute(params![study.0, number as i64, to])?;
+    Ok(())
+}
+
+impl Storage for Sqlite {
+    fn create(&self, spec: &StudySpec) -> Result<StudyId, StorageError> {
+        self.write(|on, now| {
+            let insert = "INSERT INTO studies (name, spec, created_ms) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+            match on.execute(insert, params![spec.name, text(spec)?, now])? {
+                0 => Err(StorageError::NameTaken(spec.name.clone()).into()),
+                _ => Ok(StudyId(on.last_insert_rowid())),
+            }
+        })
+    }
+
+    fn studies(&self) -> Result<Vec<StudyEntry>, StorageError> {
+        self.read(|on| {
+            let mut statement = on.prepare_cached("SELECT id, spec, created_ms FROM studies ORDER BY id")?;
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?)))?;
+            rows.map(|row| {
+                let (id, spec, created_ms) = row?;
+                Ok(StudyEntry { id: StudyId(id), spec: parse("studies.spec", &spec)?, created_ms })
+            })
+            .collect()
+        })
+    }
+
+    fn reserve(&self, study: StudyId, by: &Worker) -> Result<u64, StorageError> {
+        self.write(|on, _| {
+            let held: Vec<(i64, String)> = on
+                .prepare_cached("SELECT number, worker FROM trials WHERE study = ?1 AND stage = ?2 ORDER BY number")?
+                .query_map([study.0, stage::RESERVED], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect::<Result<_, _>>()?;
+            let by_text = text(by)?;
+            for (number, holder) in held {
+                if parse::<Worker>("trials.worker", &holder)?.is_alive() == Some(false) {
+                    on.execute(
+                        "UPDATE trials SET worker = ?3 WHERE study = ?1 AND number = ?2",
+                        params![study.0, number, by_text],
+                    )?;
+                    return Ok(number as u64);
+                }
+            }
+            let number = next_number(on, study)?;
+            on.prepare_cached("INSERT INTO trials (study, number, stage, attempt, worker) VALUES (?1, ?2, ?3, 0, ?4)")?
+                .execute(params![study.0, number, stage::RESERVED, by_text])?;
+            Ok(number as u64)
+        })
+    }
+
+    fn give_back(&self, study: StudyId, number: u64, by: &Worker) -> Result<(), StorageError> {
+        self.write(|on, _| {
+            let update =
+                "UPDATE trials SET worker = ?4 WHERE study = ?1 AND number = ?2 AND stage = ?3 AND worker = ?5";
+            on.execute(update, params![study.0, number as i64, stage::RESERVED, text(&Worker::nobody())?, text(by)?])?;
+            Ok(())
+        })
+    }
+
+    fn open(&self, study: StudyId, number: u64, opened: &Opened, by: &Worker) -> Result<Lease, StorageError> {
+        self.write(|on, now| {
+            let update =
+                "UPDATE trials SET opened = ?4 WHERE study = ?1 AND number = ?2 AND stage = ?3 AND worker = ?5";
+            let mut statement = on.prepare_cached(update)?;
+            let ours =
+                statement.execute(params![study.0, number as i64, stage::RESERVED, text(opened)?, text(by)?])? > 0;
+            if !ours {
+                return Err(StorageError::NotReserved(number).into());
+            }
+            let lease = run(on, study, number as i64, by, now)?;
+            log(on, study, Some(number), now, &Change::Opened(opened.clone()))?;
+            Ok(lease)
+        })
+    }
+
+    fn enqueue(&self, study: StudyId, opened: &Opened) -> Result<u64, StorageError> {
+        self.write(|on, now| {
+            let number = next_number(on, study)?;
+            on.prepare_cached("INSERT INTO trials (study, number, stage, attempt, opened) VALUES (?1, ?2, ?3, 0, ?4)")?
+                .execute(params![study.0, number, stage::WAITING, text(opened)?])?;
+            log(on, study, Some(number as u64), now, &Change::Queued(opened.clone()))?;
+            Ok(number as u64)
+        })
+    }
+
+    fn claim(&self, study: StudyId, by: &Worker) -> Result<Option<Claimed>, StorageError> {
+        let waiting = "SELECT number, opened FROM trials WHERE study = ?1 AND stage = ?2 ORDER BY number LIMIT 1";
+        // Looked for without the write lock first: most asks find nothing waiting.
+        let any = self.read(|on| {
+            Ok(on.prepare_cached(waiting)?.query_row([study.0, stage::WAITING], |_| Ok(())).optional()?)
+        })?;
+        if any.is_none() {
+            return Ok(None);
+        }
+        self.write(|on, now| {
+            let row: Option<(i64, String)> = on
+                .prepare_cached(waiting)?
+                .query_row([study.0, stage::WAITING], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()?;
+            let Some((number, opened)) = row else { return Ok(None) };
+            let opened: Opened = parse("trials.opened", &opened)?;
+            let lease = run(on, study, number, by, now)?;
+            log(on, study, Some(lease.number), now, &Change::Claimed { attempt: lease.attempt })?;
+            Ok(Some(Claimed { lease, opened }))
+        })
+    }
+
+    fn answer(&self, lease: &Lease, late: &[(Name, Domain, Value)]) -> Result<(), StorageError> {
+        self.write(|on, now| {
+            if !holds(on, lease)? {
+                return Ok(());
+            }
+            let key = params![lease.study.0, lease.number as i64];
+            let opened: String =
+                on.query_row("SELECT opened FROM trials WHERE study = ?1 AND number = ?2", key, |row| row.get(0))?;
+            let mut opened: Opened = parse("trials.opened", &opened)?;
+            for (name, _, value) in late {
+                opened.config.push(name.clone(), value.clone());
+            }
+            on.execute(
+                "UPDATE trials SET opened = ?3 WHERE study = ?1 AND number = ?2",
+                params![lease.study.0, lease.number as i64, text(&opened)?],
+            )?;
+            log(on, lease.study, Some(lease.number), now, &Change::Answered(late.to_vec()))
+        })
+    }
+
+    fn report(&self, lease: &Lease, points: &[Point]) -> Result<(), StorageError> {
+        self.write(|on, now| match holds(on, lease)? {
+            true => log(on, lease.study, Some(lease.number), now, &Change::Reported(points.to_vec())),
+            false => Ok(()),
+        })
+    }
+
+    fn finish(&self, lease: &Lease, end: &End) -> Result<Ended, StorageError> {
+        self.write(|on, now| {
+            let (change, ended) = match holds(on, lease)? {
+                true => (Change::Ended(end.clone()), Ended::Counted),
+                false => (Change::Late(end.clone()), Ended::Late),
+            };
+            if ended == Ended::Counted {
+                set_stage(on, lease.study, lease.number, stage::ENDED)?;
+            }
+            log(on, lease.study, Some(lease.number), now, &change)?;
+            Ok(ended)
+        })
+    }
+
+    fn release(&self, lease: &Lease) -> Result<(), StorageError> {
+        self.write(|on, now| {
+            if holds(on, lease)? {
+                set_stage(on, lease.study, lease.number, stage::WAITING)?;
+                on.execute(
+                    "UPDATE trials SET attempt = attempt - 1 WHERE study = ?1 AND number = ?2",
+                    params![lease.study.0, lease.number as i64],
+                )?;
+                log(on, lease.study, Some(lease.number), now, &Change::Requeued)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn renew(&self, leases: &[Lease]) -> Result<Vec<bool>, StorageError> {
+        self.write(|on, now| {
+            let mut valid = Vec::with_capacity(leases.len());
+            for lease in leases {
+                let held = holds(on, lease)?;
+                if held {
+                    on.prepare_cached("UPDATE trials SET deadline_ms = ?3 WHERE study = ?1 AND number = ?2")?
+                        .execute(params![lease.study.0, lease.number as i64, now + LEASE_MS])?;
+                }
+                valid.push(held);
+            }
+            Ok(valid)
+        })
+    }
+
+    fn reap(&self, study: StudyId, retry: Retry) -> Result<Vec<u64>, StorageError> {
+        self.write(|on, now| {
+            let select =
+                "SELECT number, attempt, worker, deadline_ms FROM trials WHERE study = ?1 AND stage = ?2 ORDER BY number";
+            let running: Vec<(i64, u32, String, i64)> = on
+                .prepare_cached(select)?
+                .query_map([study.0, stage::RUNNING], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
+                .collect::<Result<_, _>>()?;
+            let mut lost = Vec::new();
+            for (number, attempt, holder, deadline_ms) in running {
+                if is_stale(&parse("trials.worker", &holder)?, deadline_ms, now) {
+                    let change = after_loss(attempt, retry);
+                    let to = if matches!(change, Change::Requeued) { stage::WAITING } else { stage::ENDED };
+                    set_stage(on, study, number as u64, to)?;
+                    log(on, study, Some(number as u64), now, &change)?;
+                    lost.push(number as u64);
+                }
+            }
+            Ok(lost)
+        })
+    }
+
+    fn want_trials(&self, study: StudyId, trials: u64) -> Result<(), StorageError> {
+        self.write(|on, now| log(on, study, None, now, &Change::TrialsWanted(trials)))
+    }
+
+    fn changes(&self, study: StudyId, since: u64, limit: usize) -> Result<Changes, StorageError> {
+        self.read(|on| {
+            let select = "SELECT revision, number, at_ms, change FROM events \
+                          WHERE study = ?1 AND revision > ?2 ORDER BY revision LIMIT ?3";
+            let mut statement = on.prepare_cached(select)?;
+            let limit_and_one = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
+            let mut rows = statement.query(params![study.0, since as i64, limit_and_one])?;
+            let mut events = Vec::new();
+            while let Some(row) = rows.next()? {
+                let change = row.get_ref(3)?.as_str().map_err(rusqlite::Error::from)?;
+                events.push(Event {
+                    revision: row.get::<_, i64>(0)? as u64,
+                    number: row.get::<_, Option<i64>>(1)?.map(|n| n as u64),
+                    at_ms: row.get(2)?,
+                    change: parse("events.change", change)?,
+                });
+            }
+            let more = events.len() > limit;
+            events.truncate(limit);
+            Ok(Changes { events, more })
+        })
+    }
+}

@@ -1,0 +1,88 @@
+//! Who holds a lease, and whether that process still lives.
+
+use std::fs;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::LazyLock;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+/// A process that runs trials. A process id alone is not enough: ids are used again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Worker {
+    /// The running kernel (its boot id); empty where there is none to be read.
+    pub boot: String,
+    /// The namespace that process ids belong to (containers have their own).
+    pub namespace: String,
+    /// Process id.
+    pub pid: u32,
+    /// When the process started, in clock ticks since boot.
+    pub started: u64,
+}
+
+impl Worker {
+    /// This process.
+    pub fn here() -> Self {
+        let pid = std::process::id();
+        Self { boot: BOOT.clone(), namespace: NAMESPACE.clone(), pid, started: start_of(pid).unwrap_or(0) }
+    }
+
+    /// Nobody: the holder of a number that was given back.
+    pub(super) fn nobody() -> Self {
+        Self { boot: String::new(), namespace: String::new(), pid: 0, started: 0 }
+    }
+
+    /// Is it certain that the process is gone, or certain that it lives? Nothing, if it cannot be looked for from here.
+    pub fn is_alive(&self) -> Option<bool> {
+        if self.pid == 0 {
+            return Some(false);
+        }
+        if self.boot.is_empty() || BOOT.is_empty() {
+            return None;
+        }
+        if self.boot != *BOOT {
+            // Another boot of this machine, or another machine: who can tell them apart?
+            return None;
+        }
+        (self.namespace == *NAMESPACE).then(|| start_of(self.pid) == Some(self.started))
+    }
+}
+
+static BOOT: LazyLock<String> = LazyLock::new(|| {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
+});
+
+static NAMESPACE: LazyLock<String> = LazyLock::new(|| {
+    fs::read_link("/proc/self/ns/pid").map(|link| link.to_string_lossy().into_owned()).unwrap_or_default()
+});
+
+/// Start time of a living process: field 22 of its `stat`, counted behind the last `)`, since a program's name may hold
+/// anything. A zombie no longer lives.
+fn start_of(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
+    let state = fields.next()?;
+    if state == "Z" || state == "X" { None } else { fields.nth(18)?.parse().ok() }
+}
+
+/// The storage's clock; a fake one in tests.
+pub trait Clock: Send + Sync {
+    /// Milliseconds since 1970.
+    fn now_ms(&self) -> i64;
+}
+
+/// The machine's clock.
+#[derive(Clone, Copy, Debug)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now_ms(&self) -> i64 {
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+    }
+}
+
+/// A lease's fence. Every `RandomState` has keys of its own, seeded by the system.
+pub(crate) fn token() -> u128 {
+    let half = || u128::from(RandomState::new().hash_one(std::time::Instant::now()));
+    half() << 64 | half()
+}

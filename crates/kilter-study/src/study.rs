@@ -1,0 +1,327 @@
+//! Studies as a front end holds them: ask, tell, look.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use kilter_numerics::Stream;
+use kilter_space::{Answered, Config, Fit, Space, SpaceError, Walk, replay};
+
+use crate::event::{End, Opened, Point};
+use crate::history::History;
+use crate::pruner::{Pruner, Running, Verdict};
+use crate::sampler::{Ask, Next, Sampler, SearchError};
+use crate::storage::{Claimed, Ended, Lease, Retry, Storage, StorageError, StudyId, StudySpec, Worker};
+
+/// A study, its sampler and its pruner. Several processes may hold the same study.
+pub struct Study {
+    storage: Arc<dyn Storage>,
+    id: StudyId,
+    spec: StudySpec,
+    worker: Worker,
+    sampler: Box<dyn Sampler>,
+    history: History,
+    judge: Arc<Mutex<Judge>>,
+}
+
+/// A trial in this process's hands.
+#[derive(Clone, Debug)]
+pub struct Trial {
+    /// The right to end it.
+    pub lease: Lease,
+    /// Its answers, and how it is to be run.
+    pub opened: Opened,
+}
+
+impl Trial {
+    /// Its number.
+    pub fn number(&self) -> u64 {
+        self.lease.number
+    }
+
+    /// Its answers.
+    pub fn config(&self) -> &Config {
+        &self.opened.config
+    }
+}
+
+/// What an ask comes to.
+#[derive(Debug)]
+pub enum Asked {
+    /// A trial to run.
+    Trial(Trial),
+    /// Nothing until a running trial ends.
+    Wait,
+    /// Nothing more, and why.
+    Done(String),
+}
+
+/// Why a study cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum StudyError {
+    /// The storage.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The sampler.
+    #[error("the sampler `{sampler}` cannot go on: {why}")]
+    Search {
+        /// The sampler as written.
+        sampler: String,
+        /// Why.
+        why: SearchError,
+    },
+    /// The space.
+    #[error(transparent)]
+    Space(#[from] SpaceError),
+    /// A configuration does not fit the space.
+    #[error("this configuration does not fit the study's space: {0}")]
+    Unfit(String),
+    /// No such study in the storage.
+    #[error("there is no study `{name}` here{}", .nearest.as_ref().map_or(String::new(), |n| format!("; did you mean `{n}`?")))]
+    Unknown {
+        /// The name asked for.
+        name: String,
+        /// The nearest name.
+        nearest: Option<String>,
+    },
+}
+
+/// Judges running trials; shared by the threads that run them, with a view of the history of its own, so that a slow
+/// ask holds up no verdict.
+pub(crate) struct Judge {
+    storage: Arc<dyn Storage>,
+    id: StudyId,
+    spec: StudySpec,
+    pruner: Box<dyn Pruner>,
+    history: History,
+}
+
+/// Events are read in pages of this many.
+const PAGE: usize = 10_000;
+
+/// Brings `history` up to date and shows each page to `observe`.
+fn follow(
+    storage: &dyn Storage,
+    id: StudyId,
+    history: &mut History,
+    mut observe: impl FnMut(&[crate::event::Event], &History),
+) -> Result<(), StorageError> {
+    loop {
+        let changes = storage.changes(id, history.revision(), PAGE)?;
+        for event in &changes.events {
+            history.apply(event);
+        }
+        if !changes.events.is_empty() {
+            observe(&changes.events, history);
+        }
+        if !changes.more {
+            return Ok(());
+        }
+    }
+}
+
+impl Judge {
+    /// What the pruner says of a running trial.
+    pub(crate) fn verdict(&mut self, number: u64, points: &[Point]) -> Result<Verdict, StorageError> {
+        let Self { storage, id, pruner, history, .. } = self;
+        follow(&**storage, *id, history, |events, history| pruner.observe(events, history))?;
+        Ok(pruner.verdict(&Running { number, goals: &self.spec.goals, points }, history))
+    }
+
+    pub(crate) fn is_watching(&self) -> bool {
+        self.pruner.is_watching()
+    }
+}
+
+/// A panic in a pruner leaves at worst a verdict missing.
+pub(crate) fn lock(judge: &Mutex<Judge>) -> MutexGuard<'_, Judge> {
+    judge.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Study {
+    /// Makes a study.
+    ///
+    /// # Errors
+    /// If its name is taken or the storage cannot be used.
+    pub fn create(
+        storage: Arc<dyn Storage>,
+        spec: StudySpec,
+        sampler: Box<dyn Sampler>,
+        pruner: Box<dyn Pruner>,
+    ) -> Result<Self, StudyError> {
+        let id = storage.create(&spec)?;
+        Self::hold(storage, id, spec, sampler, pruner)
+    }
+
+    /// Continues a stored study. Its sampler and pruner are rebuilt from the events.
+    ///
+    /// # Errors
+    /// If the storage cannot be read.
+    pub fn hold(
+        storage: Arc<dyn Storage>,
+        id: StudyId,
+        spec: StudySpec,
+        sampler: Box<dyn Sampler>,
+        pruner: Box<dyn Pruner>,
+    ) -> Result<Self, StudyError> {
+        let judge = Judge { storage: storage.clone(), id, spec: spec.clone(), pruner, history: History::default() };
+        let judge = Arc::new(Mutex::new(judge));
+        let history = History::default();
+        let mut study = Self { storage, id, spec, worker: Worker::here(), sampler, history, judge };
+        study.sync()?;
+        Ok(study)
+    }
+
+    /// What the study is.
+    pub fn spec(&self) -> &StudySpec {
+        &self.spec
+    }
+
+    /// Its key in its storage.
+    pub fn id(&self) -> StudyId {
+        self.id
+    }
+
+    /// Its storage.
+    pub fn storage(&self) -> &Arc<dyn Storage> {
+        &self.storage
+    }
+
+    /// All trials known here; [`Study::sync`] brings them up to date.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    pub(crate) fn judge(&self) -> &Arc<Mutex<Judge>> {
+        &self.judge
+    }
+
+    /// How many trials are wanted in all.
+    pub fn trials_wanted(&self) -> Option<u64> {
+        self.history.trials_wanted().or(self.spec.trials)
+    }
+
+    /// Takes what is new in the storage.
+    ///
+    /// # Errors
+    /// If the storage cannot be read.
+    pub fn sync(&mut self) -> Result<(), StudyError> {
+        let Self { storage, id, history, sampler, .. } = self;
+        Ok(follow(&**storage, *id, history, |events, history| sampler.observe(events, history))?)
+    }
+
+    /// Adds a trial of this configuration; it runs before anything that the sampler proposes. Gives its number.
+    ///
+    /// # Errors
+    /// If the configuration does not fit the space.
+    pub fn enqueue(&mut self, config: &Config) -> Result<u64, StudyError> {
+        let config = match replay(config, &self.spec.outline)? {
+            Fit::Whole(config) => config,
+            Fit::Missing(names) => {
+                let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+                return Err(StudyError::Unfit(format!("{} without a value and without a default", names.join(", "))));
+            }
+            Fit::Outside(answers) => {
+                let lines: Vec<String> = answers.iter().map(|(name, why)| format!("`{name}`: {why}")).collect();
+                return Err(StudyError::Unfit(lines.join("; ")));
+            }
+        };
+        let opened = Opened { config, fingerprint: self.spec.outline.fingerprint(), ..Opened::default() };
+        let number = self.storage.enqueue(self.id, &opened)?;
+        self.sync()?;
+        Ok(number)
+    }
+
+    /// Lets trials whose worker died wait again; gives their numbers.
+    ///
+    /// # Errors
+    /// If the storage cannot be used.
+    pub fn reap(&mut self) -> Result<Vec<u64>, StudyError> {
+        Ok(self.storage.reap(self.id, Retry::default())?)
+    }
+
+    /// Asks for the next trial: one that waits, else one that the sampler proposes.
+    ///
+    /// # Errors
+    /// If the storage cannot be used or the sampler cannot propose.
+    pub fn ask(&mut self) -> Result<Asked, StudyError> {
+        if let Some(Claimed { lease, opened }) = self.storage.claim(self.id, &self.worker)? {
+            return Ok(Asked::Trial(Trial { lease, opened }));
+        }
+        let number = self.storage.reserve(self.id, &self.worker)?;
+        match self.propose(number) {
+            Ok(Proposed::Opened(opened)) => {
+                let lease = self.storage.open(self.id, number, &opened, &self.worker)?;
+                Ok(Asked::Trial(Trial { lease, opened }))
+            }
+            other => {
+                self.storage.give_back(self.id, number, &self.worker)?;
+                Ok(match other? {
+                    Proposed::Opened(_) | Proposed::Wait => Asked::Wait,
+                    Proposed::Done(why) => Asked::Done(why),
+                })
+            }
+        }
+    }
+
+    /// What the sampler proposes for `number`, walked. Outside any transaction: it may take minutes.
+    fn propose(&mut self, number: u64) -> Result<Proposed, StudyError> {
+        if self.trials_wanted().is_some_and(|wanted| number >= wanted) {
+            return Ok(Proposed::Done(format!("{number} trials were wanted")));
+        }
+        self.sync()?;
+        let outline = &self.spec.outline;
+        let ask = Ask {
+            number,
+            space: Space { outline, walk: Some(outline) },
+            history: &self.history,
+            goals: &self.spec.goals,
+            stream: Stream::new(&[self.spec.seed, number], "propose"),
+        };
+        let next =
+            self.sampler.next(&ask).map_err(|why| StudyError::Search { sampler: self.spec.sampler.clone(), why })?;
+        let proposal = match next {
+            Next::Try(proposal) => proposal,
+            Next::Wait => return Ok(Proposed::Wait),
+            Next::Done(why) => return Ok(Proposed::Done(why)),
+        };
+        let repeat = match proposal.repeat_of {
+            Some(first) => 1 + self.history.rows().filter(|row| row.opened.repeat_of == Some(first)).count() as u64,
+            None => 0,
+        };
+        let config = Answered::new(proposal.joint, proposal.rest).walk(outline as &dyn Walk)?;
+        Ok(Proposed::Opened(Opened {
+            config,
+            fingerprint: outline.fingerprint(),
+            fidelity: proposal.fidelity,
+            parent: proposal.parent,
+            repeat_of: proposal.repeat_of,
+            repeat,
+            seen: self.history.revision(),
+            note: proposal.note,
+        }))
+    }
+
+    /// Ends a trial.
+    ///
+    /// # Errors
+    /// If the storage cannot be used.
+    pub fn tell(&mut self, trial: &Trial, end: &End) -> Result<Ended, StudyError> {
+        let ended = self.storage.finish(&trial.lease, end)?;
+        self.sync()?;
+        Ok(ended)
+    }
+
+    /// Changes how many trials are wanted in all.
+    ///
+    /// # Errors
+    /// If the storage cannot be used.
+    pub fn want_trials(&mut self, trials: u64) -> Result<(), StudyError> {
+        self.storage.want_trials(self.id, trials)?;
+        self.sync()
+    }
+}
+
+enum Proposed {
+    Opened(Opened),
+    Wait,
+    Done(String),
+}

@@ -1,0 +1,12 @@
+//! One test binary for the crate.
+
+// The lints' leave for tests does not reach functions that tests share.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod forest;
+mod golden;
+mod logistic;
+mod metrics;
+mod scale;
+mod table;
+mod tree;
