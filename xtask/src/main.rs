@@ -1,2 +1,46 @@
-//! xtask
-fn main() {}
+//! The project's only script entry: `cargo xtask test`, `cargo xtask arrows`, `cargo xtask bench`.
+
+mod arrows;
+mod bench;
+mod test;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+cargo xtask test [NAME-FILTER…]                   everything CI checks; filters narrow the tests step only
+cargo xtask arrows                                rooms import only rooms on lower floors
+cargo xtask bench [engine|tabular|all] [--quick]  kilter beside its peers: medians of paired rounds, and ratios";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["test", filters @ ..] => test::test(filters),
+        ["arrows"] => arrows::arrows().map(|said| println!("{said}")),
+        ["bench", options @ ..] => bench::bench(options),
+        [] | ["help" | "--help" | "-h"] => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        _ => Err(format!("there is no `cargo xtask {}`; there are:\n{USAGE}", words.join(" "))),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("xtask: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The workspace's root folder.
+fn root() -> &'static Path {
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().unwrap_or(xtask)
+}
+
+/// The cargo that started this.
+fn cargo() -> String {
+    std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned())
+}

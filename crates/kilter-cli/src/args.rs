@@ -69,7 +69,7 @@ pub enum Verb {
 #[derive(Clone, Debug, Args)]
 pub struct InStorage {
     /// Where studies are remembered: sqlite:FILE
-    #[arg(long, value_name = "URL", default_value = "sqlite:kilter.db")]
+    #[arg(long, value_name = "URL", default_value = "sqlite:kilter.db", help_heading = "Memory")]
     pub storage: String,
 }
 
@@ -107,13 +107,13 @@ pub struct Tune {
     pub maximize: Vec<String>,
 
     /// How many trials in all [default: 50 for a recipe, 100 for a command]
-    #[arg(long, value_name = "N", help_heading = "How much")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "How much")]
     pub trials: Option<u64>,
     /// How long one trial may take: 30s, 10m, 2h
-    #[arg(long, value_name = "TIME", help_heading = "How much")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, help_heading = "How much")]
     pub timeout: Option<String>,
     /// Trials at a time
-    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "How much")]
+    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true, help_heading = "How much")]
     pub workers: usize,
 
     /// How to search (`kilter samplers` lists them)
@@ -123,7 +123,7 @@ pub struct Tune {
     #[arg(long, value_name = "NAME[:key=value,…]", default_value = "auto", help_heading = "How")]
     pub pruner: String,
     /// The study's seed
-    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "How")]
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true, help_heading = "How")]
     pub seed: u64,
 
     /// The study's name [default: made from the recipe's or the command's]

@@ -129,7 +129,8 @@ pub fn show(args: &OfTrial, voice: &Voice) -> Result<ExitCode, Fault> {
         let mut document = trial_json(row, &entry.spec.goals);
         if let Some(document) = document.as_object_mut() {
             document.insert("study".to_owned(), json!(entry.spec.name));
-            document.insert("reports".to_owned(), json!(row.points));
+            let reports = row.points.iter().map(|p| json!({ "step": p.step, "metric": p.metric, "value": p.value }));
+            document.insert("reports".to_owned(), reports.collect());
             document.insert("folder".to_owned(), json!(folder));
         }
         voice.document(&document)?;
@@ -264,6 +265,9 @@ fn recipe_details(recipe: &dyn Recipe, voice: &Voice) -> Result<(), Fault> {
             })
             .collect();
         if !rows.is_empty() {
+            if setting {
+                voice.say("")?;
+            }
             voice.say(&table(&[title, "domain", "default", "what it does"].map(str::to_owned), rows))?;
         }
     }

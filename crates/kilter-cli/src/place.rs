@@ -3,12 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use kilter_numerics::Stream;
 use kilter_space::nearest;
 use kilter_study::storage::StudyEntry;
 use kilter_study::{Sqlite, Storage, StudyError};
 
 use crate::args::InStorage;
 use crate::fault::Fault;
+use crate::session::quoted;
 
 /// An opened storage and its file.
 pub struct Place {
@@ -33,6 +35,9 @@ fn file_of(address: &str) -> Result<PathBuf, Fault> {
     }
     Ok(PathBuf::from(file))
 }
+
+/// A folder's name is at most 255 bytes long on most systems.
+const LONGEST_FOLDER: usize = 200;
 
 impl Place {
     /// Opens the storage, making it if there is none.
@@ -81,8 +86,15 @@ impl Place {
         // Names may hold anything; a path may not.
         let safe: String =
             study.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect();
-        let safe = if safe.trim_matches('.').is_empty() { "_".to_owned() } else { safe };
-        self.file.with_extension("trials").join(safe)
+        let kept = safe == study && !safe.trim_matches('.').is_empty() && safe.len() <= LONGEST_FOLDER;
+        let folder = if kept {
+            safe
+        } else {
+            // Two names that differ only in what a path may not hold must not share a folder.
+            let short: String = safe.chars().take(LONGEST_FOLDER / 4).collect();
+            format!("{short}-{:08x}", Stream::new(&[], study).below(1 << 32))
+        };
+        self.file.with_extension("trials").join(folder)
     }
 
     /// `--storage …`, if it is not the default, to be added to suggested commands.
@@ -90,7 +102,7 @@ impl Place {
         if self.file == Path::new("kilter.db") {
             String::new()
         } else {
-            format!(" --storage sqlite:{}", self.file.display())
+            format!(" --storage {}", quoted(&format!("sqlite:{}", self.file.display())))
         }
     }
 }

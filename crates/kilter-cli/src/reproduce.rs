@@ -16,6 +16,9 @@ use crate::plan::{Job, Plan};
 use crate::session;
 use crate::style::{Voice, duration, short, table};
 
+/// What stands for the sampler of a study whose trials were all enqueued.
+pub const REPRODUCTION: &str = "queue";
+
 /// Runs the arms of a method's claims as trials of a study and judges them.
 pub fn reproduce(args: &Reproduce, voice: &Voice) -> Result<ExitCode, Fault> {
     let all = kilter_recipes::reproductions();
@@ -148,7 +151,7 @@ fn study_of(
         name: place.free_name(&stem)?,
         outline,
         goals: goals.take(1).collect(),
-        sampler: "queue".to_owned(),
+        sampler: REPRODUCTION.to_owned(),
         pruner: "none".to_owned(),
         seed: 0,
         trials: Some(trials.len() as u64),

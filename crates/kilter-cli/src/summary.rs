@@ -22,7 +22,9 @@ const TOP: usize = 5;
 /// One line before the first trial.
 pub fn opening(study: &Study, voice: &Voice) {
     let spec = study.spec();
-    let wanted = study.trials_wanted().map_or(String::new(), |wanted| format!(", {wanted} trials"));
+    let wanted = study
+        .trials_wanted()
+        .map_or(String::new(), |wanted| format!(", {wanted} trial{}", if wanted == 1 { "" } else { "s" }));
     let searched = spec.outline.entries().iter().filter(|entry| entry.domain.count() != Some(1)).count();
     let goal = &spec.goals[0];
     voice.remark(&format!(
@@ -68,6 +70,9 @@ pub fn closing(
     }
     let Some(best) = best else {
         voice.say(&format!("no trial of {} completed ({})", spec.name, count_words(history)))?;
+        if history.count(State::Failed) == 0 {
+            return Ok(());
+        }
         let next = next_words(
             &format!("kilter logs {}", history.rows().next_back().map_or(0, |row| row.number)),
             study,
@@ -84,28 +89,40 @@ pub fn closing(
     voice.say("")?;
     let top: Vec<&Row> = history.ranking(goal).into_iter().take(TOP).collect();
     voice.say(&trials_table(&top, &spec.goals, false))?;
+    if let Some(common) = common(&top, study) {
+        voice.say(&voice.faint(&format!("  all of them with {common}")))?;
+    }
     voice.say("")?;
     let course = best_so_far(history, goal);
     voice.say(&format!("  best so far  {}  {} → {}", sparkline(&course, 60), short(course[0]), short(value)))?;
-    if let Some(defaults) = default_row(study).and_then(|row| row.value(&goal.metric)) {
-        voice.say(&format!("  {:<12} defaults {}   tuned {}", "validation", short(defaults), short(value)))?;
+    let defaults = default_row(study).and_then(|row| row.value(&goal.metric));
+    if let Some(scores) = scores(value, defaults, honest, goal) {
+        voice.say("")?;
+        voice.say(&scores)?;
     }
-    if let Some(honest) = honest {
-        for (i, (name, tuned)) in ordered(&honest.tuned, goal).into_iter().enumerate() {
-            let defaults = honest.defaults.as_ref().and_then(|outcome| outcome.metrics.get(name));
-            let defaults = defaults.map_or(String::new(), |value| format!("defaults {}   ", short(*value)));
-            let label = if i == 0 { "honest test" } else { "" };
-            voice.say(&format!("  {label:<12} {defaults}tuned {}   {name}", short(tuned)))?;
-        }
-        voice.say(&voice.faint(
-            "               (on rows that no trial ever saw; the validation score above is the one tuned for)",
-        ))?;
+    if honest.is_some() {
+        voice.say(&voice.faint("  (the honest test is on rows that no trial ever saw)"))?;
     }
     voice.say("")?;
     voice.say("next:")?;
     voice.say(&format!("  {}", next_words(&format!("kilter show {}", best.number), study, place)))?;
     let more = history.ended() as u64 * 2;
     voice.say(&format!("  kilter resume {} --trials {more}{}", quoted(&spec.name), place.option()))
+}
+
+/// What tuning was worth: the score it tuned, and the honest ones, beside the defaults'.
+fn scores(value: f64, defaults: Option<f64>, honest: Option<&Honest>, goal: &Goal) -> Option<String> {
+    let cell = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), short);
+    let mut rows = Vec::new();
+    if defaults.is_some() || honest.is_some() {
+        rows.push(vec!["validation (tuned for)".to_owned(), goal.metric.clone(), cell(defaults), short(value)]);
+    }
+    for (name, tuned) in honest.iter().flat_map(|honest| ordered(&honest.tuned, goal)) {
+        let defaults = honest.and_then(|honest| honest.defaults.as_ref()?.metrics.get(name).copied());
+        rows.push(vec!["honest test".to_owned(), name.to_owned(), cell(defaults), short(tuned)]);
+    }
+    let header = ["score", "metric", "defaults", "tuned"].map(str::to_owned);
+    (!rows.is_empty()).then(|| table(&header, rows))
 }
 
 /// The goal's metric first.
@@ -159,6 +176,17 @@ fn best_so_far(history: &History, goal: &Goal) -> Vec<f64> {
         .collect()
 }
 
+/// What was searched and came out the same in all of several trials: `family=logistic_regression`.
+fn common(rows: &[&Row], study: &Study) -> Option<String> {
+    let (first, rest) = rows.split_first().filter(|(_, rest)| !rest.is_empty())?;
+    let searched = |name: &str| study.spec().outline.entry(name).is_ok_and(|entry| entry.domain.count() != Some(1));
+    let same = first.config().answers().iter().filter(|(name, value)| {
+        searched(name.as_str()) && rest.iter().all(|row| row.config().get(name.as_str()) == Some(value))
+    });
+    let same: Vec<String> = same.map(|(name, value)| format!("{name}={}", value_cell(value))).collect();
+    (!same.is_empty()).then(|| same.join(" "))
+}
+
 /// Trials as a table: number, state where it matters, values, hyperparameters. Too many columns for the terminal become
 /// one of `name=value`.
 pub fn trials_table(rows: &[&Row], goals: &[Goal], with_state: bool) -> String {
@@ -182,7 +210,9 @@ pub fn trials_table(rows: &[&Row], goals: &[Goal], with_state: bool) -> String {
     };
     let start = |row: &Row| -> Vec<String> {
         let mut cells = vec![row.number.to_string()];
-        cells.extend(with_state.then(|| row.state.name().to_owned()));
+        let failure = row.end.as_ref().and_then(|end| end.failure.as_ref());
+        let state = failure.map_or(row.state.name().to_owned(), |failure| format!("failed ({})", failure.name()));
+        cells.extend(with_state.then_some(state));
         cells.extend(goals.iter().map(|goal| row.value(&goal.metric).map_or_else(|| "–".to_owned(), short)));
         let time = row.end.as_ref().map_or_else(|| "–".to_owned(), |end| duration(end.usage.wall_seconds));
         cells.extend(with_state.then_some(time));

@@ -1,5 +1,6 @@
 //! `kilter tune` and `kilter resume`.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -7,12 +8,13 @@ use std::time::Duration;
 use kilter_search::{pruner, sampler};
 use kilter_space::{Defaults, Domain, Entry, Outline, Value, nearest, parse_domain, parse_value};
 use kilter_study::process::{MetricSource, Template};
-use kilter_study::{Better, Goal, Metric, Study, StudySpec};
+use kilter_study::{Better, Goal, Metric, StorageError, Study, StudySpec};
 
 use crate::args::{Resume, Tune};
 use crate::fault::Fault;
 use crate::place::Place;
 use crate::plan::{Job, Plan};
+use crate::reproduce::REPRODUCTION;
 use crate::session;
 use crate::style::Voice;
 
@@ -24,6 +26,7 @@ const COMMAND_TRIALS: u64 = 100;
 pub fn tune(args: Tune, voice: &Voice) -> Result<ExitCode, Fault> {
     let params = args.param.iter().map(|text| param(text)).collect::<Result<Vec<_>, _>>()?;
     let set = args.set.iter().map(|text| setting(text)).collect::<Result<Vec<_>, _>>()?;
+    named_once(&params, &set)?;
     let directions = directions(&args)?;
     if args.trials == Some(0) {
         return Err(Fault::call("--trials 0 would run nothing; ask for at least 1"));
@@ -35,6 +38,9 @@ pub fn tune(args: Tune, voice: &Voice) -> Result<ExitCode, Fault> {
     let what = match (&args.recipe, args.command.is_empty()) {
         (Some(name), true) => of_recipe(name, &args, &set, &params, directions)?,
         (None, false) => of_command(&args, &set, params, directions)?,
+        (Some(name), false) if kilter_recipes::find(name).is_none() => {
+            of_recipe(name, &args, &set, &params, directions)?
+        }
         (Some(name), false) => {
             return Err(Fault::call(format!("both a recipe (`{name}`) and a command are given; tune one of them")));
         }
@@ -63,13 +69,20 @@ pub fn tune(args: Tune, voice: &Voice) -> Result<ExitCode, Fault> {
         return Err(Fault::call(format!("--study {name:?}: a study's name is a line of text that is not empty")));
     }
     let place = Place::make(&args.storage)?;
-    spec.name = match &args.study {
-        Some(name) => name.clone(),
-        None => place.free_name(&what.stem)?,
-    };
     // The defaults are the first trial: what tuning is worth is seen beside them.
     let defaults = Defaults::config(&spec.outline).ok().filter(|_| matches!(plan.job, Job::Recipe { .. }));
-    let mut study = Study::create(place.storage.clone(), spec, sampler, pruner)?;
+    let id = loop {
+        spec.name = match &args.study {
+            Some(name) => name.clone(),
+            None => place.free_name(&what.stem)?,
+        };
+        match place.storage.create(&spec) {
+            // Another process was quicker to take the free name.
+            Err(StorageError::NameTaken(_)) if args.study.is_none() => {}
+            made => break made?,
+        }
+    };
+    let mut study = Study::hold(place.storage.clone(), id, spec, sampler, pruner)?;
     if let Some(defaults) = &defaults {
         study.enqueue(defaults)?;
     }
@@ -86,6 +99,12 @@ pub fn resume(args: &Resume, voice: &Voice) -> Result<ExitCode, Fault> {
     let mut plan = Plan::of(&entry.spec)?;
     plan.workers = args.workers.unwrap_or(plan.workers);
     let recipe = plan.recipe(&entry.spec)?;
+    if entry.spec.sampler == REPRODUCTION {
+        return Err(Fault::call(format!(
+            "`{}` measures a method's claims; continue it with `kilter reproduce METHOD`, or resume another study by its name",
+            entry.spec.name
+        )));
+    }
     let sampler = sampler(&entry.spec.sampler).map_err(Fault::call)?;
     let pruner = pruner(&entry.spec.pruner).map_err(Fault::call)?;
     let mut study = Study::hold(place.storage.clone(), entry.id, entry.spec, sampler, pruner)?;
@@ -93,6 +112,26 @@ pub fn resume(args: &Resume, voice: &Voice) -> Result<ExitCode, Fault> {
         study.want_trials(trials)?;
     }
     session::run(study, &place, &plan, recipe, voice)
+}
+
+/// A hyperparameter is set or searched, and once.
+fn named_once(params: &[(String, Domain)], set: &[(String, Value)]) -> Result<(), Fault> {
+    let searched = params.iter().map(|(name, _)| (name, "--param"));
+    let mut seen: Vec<(&String, &str)> = Vec::new();
+    for (name, option) in searched.chain(set.iter().map(|(name, _)| (name, "--set"))) {
+        match seen.iter().find(|(other, _)| *other == name) {
+            Some((_, first)) if *first == option => {
+                return Err(Fault::call(format!("{option} {name} is given twice; drop one")));
+            }
+            Some(_) => {
+                return Err(Fault::call(format!(
+                    "`{name}` is both searched (--param) and fixed (--set); drop one of them"
+                )));
+            }
+            None => seen.push((name, option)),
+        }
+    }
+    Ok(())
 }
 
 /// What a study is about.
@@ -138,8 +177,13 @@ fn of_recipe(
     let Some(recipe) = kilter_recipes::find(name) else {
         let known = kilter_recipes::recipes();
         let near = nearest(name, known.iter().map(|recipe| recipe.name()));
-        let advice =
-            near.map_or_else(|| "`kilter recipes` lists them".to_owned(), |near| format!("did you mean `{near}`?"));
+        let bare = |names: &[String]| names.iter().any(String::is_empty);
+        let advice = match near {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if bare(&args.minimize) => format!("a metric is written --minimize={name}"),
+            None if bare(&args.maximize) => format!("a metric is written --maximize={name}"),
+            None => "`kilter recipes` lists them".to_owned(),
+        };
         return Err(Fault::call(format!(
             "there is no recipe `{name}`; {advice} (a command of your own goes after --)"
         )));
@@ -210,6 +254,11 @@ fn of_command(
 
 fn command_goal(sources: &[MetricSource], direction: Option<Direction>) -> Result<Goal, Fault> {
     let names: Vec<&str> = sources.iter().map(MetricSource::name).collect();
+    if let Some(name) = names.iter().enumerate().find_map(|(i, name)| names[..i].contains(name).then_some(name)) {
+        return Err(Fault::call(format!(
+            "two metrics are named `{name}`; put a name before each: --metric 'NAME=…' --metric 'OTHER=…'"
+        )));
+    }
     let Some(Direction { metric, better }) = direction else {
         return Err(Fault::call(
             "say which way is better: --minimize or --maximize (with several metrics: --minimize=NAME)",
@@ -246,11 +295,16 @@ fn command_goal(sources: &[MetricSource], direction: Option<Direction>) -> Resul
 /// A program that is not there is found out before the first trial.
 fn find_program(program: &str) -> Result<(), Fault> {
     let is_there = |path: &Path| path.is_file();
+    if program.contains('/') && is_there(Path::new(program)) && !may_run(Path::new(program)) {
+        return Err(Fault::call(format!(
+            "the command `{program}` may not be run; allow it with chmod +x {program}, or name its interpreter before it"
+        )));
+    }
     let there = if program.contains('/') {
         is_there(Path::new(program))
     } else {
         let path = std::env::var_os("PATH").unwrap_or_default();
-        std::env::split_paths(&path).any(|folder| is_there(&folder.join(program)))
+        std::env::split_paths(&path).any(|folder| is_there(&folder.join(program)) && may_run(&folder.join(program)))
     };
     if there {
         return Ok(());
@@ -263,6 +317,11 @@ fn find_program(program: &str) -> Result<(), Fault> {
         "; it is not in the PATH".to_owned()
     };
     Err(Fault::call(format!("command not found: `{program}`{hint}")))
+}
+
+/// May somebody run this file?
+fn may_run(file: &Path) -> bool {
+    file.metadata().is_ok_and(|data| data.permissions().mode() & 0o111 != 0)
 }
 
 /// `train` for `python3 train.py --lr {lr}`: the script's name, else the program's.

@@ -90,7 +90,10 @@ pub fn sampler(text: &str) -> Result<Box<dyn Sampler>, RegistryError> {
 pub fn pruner(text: &str) -> Result<Box<dyn Pruner>, RegistryError> {
     let call = Call::read("pruner", text, PRUNERS)?;
     let percentile = |config: PercentileConfig| {
-        config.checked().map_err(|why| call.wrong(why)).map(|config| Box::new(PercentilePruner::new(config)) as Box<dyn Pruner>)
+        config
+            .checked()
+            .map_err(|why| call.wrong(why))
+            .map(|config| Box::new(PercentilePruner::new(config)) as Box<dyn Pruner>)
     };
     match call.name {
         "median" if call.given.iter().any(|(key, _)| *key == "percentile") => {
@@ -128,7 +131,9 @@ impl<'a> Call<'a> {
         })?;
         let mut call = Self { kind, name: listed.name, given: Vec::new() };
         for option in options.split(',').filter(|option| !option.is_empty()) {
-            let pair = option.split_once('=').ok_or_else(|| call.wrong(format!("option `{option}` needs a value: {option}=…")))?;
+            let pair = option
+                .split_once('=')
+                .ok_or_else(|| call.wrong(format!("option `{option}` needs a value: {option}=…")))?;
             call.given.push((pair.0.trim(), pair.1.trim()));
         }
         Ok(call)

@@ -4,6 +4,7 @@ use kilter_numerics::Stream;
 
 use crate::config::{Config, Fit};
 use crate::domain::Domain;
+use crate::feasible::Feasible;
 use crate::name::Name;
 use crate::outline::SpaceError;
 use crate::value::Value;
@@ -21,28 +22,21 @@ impl Random {
         Self { stream }
     }
 
-    /// A random configuration of `space`.
+    /// A random configuration of `space`; under constraints uniform over the feasible ones (see [`Feasible`]).
     ///
     /// # Errors
     /// If the space refuses.
     pub fn config(&mut self, space: &dyn Walk) -> Result<Config, SpaceError> {
-        record(space, self)
+        match space.outline() {
+            Some(outline) if !outline.constraints().is_empty() => Feasible::new(outline)?.config(&mut self.stream),
+            _ => record(space, self),
+        }
     }
 }
 
 impl Chooser for Random {
     fn choose(&mut self, question: &Question<'_>) -> Result<Value, Halt> {
-        Ok(match question.domain {
-            // A share of 53 bits cannot reach every whole number of a wide range.
-            Domain::Int(range) if !range.is_log() => {
-                let k = match u64::try_from(range.points()) {
-                    Ok(points) => self.stream.below(points),
-                    Err(_) => self.stream.bits(), // all 2^64 of them
-                };
-                Value::Int(range.at(u128::from(k)))
-            }
-            domain => domain.at_share(self.stream.uniform()),
-        })
+        Ok(question.allowed.sample(&mut self.stream))
     }
 }
 
@@ -54,7 +48,8 @@ impl Defaults {
     /// The default configuration of `space`.
     ///
     /// # Errors
-    /// [`SpaceError::Unanswered`] names the first question without a default.
+    /// [`SpaceError::Unanswered`] names the first question without a default, [`SpaceError::Outside`] the first whose
+    /// default the constraints forbid beside those before it.
     pub fn config(space: &dyn Walk) -> Result<Config, SpaceError> {
         record(space, &mut Self)
     }
@@ -62,10 +57,14 @@ impl Defaults {
 
 impl Chooser for Defaults {
     fn choose(&mut self, question: &Question<'_>) -> Result<Value, Halt> {
-        match (question.default, question.domain) {
-            (Some(value), _) | (None, Domain::Fixed(value)) => Ok(value.clone()),
-            _ => Err(SpaceError::Unanswered(question.name.clone()).into()),
-        }
+        let value = match (question.default, question.domain) {
+            (Some(value), _) | (None, Domain::Fixed(value)) => value,
+            _ => return Err(SpaceError::Unanswered(question.name.clone()).into()),
+        };
+        question.allowed.accept(value).ok_or_else(|| {
+            let (name, domain) = (question.name.clone(), question.allowed.to_string());
+            SpaceError::Outside { name, value: value.clone(), domain }.into()
+        })
     }
 }
 
@@ -107,24 +106,29 @@ impl Answered {
 
 impl Chooser for Answered {
     fn choose(&mut self, question: &Question<'_>) -> Result<Value, Halt> {
-        if let Some((_, domain, value)) = self.asked.iter().find(|(name, _, _)| name == question.name) {
-            if domain == question.domain {
-                return Ok(value.clone());
-            }
-            return Err(SpaceError::AskedDifferently {
-                name: question.name.clone(),
-                first: domain.to_string(),
-                second: question.domain.to_string(),
-            }
-            .into());
+        if let Some(value) = recall(&self.asked, question)? {
+            return Ok(value);
         }
-        let foreseen = self.joint.get(question.name.as_str()).and_then(|value| question.domain.accept(value));
+        let foreseen = self.joint.get(question.name.as_str()).and_then(|value| question.allowed.accept(value));
         let value = match foreseen {
             Some(value) => value,
             None => self.rest.choose(question)?,
         };
         self.asked.push((question.name.clone(), question.domain.clone(), value.clone()));
         Ok(value)
+    }
+}
+
+/// The answer that `question` was given before, if it was; refused if it then had another domain.
+pub(crate) fn recall(asked: &[(Name, Domain, Value)], question: &Question<'_>) -> Result<Option<Value>, SpaceError> {
+    match asked.iter().find(|(name, _, _)| name == question.name) {
+        None => Ok(None),
+        Some((_, domain, value)) if domain == question.domain => Ok(Some(value.clone())),
+        Some((name, domain, _)) => Err(SpaceError::AskedDifferently {
+            name: name.clone(),
+            first: domain.to_string(),
+            second: question.domain.to_string(),
+        }),
     }
 }
 

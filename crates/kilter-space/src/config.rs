@@ -171,8 +171,20 @@ pub enum Fit {
 /// If the space itself refuses a question.
 pub fn replay(old: &Config, space: &dyn Walk) -> Result<Fit, SpaceError> {
     let mut chooser = Replay::new(old);
-    match space.walk(&mut chooser) {
-        Ok(()) | Err(Halt::Enough) => Ok(chooser.fit()),
-        Err(Halt::Refused(why)) => Err(why),
+    // Stored answers may break constraints: all questions are asked, and the whole is judged.
+    let walked = match space.outline() {
+        Some(outline) => outline.walk_all(&mut chooser),
+        None => space.walk(&mut chooser),
+    };
+    match walked {
+        Ok(()) | Err(Halt::Enough) => {}
+        Err(Halt::Refused(why)) => return Err(why),
     }
+    let fit = chooser.fit();
+    let (Fit::Whole(config), Some(outline)) = (&fit, space.outline()) else { return Ok(fit) };
+    let Some(broken) = outline.violated(config) else { return Ok(fit) };
+    let answered = |name: &&Name| config.get(name.as_str()).is_some();
+    let first = broken.names().into_iter().map(|(name, _)| name).find(answered).cloned();
+    let why = format!("the constraint `{broken}` forbids this combination");
+    Ok(first.map_or_else(|| fit.clone(), |name| Fit::Outside(vec![(name, why)])))
 }

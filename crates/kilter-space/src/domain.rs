@@ -1,7 +1,10 @@
 //! Domains: the sets of allowed answers. A domain that exists is valid; text becomes one at the edge of the program.
 
+pub(crate) mod part;
+
 use std::fmt;
 
+use kilter_numerics::Stream;
 use serde::{Deserialize, Serialize};
 
 use crate::value::Value;
@@ -14,6 +17,16 @@ pub struct Float {
     high: f64,
     log: bool,
     step: Option<f64>,
+    grid: Grid,
+}
+
+/// Where a grid was declared, so that a part of it keeps its points to the last bit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Grid {
+    low: f64,
+    high: f64,
+    /// How many of its points lie below the part's first.
+    before: f64,
 }
 
 /// A range of whole numbers, both ends included.
@@ -26,7 +39,7 @@ pub struct Int {
     step: u64,
 }
 
-/// A list of distinct values without order.
+/// A list of distinct values: what can be chosen, or what a subset or permutation is made of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<Value>", into = "Vec<Value>")]
 pub struct Choice(Vec<Value>);
@@ -39,8 +52,14 @@ pub enum Domain {
     Float(Float),
     /// Whole numbers.
     Int(Int),
-    /// Distinct values without order.
+    /// One of several values without order.
     Choice(Choice),
+    /// One of several values, from least to most.
+    Ordinal(Choice),
+    /// Any of several items, none or all of them too: a list in the order declared.
+    Subset(Choice),
+    /// All of several items, in any order.
+    Permutation(Choice),
     /// One value: asked and answered, never searched.
     Fixed(Value),
 }
@@ -129,7 +148,7 @@ impl Float {
         if low > high {
             return Err(DomainError::Swapped { low: low.into(), high: high.into() });
         }
-        Ok(Self { low, high, log: false, step: None })
+        Ok(Self { low, high, log: false, step: None, grid: Grid { low, high, before: 0.0 } })
     }
 
     /// The range `[low, high]`, searched by its logarithm.
@@ -178,6 +197,11 @@ impl Float {
         }
     }
 
+    /// Upper end as declared; a grid may end below it.
+    pub(crate) fn declared_high(&self) -> f64 {
+        self.high
+    }
+
     /// Is the range searched by its logarithm?
     pub fn is_log(&self) -> bool {
         self.log
@@ -195,22 +219,27 @@ impl Float {
         self.step.map(|step| ((self.high - self.low) / step + slack(step)).floor() as u128 + 1)
     }
 
-    /// The larger end by size.
+    /// The larger declared end by size.
     fn magnitude(&self) -> f64 {
-        self.low.abs().max(self.high.abs())
+        self.grid.low.abs().max(self.grid.high.abs())
     }
 
     /// The grid's point `k`, never above the declared upper end.
     fn at(&self, k: f64) -> f64 {
         let step = self.step.unwrap_or(0.0);
+        let k = k + self.grid.before;
+        if k == 0.0 {
+            return self.grid.low + 0.0; // adding zero turns -0.0 into 0.0, here and below
+        }
         // Decimal steps are not exact in binary: 3 * 0.1 gives 0.30000000000000004. Twelve digits of the larger of step
-        // and offset recover the decimal that was meant without moving any point by more than its rounding error.
-        let exact = k.mul_add(step, self.low);
+        // and offset recover the decimal that was meant. No point moves by more than its rounding error: half a unit in
+        // the last place each from low, from the sum, and (k-fold) from the step.
+        let exact = k.mul_add(step, self.grid.low);
         let scale = 10_f64.powi(12 - step.max(exact.abs()).log10().ceil().clamp(-290.0, 290.0) as i32);
         let rounded = (exact * scale).round() / scale;
-        let point = if rounded.is_finite() && (rounded - exact).abs() <= step * 1e-9 { rounded } else { exact };
-        // Adding zero turns -0.0 into 0.0.
-        point.clamp(self.low, self.high) + 0.0
+        let error = 2.0 * f64::EPSILON * self.magnitude();
+        let point = if rounded.is_finite() && (rounded - exact).abs() <= error { rounded } else { exact };
+        point.clamp(self.grid.low, self.grid.high) + 0.0
     }
 
     /// The allowed number nearest to `x`.
@@ -287,6 +316,11 @@ impl Int {
         self.at(self.points() - 1)
     }
 
+    /// Upper end as declared; with a step, the last number may lie below it.
+    pub(crate) fn declared_high(&self) -> i64 {
+        self.high
+    }
+
     /// Is the range searched by its logarithm?
     pub fn is_log(&self) -> bool {
         self.log
@@ -349,6 +383,16 @@ impl Choice {
     pub fn position(&self, value: &Value) -> Option<usize> {
         self.0.iter().position(|v| v == value)
     }
+
+    /// The places of `values` among them, if all are among them and none stands twice.
+    fn positions(&self, values: &[Value]) -> Option<Vec<usize>> {
+        let mut places = Vec::with_capacity(values.len());
+        for value in values {
+            let place = self.position(value).filter(|place| !places.contains(place))?;
+            places.push(place);
+        }
+        Some(places)
+    }
 }
 
 impl Domain {
@@ -373,19 +417,82 @@ impl Domain {
                 let inside = range.low <= i && i <= range.high && offset % i128::from(range.step) == 0;
                 inside.then_some(Value::Int(i))
             }
-            (Self::Choice(choice), _) => choice.position(value).map(|k| choice.0[k].clone()),
+            (Self::Choice(choice) | Self::Ordinal(choice), _) => choice.position(value).map(|k| choice.0[k].clone()),
+            (Self::Subset(items), Value::List(chosen)) => {
+                let chosen = items.positions(chosen)?;
+                let kept = items.0.iter().enumerate().filter(|(k, _)| chosen.contains(k));
+                Some(Value::List(kept.map(|(_, item)| item.clone()).collect()))
+            }
+            (Self::Permutation(items), Value::List(order)) => {
+                let order = items.positions(order).filter(|order| order.len() == items.0.len())?;
+                Some(Value::List(order.into_iter().map(|k| items.0[k].clone()).collect()))
+            }
             (Self::Fixed(fixed), _) => (fixed == value || same_number(fixed, value)).then(|| fixed.clone()),
             _ => None,
         }
     }
 
-    /// How many answers there are; nothing for a continuum.
+    /// How many answers there are; nothing for a continuum or beyond 2¹²⁷.
     pub fn count(&self) -> Option<u128> {
         match self {
             Self::Float(range) => range.points(),
             Self::Int(range) => Some(range.points()),
-            Self::Choice(choice) => Some(choice.0.len() as u128),
+            Self::Choice(choice) | Self::Ordinal(choice) => Some(choice.0.len() as u128),
+            Self::Subset(items) => (items.0.len() < 128).then(|| 1 << items.0.len()),
+            Self::Permutation(items) => (1..=items.0.len() as u128).try_fold(1_u128, u128::checked_mul),
             Self::Fixed(_) => Some(1),
+        }
+    }
+
+    /// The `k`-th answer, counting from zero, of a domain that can be counted; nothing beyond its last.
+    pub fn nth(&self, k: u128) -> Option<Value> {
+        if k >= self.count()? {
+            return None;
+        }
+        Some(match self {
+            Self::Float(range) => Value::Float(range.at(k as f64)),
+            Self::Int(range) => Value::Int(range.at(k)),
+            Self::Choice(choice) | Self::Ordinal(choice) => choice.0[k as usize].clone(),
+            Self::Subset(items) => {
+                let kept = items.0.iter().enumerate().filter(|(i, _)| k >> i & 1 == 1);
+                Value::List(kept.map(|(_, item)| item.clone()).collect())
+            }
+            // Digits of k in the factorial number system pick among the items that are left.
+            Self::Permutation(items) => {
+                let (mut left, mut k) = (items.0.clone(), k);
+                let mut order = Vec::with_capacity(left.len());
+                while !left.is_empty() {
+                    let digit = k % left.len() as u128;
+                    k /= left.len() as u128;
+                    order.push(left.remove(digit as usize));
+                }
+                Value::List(order.into())
+            }
+            Self::Fixed(value) => value.clone(),
+        })
+    }
+
+    /// A uniformly random answer (by the logarithm where the domain is logarithmic), for every width of domain.
+    pub fn sample(&self, stream: &mut Stream) -> Value {
+        match self {
+            // A share of 53 bits cannot reach every whole number of a wide range.
+            Self::Int(range) if !range.log => {
+                let k = match u64::try_from(range.points()) {
+                    Ok(points) => stream.below(points),
+                    Err(_) => stream.bits(), // all 2^64 of them
+                };
+                Value::Int(range.at(u128::from(k)))
+            }
+            Self::Subset(items) => {
+                let kept = items.0.iter().filter(|_| stream.below(2) == 1);
+                Value::List(kept.cloned().collect())
+            }
+            Self::Permutation(items) => {
+                let mut order = items.0.clone();
+                stream.shuffle(&mut order);
+                Value::List(order.into())
+            }
+            domain => domain.at_share(stream.uniform()),
         }
     }
 
@@ -406,7 +513,9 @@ impl Domain {
                 Value::Int(range.nearest((a * (1.0 - u) + b * u).exp()))
             }
             Self::Int(range) => Value::Int(range.at(pick(range.points()))),
-            Self::Choice(choice) => choice.0[pick(choice.0.len() as u128) as usize].clone(),
+            Self::Choice(choice) | Self::Ordinal(choice) => choice.0[pick(choice.0.len() as u128) as usize].clone(),
+            // A share has too few bits for the larger of these; it is the seed of a draw.
+            Self::Subset(_) | Self::Permutation(_) => self.sample(&mut Stream::new(&[u.to_bits()], "share")),
             Self::Fixed(value) => value.clone(),
         }
     }
@@ -431,18 +540,24 @@ impl fmt::Display for Domain {
                 write!(f, "int:{log}{}..{}", r.low, r.high)?;
                 if r.step == 1 { Ok(()) } else { write!(f, "/{}", r.step) }
             }
-            Self::Choice(choice) => {
-                // A single value by itself would be no choice.
-                f.write_str(if choice.0.len() == 1 { "choice:" } else { "" })?;
-                for (i, value) in choice.0.iter().enumerate() {
-                    let bar = if i > 0 { "|" } else { "" };
-                    write!(f, "{bar}{}", crate::inline::quoted(value))?;
-                }
-                Ok(())
-            }
+            // A single value by itself would be no choice.
+            Self::Choice(choice) => joined(f, if choice.0.len() == 1 { "choice:" } else { "" }, choice, "|"),
+            Self::Ordinal(choice) => joined(f, "ordinal:", choice, "<"),
+            Self::Subset(items) => joined(f, "subset:", items, ","),
+            Self::Permutation(items) => joined(f, "permutation:", items, ","),
             Self::Fixed(value) => write!(f, "fixed:{}", crate::inline::quoted(value)),
         }
     }
+}
+
+/// `values` in inline syntax, with `between` between them.
+fn joined(f: &mut fmt::Formatter<'_>, kind: &str, values: &Choice, between: &str) -> fmt::Result {
+    f.write_str(kind)?;
+    for (i, value) in values.0.iter().enumerate() {
+        let between = if i > 0 { between } else { "" };
+        write!(f, "{between}{}", crate::inline::quoted(value))?;
+    }
+    Ok(())
 }
 
 /// How a float range is written in JSON and TOML.

@@ -13,12 +13,12 @@
 //! A tree rather than a closure, so that others can see which names are used and where in the text they stand. Truth is
 //! Kleene's three-valued one: whatever touches a question that was not asked is unknown, `unknown or true` is true.
 
-use std::cmp::Ordering;
 use std::fmt;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+use crate::evaluate::{Comparison, Extreme, Node};
 use crate::name::{KEYWORDS, Name};
 use crate::value::Value;
 
@@ -27,6 +27,8 @@ use crate::value::Value;
 #[serde(try_from = "String", into = "String")]
 pub struct Expr {
     source: String,
+    /// The names in it with their places (in characters), as written; nodes speak of them by position.
+    names: Vec<(Name, Range<usize>)>,
     root: Node,
 }
 
@@ -58,47 +60,16 @@ fn in_one_line(source: &str) -> String {
     source.replace(char::is_control, " ")
 }
 
-#[derive(Clone, Debug, PartialEq)]
-enum Node {
-    Literal(Value),
-    Name(Name, Range<usize>),
-    Not(Box<Node>),
-    // Rows and not pairs: a row of a hundred thousand terms must not nest, or the stack ends before it does.
-    And(Vec<Node>),
-    Or(Vec<Node>),
-    Compare(Comparison, Box<Node>, Box<Node>),
-    In(Box<Node>, Vec<Node>),
-    Arithmetic(Box<Node>, Vec<(char, Node)>),
-    Negate(Box<Node>),
-    Extreme(Extreme, Vec<Node>),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Comparison {
-    Equal,
-    Different,
-    Less,
-    AtMost,
-    Greater,
-    AtLeast,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Extreme {
-    Min,
-    Max,
-}
-
 impl Expr {
     /// Reads an expression such as `optimizer == 'sgd' and batch_size >= 64`.
     ///
     /// # Errors
     /// [`ExprError`] points at the place and says what would be right.
     pub fn parse(source: &str) -> Result<Self, ExprError> {
-        let mut parser = Parser { source, tokens: lex(source)?, at: 0, depth: 0 };
+        let mut parser = Parser { source, tokens: lex(source)?, names: Vec::new(), at: 0, depth: 0 };
         let root = parser.disjunction()?;
         match parser.tokens.get(parser.at) {
-            None => Ok(Self { source: source.to_owned(), root }),
+            None => Ok(Self { source: source.to_owned(), names: parser.names, root }),
             Some(token) if token.text == "=" => Err(parser.error(token.span.clone(), "equality is written ==")),
             Some(token) => {
                 let message = format!("`{}` is out of place; expected and, or, a comparison, or the end", token.text);
@@ -114,31 +85,18 @@ impl Expr {
 
     /// The names in it, each with its place (in characters), as written.
     pub fn names(&self) -> Vec<(&Name, Range<usize>)> {
-        let mut names = Vec::new();
-        let mut open = vec![&self.root];
-        while let Some(node) = open.pop() {
-            match node {
-                Node::Literal(_) => {}
-                Node::Name(name, span) => names.push((name, span.clone())),
-                Node::Not(a) | Node::Negate(a) => open.push(a),
-                Node::Compare(_, a, b) => open.extend([&**b, &**a]),
-                Node::Arithmetic(a, terms) => {
-                    open.extend(terms.iter().rev().map(|(_, term)| term));
-                    open.push(a);
-                }
-                Node::In(a, list) => {
-                    open.extend(list.iter().rev());
-                    open.push(a);
-                }
-                Node::And(list) | Node::Or(list) | Node::Extreme(_, list) => open.extend(list.iter().rev()),
-            }
-        }
-        names
+        self.names.iter().map(|(name, span)| (name, span.clone())).collect()
     }
 
     /// Does it hold, given the answers so far? `answer` gives nothing for a question that was not asked.
     pub fn truth(&self, answer: &dyn Fn(&Name) -> Option<Value>) -> Truth {
-        truth(&self.root, answer)
+        let answers: Vec<Option<Value>> = self.names.iter().map(|(name, _)| answer(name)).collect();
+        self.root.truth(&answers)
+    }
+
+    /// Its tree, with every name as the slot that holds the name's answer.
+    pub(crate) fn compiled(&self, slot: impl Fn(&Name) -> usize) -> Node {
+        self.root.renamed(&|name| slot(&self.names[name].0))
     }
 }
 
@@ -161,108 +119,6 @@ impl From<Expr> for String {
     }
 }
 
-fn truth(node: &Node, answer: &dyn Fn(&Name) -> Option<Value>) -> Truth {
-    let of = |b: bool| if b { Truth::Yes } else { Truth::No };
-    match node {
-        Node::Not(inner) => match truth(inner, answer) {
-            Truth::Yes => Truth::No,
-            Truth::No => Truth::Yes,
-            Truth::Unknown => Truth::Unknown,
-        },
-        Node::And(terms) => decide(terms.iter().map(|term| truth(term, answer)), Truth::No),
-        Node::Or(terms) => decide(terms.iter().map(|term| truth(term, answer)), Truth::Yes),
-        Node::Compare(how, a, b) => match (value(a, answer), value(b, answer)) {
-            (Some(a), Some(b)) => compare(*how, &a, &b).map_or(Truth::Unknown, of),
-            _ => Truth::Unknown,
-        },
-        Node::In(item, list) => match value(item, answer) {
-            Some(item) => {
-                let same = |node| value(node, answer).map_or(Truth::Unknown, |entry| of(equal(&item, &entry)));
-                decide(list.iter().map(same), Truth::Yes)
-            }
-            None => Truth::Unknown,
-        },
-        _ => match value(node, answer) {
-            Some(Value::Bool(b)) => of(b),
-            _ => Truth::Unknown,
-        },
-    }
-}
-
-/// A row joined by `or` (`decisive` is yes) or by `and` (it is no): one decisive term decides; else one unknown term
-/// leaves the row unknown.
-fn decide(terms: impl Iterator<Item = Truth>, decisive: Truth) -> Truth {
-    let mut all = if decisive == Truth::Yes { Truth::No } else { Truth::Yes };
-    for term in terms {
-        if term == decisive {
-            return decisive;
-        }
-        if term == Truth::Unknown {
-            all = Truth::Unknown;
-        }
-    }
-    all
-}
-
-/// How two numbers stand to each other. Whole numbers compare exactly: floats cannot hold those beyond 2⁵³.
-fn order(a: &Value, b: &Value) -> Option<Ordering> {
-    match (a, b) {
-        (Value::Int(a), Value::Int(b)) => Some(a.cmp(b)),
-        _ => a.as_f64()?.partial_cmp(&b.as_f64()?),
-    }
-}
-
-/// Numbers compare as numbers (`1 == 1.0`), everything else by kind and content.
-fn equal(a: &Value, b: &Value) -> bool {
-    a == b || order(a, b) == Some(Ordering::Equal)
-}
-
-fn compare(how: Comparison, a: &Value, b: &Value) -> Option<bool> {
-    match how {
-        Comparison::Equal => Some(equal(a, b)),
-        Comparison::Different => Some(!equal(a, b)),
-        Comparison::Less => order(a, b).map(Ordering::is_lt),
-        Comparison::AtMost => order(a, b).map(Ordering::is_le),
-        Comparison::Greater => order(a, b).map(Ordering::is_gt),
-        Comparison::AtLeast => order(a, b).map(Ordering::is_ge),
-    }
-}
-
-fn value(node: &Node, answer: &dyn Fn(&Name) -> Option<Value>) -> Option<Value> {
-    let number = |node: &Node| value(node, answer)?.as_f64();
-    match node {
-        Node::Literal(literal) => Some(literal.clone()),
-        Node::Name(name, _) => answer(name),
-        Node::Arithmetic(first, terms) => {
-            let mut result = number(first)?;
-            for (operator, term) in terms {
-                let term = number(term)?;
-                match operator {
-                    '+' => result += term,
-                    '-' => result -= term,
-                    '*' => result *= term,
-                    _ => result /= term,
-                }
-            }
-            Some(Value::Float(result))
-        }
-        Node::Negate(inner) => Some(Value::Float(-number(inner)?)),
-        Node::Extreme(which, list) => {
-            let numbers = list.iter().map(number).collect::<Option<Vec<_>>>()?;
-            let pick = match which {
-                Extreme::Min => f64::min,
-                Extreme::Max => f64::max,
-            };
-            numbers.into_iter().reduce(pick).map(Value::Float)
-        }
-        _ => match truth(node, answer) {
-            Truth::Yes => Some(Value::Bool(true)),
-            Truth::No => Some(Value::Bool(false)),
-            Truth::Unknown => None,
-        },
-    }
-}
-
 struct Token {
     text: String,
     kind: Kind,
@@ -278,7 +134,7 @@ enum Kind {
 }
 
 /// Expressions nest at most this deep: deeper ones are a mistake, and recursion must end before the stack does. One
-/// level takes seven calls, about 9 KiB of stack in a debug build; threads have 2 MiB.
+/// level takes seven calls, about 16 KiB of stack in a debug build; threads have 2 MiB.
 const DEEPEST: usize = 64;
 
 fn lex(source: &str) -> Result<Vec<Token>, ExprError> {
@@ -340,6 +196,7 @@ fn lex(source: &str) -> Result<Vec<Token>, ExprError> {
 struct Parser<'a> {
     source: &'a str,
     tokens: Vec<Token>,
+    names: Vec<(Name, Range<usize>)>,
     at: usize,
     depth: usize,
 }
@@ -350,8 +207,11 @@ impl Parser<'_> {
     }
 
     fn here(&self) -> Range<usize> {
-        let end = self.source.chars().count();
-        self.tokens.get(self.at).map_or(end..end + 1, |token| token.span.clone())
+        let behind = || {
+            let end = self.source.chars().count();
+            end..end + 1
+        };
+        self.tokens.get(self.at).map_or_else(behind, |token| token.span.clone())
     }
 
     /// Steps over `text` if it is the next token (a quoted text never is).
@@ -362,7 +222,12 @@ impl Parser<'_> {
     }
 
     fn expect(&mut self, text: &str) -> Result<(), ExprError> {
-        if self.eat(text) { Ok(()) } else { Err(self.error(self.here(), &format!("expected `{text}` here"))) }
+        if self.eat(text) {
+            return Ok(());
+        }
+        let assigns = self.tokens.get(self.at).is_some_and(|t| t.kind == Kind::Sign && t.text == "=");
+        let message = if assigns { "equality is written ==".to_owned() } else { format!("expected `{text}` here") };
+        Err(self.error(self.here(), &message))
     }
 
     /// Runs `inner` one level deeper.
@@ -503,7 +368,10 @@ impl Parser<'_> {
             (Kind::Word, "false") => Node::Literal(Value::Bool(false)),
             (Kind::Word, "null") => Node::Literal(Value::Null),
             (Kind::Word, word) if !KEYWORDS.contains(&word) => match Name::new(word) {
-                Ok(name) => Node::Name(name, span),
+                Ok(name) => {
+                    self.names.push((name, span));
+                    Node::Name(self.names.len() - 1)
+                }
                 Err(why) => return Err(self.error(span, &why.to_string())),
             },
             (_, other) => {

@@ -56,14 +56,18 @@ pub fn parse_domain(text: &str) -> Result<Domain, InlineError> {
     if let Some(rest) = text.strip_prefix("log:") {
         return float(rest, true);
     }
-    let (text, one_will_do) = text.strip_prefix("choice:").map_or((text, false), |rest| (rest, true));
-    let parts = split_choices(text);
-    if parts.len() > 1 || one_will_do {
-        if parts.iter().any(|part| part.trim().is_empty()) {
-            return Err(DomainError::EmptyChoice.into());
+    for (kind, between, make) in [
+        ("ordinal:", '<', Domain::Ordinal as fn(Choice) -> Domain),
+        ("subset:", ',', Domain::Subset),
+        ("permutation:", ',', Domain::Permutation),
+    ] {
+        if let Some(rest) = text.strip_prefix(kind) {
+            return Ok(make(distinct(rest, between)?));
         }
-        let values = parts.iter().map(|part| parse_value(part)).collect();
-        return Ok(Domain::Choice(Choice::new(values)?));
+    }
+    let (text, one_will_do) = text.strip_prefix("choice:").map_or((text, false), |rest| (rest, true));
+    if split(text, '|').len() > 1 || one_will_do {
+        return Ok(Domain::Choice(distinct(text, '|')?));
     }
     if text.starts_with(['\'', '"']) {
         return Err(InlineError::SingleValue(text.to_owned()));
@@ -81,7 +85,7 @@ pub fn parse_value(text: &str) -> Value {
     let text = text.trim();
     for quote in ['\'', '"'] {
         if let Some(inner) = text.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote)) {
-            return Value::from(inner.replace([quote; 2].iter().collect::<String>().as_str(), &quote.to_string()).as_str());
+            return Value::from(inner.replace(&format!("{quote}{quote}"), &quote.to_string()).as_str());
         }
     }
     match text {
@@ -106,8 +110,10 @@ pub fn parse_value(text: &str) -> Value {
 pub(crate) fn quoted(value: &Value) -> String {
     let plain = value.to_string();
     match value {
-        // A bar parts choices, a colon may end the name of a kind, a quote in front would open a quoted text.
-        Value::Text(_) if parse_value(&plain) != *value || plain.is_empty() || plain.contains(['|', ':', '\'', '"']) => {
+        // Bars, commas and < part values, a colon may end the name of a kind, a quote in front would open a quoted text.
+        Value::Text(_)
+            if parse_value(&plain) != *value || plain.is_empty() || plain.contains(['|', ':', '<', ',', '\'', '"']) =>
+        {
             if plain.contains('\'') && !plain.contains('"') {
                 format!("\"{plain}\"")
             } else {
@@ -118,23 +124,41 @@ pub(crate) fn quoted(value: &Value) -> String {
     }
 }
 
-/// Splits at the bars that stand outside quotes.
-fn split_choices(text: &str) -> Vec<&str> {
-    let (mut parts, mut start, mut quote) = (Vec::new(), 0, None);
-    for (i, c) in text.char_indices() {
-        match (quote, c) {
-            (None, '|') => {
-                parts.push(&text[start..i]);
-                start = i + 1;
-            }
-            // A quote counts only where a choice begins: `don't|do` is two words.
-            (None, '\'' | '"') if text[start..i].trim().is_empty() => quote = Some(c),
-            (Some(open), _) if c == open => quote = None,
-            _ => {}
-        }
+/// Distinct values with `between` between them.
+fn distinct(text: &str, between: char) -> Result<Choice, InlineError> {
+    let parts = split(text, between);
+    if parts.iter().any(|part| part.trim().is_empty()) {
+        return Err(DomainError::EmptyChoice.into());
     }
-    parts.push(&text[start..]);
+    Ok(Choice::new(parts.into_iter().map(parse_value).collect())?)
+}
+
+/// Splits at the signs that stand outside quotes.
+fn split(text: &str, between: char) -> Vec<&str> {
+    let (mut parts, mut rest) = (Vec::new(), text);
+    while let Some(bar) = rest[quoted_length(rest)..].find(between).map(|bar| bar + quoted_length(rest)) {
+        parts.push(&rest[..bar]);
+        rest = &rest[bar + 1..];
+    }
+    parts.push(rest);
     parts
+}
+
+/// How many bytes at the front are within quotes. A quote counts only where a choice begins and only if it is closed:
+/// `don't|do` is two words.
+fn quoted_length(text: &str) -> usize {
+    let inner = text.trim_start();
+    let Some(quote) = inner.chars().next().filter(|c| ['\'', '"'].contains(c)) else { return 0 };
+    let start = text.len() - inner.len() + 1;
+    let mut at = start;
+    while let Some(found) = text[at..].find(quote) {
+        at += found + 1;
+        if !text[at..].starts_with(quote) {
+            return at;
+        }
+        at += 1; // written twice: not the end
+    }
+    0
 }
 
 /// `low..high` or `low..high/step`.

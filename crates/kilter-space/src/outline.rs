@@ -1,14 +1,17 @@
 //! A space as data: all questions, their conditions, in an order in which every condition is about earlier questions.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::domain::{Domain, DomainError};
-use crate::expression::{Expr, ExprError, Truth};
+use crate::expression::{Expr, ExprError};
 use crate::name::{Name, NameError, nearest};
+use crate::order::{exclude_each_other, sort};
+use crate::plan::Plan;
 use crate::value::Value;
-use crate::walk::{Chooser, Halt, Question, Walk};
+use crate::walk::Question;
 
 /// One question of a declared space.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,6 +23,9 @@ pub struct Entry {
     /// The answer of a user who does not search.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub default: Option<Value>,
+    /// Where an expert or a law expects the best.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prior: Option<Prior>,
     /// Asked only when this holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<Expr>,
@@ -36,13 +42,32 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, 
     Value::deserialize(deserializer).map(Some)
 }
 
-/// A space as data.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Where an expert or a law expects the best answer of a numeric question.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Prior {
+    /// The best guess, in the question's unit.
+    pub center: f64,
+    /// How far off it may well be: a distance, or a factor where the domain is logarithmic. Above 0, above 1 for a
+    /// factor.
+    pub spread: f64,
+}
+
+/// A space as data. Cloning it is cheap.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(try_from = "Parts", into = "Parts")]
 pub struct Outline {
-    entries: Vec<Entry>,
+    entries: Arc<[Entry]>,
+    constraints: Arc<[Expr]>,
     complete: bool,
     fingerprint: u64,
+    plan: Arc<Plan>,
+}
+
+impl PartialEq for Outline {
+    fn eq(&self, other: &Self) -> bool {
+        self.entries == other.entries && self.constraints == other.constraints && self.complete == other.complete
+    }
 }
 
 /// Why a space cannot be, or a question not be answered.
@@ -65,7 +90,7 @@ pub enum SpaceError {
         /// Whose condition.
         name: Name,
         /// Why.
-        why: ExprError,
+        why: Box<ExprError>,
     },
     /// A condition speaks of a question that does not exist.
     #[error("hyperparameter `{name}`: its condition `{condition}` speaks of `{unknown}`, which is not declared{}", did_you_mean(.suggestion))]
@@ -79,12 +104,68 @@ pub enum SpaceError {
         /// The nearest declared name.
         suggestion: Option<String>,
     },
+    /// A constraint speaks of a question that does not exist.
+    #[error("the constraint `{constraint}` speaks of `{unknown}`, which is not declared{}", did_you_mean(.suggestion))]
+    UnknownInConstraint {
+        /// The constraint.
+        constraint: String,
+        /// The name that is not declared.
+        unknown: Name,
+        /// The nearest declared name.
+        suggestion: Option<String>,
+    },
     /// Conditions wait for each other.
     #[error("the conditions of {} wait for each other; at least one of them must not depend on the others", list(.0))]
     Cycle(Vec<Name>),
     /// One name, two questions.
-    #[error("hyperparameter `{0}` is declared twice; drop one or rename it")]
+    #[error(
+        "hyperparameter `{0}` is declared twice; drop one, rename it, or give both conditions that exclude each other, \
+         such as kind == 'a' and kind == 'b'"
+    )]
     DeclaredTwice(Name),
+    /// Constraints that no configuration fulfils.
+    #[error("no configuration fulfils {}; {}", conjunction(.0), if .0.len() == 1 { "loosen or drop it" } else { "loosen or drop one of them" })]
+    Contradiction(Vec<String>),
+    /// Constraints that almost no configuration fulfils.
+    #[error(
+        "the constraint `{0}` wants continuous numbers to meet exactly, which no random draw does; leave one of them out \
+         and compute it from the others, or give them a step"
+    )]
+    Vanishing(String),
+    /// Answers that no answer to the next question can complete.
+    #[error("hyperparameter `{name}`: after the answers before it, nothing in {domain} fulfils {}", conjunction(.constraints))]
+    NothingLeft {
+        /// Which has no answer left.
+        name: Name,
+        /// Its domain in inline syntax.
+        domain: String,
+        /// The constraints that speak of it.
+        constraints: Vec<String>,
+    },
+    /// Something that needs the whole space as data.
+    #[error(
+        "{0} needs the whole space beforehand, and this one is known only as far as trials have asked; declare its \
+         questions (in kilter.toml or as an Outline)"
+    )]
+    Unfinished(&'static str),
+    /// Configurations that cannot be listed.
+    #[error("hyperparameter `{name}` is continuous ({domain}), so its answers cannot be listed; {advice}")]
+    Continuum {
+        /// Which.
+        name: Name,
+        /// Its domain in inline syntax.
+        domain: String,
+        /// How to make them finitely many.
+        advice: String,
+    },
+    /// A list of numbers that encodes no configuration.
+    #[error("{got} numbers encode no configuration of this space, which has {wanted} coordinates")]
+    WrongLength {
+        /// How many the space has.
+        wanted: usize,
+        /// How many came.
+        got: usize,
+    },
     /// No such question.
     #[error("there is no hyperparameter `{name}`{}", did_you_mean(.suggestion))]
     Unknown {
@@ -142,6 +223,10 @@ fn did_you_mean(suggestion: &Option<String>) -> String {
     suggestion.as_ref().map_or(String::new(), |name| format!("; did you mean `{name}`?"))
 }
 
+fn conjunction(constraints: &[String]) -> String {
+    constraints.iter().map(|constraint| format!("`{constraint}`")).collect::<Vec<_>>().join(" and ")
+}
+
 fn list(names: &[Name]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
@@ -153,7 +238,7 @@ impl Entry {
     /// If `name` cannot be a name.
     pub fn new(name: &str, domain: Domain) -> Result<Self, SpaceError> {
         let name = Name::new(name)?;
-        Ok(Self { name, domain, default: None, when: None, setting: false, about: String::new() })
+        Ok(Self { name, domain, default: None, prior: None, when: None, setting: false, about: String::new() })
     }
 
     /// Asked only when `condition` holds.
@@ -162,7 +247,7 @@ impl Entry {
     /// If the condition cannot be read.
     pub fn when(mut self, condition: &str) -> Result<Self, SpaceError> {
         let parsed = Expr::parse(condition);
-        self.when = Some(parsed.map_err(|why| SpaceError::Condition { name: self.name.clone(), why })?);
+        self.when = Some(parsed.map_err(|why| SpaceError::Condition { name: self.name.clone(), why: Box::new(why) })?);
         Ok(self)
     }
 
@@ -202,14 +287,35 @@ impl Entry {
     }
 }
 
+impl Entry {
+    pub(crate) fn question<'a>(&'a self, allowed: &'a Domain) -> Question<'a> {
+        Question {
+            name: &self.name,
+            domain: &self.domain,
+            allowed,
+            default: self.default.as_ref(),
+            prior: self.prior.as_ref(),
+        }
+    }
+}
+
 impl Outline {
     /// A declared, complete space. Questions keep the order written, except that a condition's questions come first.
     ///
     /// # Errors
-    /// If a name stands twice, a default is outside its domain, a condition speaks of an unknown name, or conditions wait
+    /// If a name stands twice (but under conditions that exclude each other), a default is outside its domain, a condition speaks of an unknown name, or conditions wait
     /// for each other.
     pub fn new(entries: Vec<Entry>) -> Result<Self, SpaceError> {
-        Self::build(entries, true)
+        Self::build(entries, Vec::new(), true)
+    }
+
+    /// A declared, complete space in which only some configurations are allowed: those for which no constraint is false.
+    /// A constraint about a question that was not asked says nothing.
+    ///
+    /// # Errors
+    /// As [`Outline::new`], and if a constraint speaks of an unknown name.
+    pub fn constrained(entries: Vec<Entry>, constraints: Vec<Expr>) -> Result<Self, SpaceError> {
+        Self::build(entries, constraints, true)
     }
 
     /// What trials have asked so far: the outline of a closure.
@@ -217,31 +323,38 @@ impl Outline {
     /// # Errors
     /// As [`Outline::new`].
     pub fn learnt(entries: Vec<Entry>) -> Result<Self, SpaceError> {
-        Self::build(entries, false)
+        Self::build(entries, Vec::new(), false)
     }
 
-    fn build(mut entries: Vec<Entry>, complete: bool) -> Result<Self, SpaceError> {
+    fn build(mut entries: Vec<Entry>, constraints: Vec<Expr>, complete: bool) -> Result<Self, SpaceError> {
         for entry in &mut entries {
             entry.default = entry.default.as_ref().map(|value| entry.check(value)).transpose()?;
         }
-        let mut place = HashMap::with_capacity(entries.len());
+        let mut places: HashMap<Name, Vec<usize>> = HashMap::with_capacity(entries.len());
         for (i, entry) in entries.iter().enumerate() {
-            if place.insert(entry.name.clone(), i).is_some() {
+            let same = places.entry(entry.name.clone()).or_default();
+            let apart = |&other: &usize| match (&entry.when, &entries[other].when) {
+                (Some(a), Some(b)) => exclude_each_other(a, b),
+                _ => false,
+            };
+            if !same.iter().all(apart) {
                 return Err(SpaceError::DeclaredTwice(entry.name.clone()));
             }
+            same.push(i);
         }
         let mut parents = Vec::with_capacity(entries.len());
         for entry in &entries {
             let mut of_entry = Vec::new();
             for (name, _) in entry.when.iter().flat_map(Expr::names) {
-                match place.get(name) {
-                    Some(&parent) => of_entry.push(parent),
+                match places.get(name) {
+                    Some(same) => of_entry.extend(same),
                     None => {
                         return Err(SpaceError::UnknownInCondition {
                             name: entry.name.clone(),
                             condition: entry.when.as_ref().map_or(String::new(), Expr::to_string),
                             unknown: name.clone(),
-                            suggestion: nearest(name.as_str(), entries.iter().map(|e| e.name.as_str())).map(str::to_owned),
+                            suggestion: nearest(name.as_str(), entries.iter().map(|e| e.name.as_str()))
+                                .map(str::to_owned),
                         });
                     }
                 }
@@ -252,13 +365,32 @@ impl Outline {
             .map_err(|ring| SpaceError::Cycle(ring.into_iter().map(|i| entries[i].name.clone()).collect()))?;
         let mut entries: Vec<Option<Entry>> = entries.into_iter().map(Some).collect();
         let entries: Vec<Entry> = order.into_iter().filter_map(|i| entries[i].take()).collect();
-        let fingerprint = fingerprint(&entries);
-        Ok(Self { entries, complete, fingerprint })
+        for constraint in &constraints {
+            if let Some((name, _)) = constraint.names().into_iter().find(|(name, _)| !places.contains_key(*name)) {
+                return Err(SpaceError::UnknownInConstraint {
+                    constraint: constraint.to_string(),
+                    unknown: name.clone(),
+                    suggestion: nearest(name.as_str(), entries.iter().map(|e| e.name.as_str())).map(str::to_owned),
+                });
+            }
+        }
+        let fingerprint = fingerprint(&entries, &constraints);
+        let plan = Arc::new(Plan::new(&entries, &constraints));
+        Ok(Self { entries: entries.into(), constraints: constraints.into(), complete, fingerprint, plan })
     }
 
     /// The questions, in the order in which they are asked.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    /// What every configuration must fulfil, as written.
+    pub fn constraints(&self) -> &[Expr] {
+        &self.constraints
+    }
+
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plan
     }
 
     /// The question of this name.
@@ -291,7 +423,7 @@ impl Outline {
         for name in set.iter().map(|(name, _)| name).chain(searched.iter().map(|(name, _)| name)) {
             self.entry(name)?;
         }
-        let mut entries = self.entries.clone();
+        let mut entries = self.entries.to_vec();
         for entry in &mut entries {
             if let Some((_, domain)) = searched.iter().rev().find(|(name, _)| entry.name == **name) {
                 entry.domain = domain.clone();
@@ -305,7 +437,7 @@ impl Outline {
                 entry.domain = Domain::Fixed(default);
             }
         }
-        Self::build(entries, self.complete)
+        Self::build(entries, self.constraints.to_vec(), self.complete)
     }
 
     /// How many configurations there are, if they are finitely many and the space has no conditions; an upper bound if
@@ -315,75 +447,8 @@ impl Outline {
     }
 }
 
-impl Walk for Outline {
-    fn walk(&self, chooser: &mut dyn Chooser) -> Result<(), Halt> {
-        let mut answers: HashMap<&str, Value> = HashMap::with_capacity(self.entries.len());
-        for entry in &self.entries {
-            let asked = entry
-                .when
-                .as_ref()
-                .is_none_or(|when| when.truth(&|name| answers.get(name.as_str()).cloned()) == Truth::Yes);
-            if asked {
-                let question = Question { name: &entry.name, domain: &entry.domain, default: entry.default.as_ref() };
-                let answer = chooser.choose(&question)?;
-                answers.insert(entry.name.as_str(), answer);
-            }
-        }
-        Ok(())
-    }
-
-    fn outline(&self) -> Option<&Outline> {
-        Some(self)
-    }
-}
-
-/// An order in which parents come first and otherwise the given order holds, or the members of a ring.
-fn sort(parents: &[Vec<usize>]) -> Result<Vec<usize>, Vec<usize>> {
-    #[derive(Clone, Copy, PartialEq)]
-    enum Mark {
-        New,
-        Open,
-        Done,
-    }
-    let mut marks = vec![Mark::New; parents.len()];
-    let mut order = Vec::with_capacity(parents.len());
-    // An explicit stack: spaces with a thousand nested conditions exist.
-    let mut path: Vec<(usize, usize)> = Vec::new();
-    for start in 0..parents.len() {
-        if marks[start] == Mark::New {
-            marks[start] = Mark::Open;
-            path.push((start, 0));
-        }
-        while let Some((node, next)) = path.last_mut() {
-            let node = *node;
-            match parents[node].get(*next) {
-                None => {
-                    marks[node] = Mark::Done;
-                    order.push(node);
-                    path.pop();
-                }
-                Some(&parent) => {
-                    *next += 1;
-                    match marks[parent] {
-                        Mark::Done => {}
-                        Mark::Open => {
-                            let from = path.iter().position(|&(n, _)| n == parent).unwrap_or(0);
-                            return Err(path[from..].iter().map(|&(n, _)| n).collect());
-                        }
-                        Mark::New => {
-                            marks[parent] = Mark::Open;
-                            path.push((parent, 0));
-                        }
-                    }
-                }
-            }
-        }
-    }
-    Ok(order)
-}
-
 /// FNV-1a over what decides which configurations exist; defaults and remarks do not count.
-fn fingerprint(entries: &[Entry]) -> u64 {
+fn fingerprint(entries: &[Entry], constraints: &[Expr]) -> u64 {
     let mut hash = 0xCBF2_9CE4_8422_2325_u64;
     let mut absorb = |text: &str| {
         for byte in text.bytes().chain([0]) {
@@ -395,6 +460,9 @@ fn fingerprint(entries: &[Entry]) -> u64 {
         absorb(&entry.domain.to_string());
         absorb(entry.when.as_ref().map_or("", Expr::source));
     }
+    for constraint in constraints {
+        absorb(constraint.source());
+    }
     hash
 }
 
@@ -402,18 +470,24 @@ fn fingerprint(entries: &[Entry]) -> u64 {
 #[derive(Serialize, Deserialize)]
 struct Parts {
     questions: Vec<Entry>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    constraints: Vec<Expr>,
     complete: bool,
 }
 
 impl TryFrom<Parts> for Outline {
     type Error = SpaceError;
     fn try_from(parts: Parts) -> Result<Self, SpaceError> {
-        Self::build(parts.questions, parts.complete)
+        Self::build(parts.questions, parts.constraints, parts.complete)
     }
 }
 
 impl From<Outline> for Parts {
     fn from(outline: Outline) -> Self {
-        Self { questions: outline.entries, complete: outline.complete }
+        Self {
+            questions: outline.entries.to_vec(),
+            constraints: outline.constraints.to_vec(),
+            complete: outline.complete,
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::domain::{Choice, Domain, Float, Int};
 use crate::name::Name;
-use crate::outline::{Outline, SpaceError};
+use crate::outline::{Outline, Prior, SpaceError};
 use crate::value::Value;
 
 /// One question.
@@ -10,15 +10,19 @@ use crate::value::Value;
 pub struct Question<'a> {
     /// Its name.
     pub name: &'a Name,
-    /// The domain as declared.
+    /// The domain as declared: encodings use it.
     pub domain: &'a Domain,
+    /// What constraints and earlier answers leave of it; every answer lies in it.
+    pub allowed: &'a Domain,
     /// The answer that a user who does not search would take.
     pub default: Option<&'a Value>,
+    /// Where an expert or a law expects the best.
+    pub prior: Option<&'a Prior>,
 }
 
 /// Whoever answers questions.
 pub trait Chooser {
-    /// The answer to `question`; it lies in the question's domain.
+    /// The answer to `question`; it lies in what the question allows.
     ///
     /// # Errors
     /// [`Halt`] ends the walk.
@@ -126,7 +130,7 @@ pub trait Ask: Chooser {
     /// As [`Ask::float`].
     fn ask(&mut self, name: &str, domain: &Domain) -> Result<Value, Halt> {
         let name = Name::new(name).map_err(SpaceError::from)?;
-        self.choose(&Question { name: &name, domain, default: None })
+        self.choose(&Question { name: &name, domain, allowed: domain, default: None, prior: None })
     }
 
     /// A float domain's number.

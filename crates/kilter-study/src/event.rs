@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use kilter_meter::Usage;
-use kilter_space::{Config, Domain, Name, Value};
-use serde::{Deserialize, Serialize};
+use kilter_space::{Config, Domain, Name, Outline, Value};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::goal::Goal;
 use crate::recipe::Failure;
@@ -49,6 +49,8 @@ pub enum Change {
     Late(End),
     /// The number of trials wanted changed.
     TrialsWanted(u64),
+    /// The space changed: what is proposed from now on lies in this one.
+    SpaceChanged(Outline),
 }
 
 /// A trial as it is opened: the proposal, walked.
@@ -113,7 +115,7 @@ pub struct End {
     /// In which state.
     pub state: EndState,
     /// Its metrics by name, all finite.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, serialize_with = "finite", skip_serializing_if = "BTreeMap::is_empty")]
     pub metrics: BTreeMap<String, f64>,
     /// Why it failed, if it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -123,6 +125,11 @@ pub struct End {
     pub why: Option<Why>,
     /// What it took.
     pub usage: Usage,
+}
+
+/// JSON knows no NaN: a log that held one could never be read again.
+fn finite<S: Serializer>(metrics: &BTreeMap<String, f64>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(metrics.iter().filter(|(_, value)| value.is_finite()))
 }
 
 /// The states a trial can end in.

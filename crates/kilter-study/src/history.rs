@@ -1,6 +1,6 @@
 //! All trials of a study, folded from its events.
 
-use kilter_space::Config;
+use kilter_space::{Config, Outline};
 use serde::Serialize;
 
 use crate::event::{Change, End, EndState, Event, Opened, Point};
@@ -88,6 +88,7 @@ pub struct History {
     rows: Vec<Option<Row>>,
     counts: [usize; 5],
     trials_wanted: Option<u64>,
+    spaces: Vec<Outline>,
 }
 
 impl History {
@@ -131,6 +132,11 @@ impl History {
         self.trials_wanted
     }
 
+    /// The spaces that came after the one the study was made with, oldest first; the last is the one searched now.
+    pub fn later_spaces(&self) -> &[Outline] {
+        &self.spaces
+    }
+
     /// The complete trial with the best value of a single goal; the earliest of equals.
     pub fn best(&self, goal: &Goal) -> Option<&Row> {
         self.ranking(goal).into_iter().next()
@@ -141,7 +147,8 @@ impl History {
         let mut ranked: Vec<(f64, &Row)> = self
             .rows()
             .filter(|row| row.state == State::Complete)
-            .filter_map(|row| Some((goal.better.as_loss(row.value(&goal.metric)?), row)))
+            // Adding zero makes -0.0 and 0.0 the equals that they are.
+            .filter_map(|row| Some((goal.better.as_loss(row.value(&goal.metric)?) + 0.0, row)))
             .collect();
         ranked.sort_by(|a, b| a.0.total_cmp(&b.0));
         ranked.into_iter().map(|(_, row)| row).collect()
@@ -153,8 +160,10 @@ impl History {
             return;
         }
         self.revision = event.revision;
-        if let Change::TrialsWanted(trials) = event.change {
-            self.trials_wanted = Some(trials);
+        match &event.change {
+            Change::TrialsWanted(trials) => self.trials_wanted = Some(*trials),
+            Change::SpaceChanged(outline) => self.spaces.push(outline.clone()),
+            _ => {}
         }
         let Some(number) = event.number else { return };
         let at = number as usize;
@@ -204,7 +213,11 @@ impl History {
                 row.state = State::Waiting;
                 row.points.clear();
             }
-            Change::Late(_) | Change::TrialsWanted(_) | Change::Queued(_) | Change::Opened(_) => {}
+            Change::Late(_)
+            | Change::TrialsWanted(_)
+            | Change::SpaceChanged(_)
+            | Change::Queued(_)
+            | Change::Opened(_) => {}
         }
         self.counts[before as usize] -= 1;
         self.counts[row.state as usize] += 1;

@@ -8,7 +8,7 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use kilter_meter::Stopwatch;
+use kilter_meter::{Stopwatch, Usage};
 
 use crate::event::{End, EndState, Point};
 use crate::goal::Goal;
@@ -134,7 +134,7 @@ impl Study {
                         Err(why) => trouble = Some(StudyError::Storage(why)),
                     }
                     if trouble.is_none() {
-                        self.sync()?;
+                        trouble = self.sync().err();
                     }
                     let history = self.history();
                     let ended = history.get(lease.number).filter(|row| row.state.is_ended());
@@ -142,15 +142,15 @@ impl Study {
                 }
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
                     if synced.elapsed() > Duration::from_secs(1) && trouble.is_none() {
-                        self.sync()?;
+                        trouble = self.sync().err();
                         synced = Instant::now();
                     }
                     watch(&Tick { history: self.history(), ended: None });
                 }
             }
             if renewed.elapsed() > RENEWAL && trouble.is_none() {
-                self.storage().renew(&running)?;
-                self.reap()?;
+                let renewal = self.storage().renew(&running).map_err(StudyError::from);
+                trouble = renewal.and_then(|_| self.reap()).err();
                 renewed = Instant::now();
             }
         }
@@ -191,11 +191,14 @@ impl Study {
         std::thread::spawn(move || {
             let watch = Stopwatch::start();
             let result = catch_unwind(AssertUnwindSafe(|| recipe.run(&opened.config, &mut run)));
+            let usage = run.usage().unwrap_or_else(|| watch.wall_only());
             // The port's last reports are stored when the run is dropped.
             drop(run);
             let result = result.unwrap_or_else(|panic| Err(Failure::Panicked { message: message_of(&*panic) }));
             let why = stopped.lock().ok().and_then(|mut why| why.take());
-            let stored = store(&*storage, &lease, &goals, result, why, watch);
+            let stored = store(&*storage, &lease, &goals, result, why, usage);
+            // Before the end is told: a process that then goes must be the last to hold the storage, to close it well.
+            drop(storage);
             // Nobody listens only if the loop ended by an error of its own.
             let _ = done.send((lease, stored));
         });
@@ -211,26 +214,23 @@ fn store(
     goals: &[Goal],
     result: Result<Outcome, Failure>,
     why: Option<Why>,
-    watch: Stopwatch,
+    usage: Usage,
 ) -> Result<bool, StorageError> {
     let end = match (why, result) {
-        (Some(Why::Interrupted), Err(_)) => {
+        // A run that was told to stop may have returned with half of its result: it does not count as whole.
+        (Some(Why::Interrupted), _) => {
             storage.release(lease)?;
             return Ok(false);
         }
-        (Some(Why::TimeLimit { seconds }), Err(_)) => End::failed(Failure::TimedOut { seconds }, watch.wall_only()),
+        (Some(Why::TimeLimit { seconds }), _) => End::failed(Failure::TimedOut { seconds }, usage),
+        (_, Err(failure @ Failure::Panicked { .. })) => End::failed(failure, usage),
         (Some(why @ Why::Pruned { .. }), result) => {
             let outcome = result.unwrap_or_default();
-            let usage = outcome.usage.unwrap_or_else(|| watch.wall_only());
             let metrics = outcome.metrics.into_iter().filter(|(_, value)| value.is_finite()).collect();
             End { state: EndState::Pruned, metrics, failure: None, why: Some(why), usage }
         }
-        // A run that came to its end although its time was up, or although the user was leaving, is complete.
-        (_, Ok(outcome)) => {
-            let usage = outcome.usage.unwrap_or_else(|| watch.wall_only());
-            End::of(outcome.metrics, goals, usage)
-        }
-        (_, Err(failure)) => End::failed(failure, watch.wall_only()),
+        (None, Ok(outcome)) => End::of(outcome.metrics, goals, usage),
+        (None, Err(failure)) => End::failed(failure, usage),
     };
     storage.finish(lease, &end)?;
     Ok(true)

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use kilter_meter::Usage;
 use kilter_space::{Config, ConfigError, SpaceError, Value, Walk};
 use serde::{Deserialize, Serialize};
 
@@ -58,16 +57,12 @@ pub struct Fidelity {
 pub struct Outcome {
     /// Metrics by name.
     pub metrics: BTreeMap<String, f64>,
-    /// What it took, if the recipe knows better than a stopwatch around it (child processes are measured by the
-    /// kernel).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub usage: Option<Usage>,
 }
 
 impl Outcome {
     /// An outcome of these metrics.
     pub fn new(metrics: impl IntoIterator<Item = (&'static str, f64)>) -> Self {
-        Self { metrics: metrics.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(), usage: None }
+        Self { metrics: metrics.into_iter().map(|(name, value)| (name.to_owned(), value)).collect() }
     }
 }
 

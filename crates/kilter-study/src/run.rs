@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use kilter_meter::Usage;
 use kilter_numerics::Stream;
 use serde::{Deserialize, Serialize};
 
@@ -59,13 +60,14 @@ pub struct Run {
     fidelity: Option<f64>,
     folder: PathBuf,
     resume_from: Option<PathBuf>,
+    usage: Option<Usage>,
 }
 
 impl Run {
     /// A run of trial `number` of the study with this seed. `repeat` counts how often the same question was run before
     /// under other chance; `folder` is the trial's own.
     pub fn new(port: Box<dyn RunPort>, seed: u64, number: u64, repeat: u64, folder: PathBuf) -> Self {
-        Self { port, seed, number, repeat, fidelity: None, folder, resume_from: None }
+        Self { port, seed, number, repeat, fidelity: None, folder, resume_from: None, usage: None }
     }
 
     /// A run that nobody watches, for tests and single trainings. Its folder is the system's temporary one.
@@ -117,6 +119,17 @@ impl Run {
     /// Whether to go on, for long stretches without a report.
     pub fn flow(&mut self) -> Flow {
         self.port.flow()
+    }
+
+    /// Tells what the run took, if the recipe knows better than a stopwatch around it (child processes are measured by
+    /// the kernel). Counts for failed runs too.
+    pub fn took(&mut self, usage: Usage) {
+        self.usage = Some(usage);
+    }
+
+    /// What the run took, if the recipe told.
+    pub fn usage(&self) -> Option<Usage> {
+        self.usage
     }
 
     /// The random stream for `purpose`: the same for every attempt of the trial, different between trials and repeats.

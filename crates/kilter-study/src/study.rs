@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kilter_numerics::Stream;
-use kilter_space::{Answered, Config, Fit, Space, SpaceError, Walk, replay};
+use kilter_space::{Config, Fit, Outline, Space, SpaceError, replay};
 
 use crate::event::{End, Opened, Point};
 use crate::history::History;
@@ -66,7 +66,7 @@ pub enum StudyError {
         /// The sampler as written.
         sampler: String,
         /// Why.
-        why: SearchError,
+        why: Box<SearchError>,
     },
     /// The space.
     #[error(transparent)]
@@ -170,7 +170,7 @@ impl Study {
         Ok(study)
     }
 
-    /// What the study is.
+    /// What the study is; its space is the one searched now.
     pub fn spec(&self) -> &StudySpec {
         &self.spec
     }
@@ -205,14 +205,24 @@ impl Study {
     /// If the storage cannot be read.
     pub fn sync(&mut self) -> Result<(), StudyError> {
         let Self { storage, id, history, sampler, .. } = self;
-        Ok(follow(&**storage, *id, history, |events, history| sampler.observe(events, history))?)
+        follow(&**storage, *id, history, |events, history| sampler.observe(events, history))?;
+        if let Some(newest) = self.history.later_spaces().last() {
+            self.spec.outline = newest.clone();
+        }
+        Ok(())
     }
 
     /// Adds a trial of this configuration; it runs before anything that the sampler proposes. Gives its number.
     ///
     /// # Errors
-    /// If the configuration does not fit the space.
+    /// If the configuration does not fit the space, or names what the space does not have.
     pub fn enqueue(&mut self, config: &Config) -> Result<u64, StudyError> {
+        // A misspelt name must not run as its default. (An outline learnt from trials may lack what is asked later.)
+        if self.spec.outline.is_complete() {
+            for (name, _) in config.answers() {
+                self.spec.outline.entry(name.as_str())?;
+            }
+        }
         let config = match replay(config, &self.spec.outline)? {
             Fit::Whole(config) => config,
             Fit::Missing(names) => {
@@ -246,28 +256,33 @@ impl Study {
         if let Some(Claimed { lease, opened }) = self.storage.claim(self.id, &self.worker)? {
             return Ok(Asked::Trial(Trial { lease, opened }));
         }
-        let number = self.storage.reserve(self.id, &self.worker)?;
-        match self.propose(number) {
-            Ok(Proposed::Opened(opened)) => {
-                let lease = self.storage.open(self.id, number, &opened, &self.worker)?;
-                Ok(Asked::Trial(Trial { lease, opened }))
-            }
-            other => {
-                self.storage.give_back(self.id, number, &self.worker)?;
-                Ok(match other? {
-                    Proposed::Opened(_) | Proposed::Wait => Asked::Wait,
-                    Proposed::Done(why) => Asked::Done(why),
-                })
+        loop {
+            let number = self.storage.reserve(self.id, &self.worker)?;
+            match self.propose(number) {
+                Ok(Proposed::Opened(opened)) => match self.storage.open(self.id, number, &opened, &self.worker) {
+                    Ok(lease) => return Ok(Asked::Trial(Trial { lease, opened })),
+                    // The proposal took so long that somebody who cannot look for this process took the number.
+                    Err(StorageError::NotReserved(_)) => {}
+                    Err(why) => return Err(why.into()),
+                },
+                other => {
+                    self.storage.give_back(self.id, number, &self.worker)?;
+                    return Ok(match other? {
+                        Proposed::Opened(_) | Proposed::Wait => Asked::Wait,
+                        Proposed::Done(why) => Asked::Done(why),
+                    });
+                }
             }
         }
     }
 
     /// What the sampler proposes for `number`, walked. Outside any transaction: it may take minutes.
     fn propose(&mut self, number: u64) -> Result<Proposed, StudyError> {
-        if self.trials_wanted().is_some_and(|wanted| number >= wanted) {
-            return Ok(Proposed::Done(format!("{number} trials were wanted")));
-        }
+        // First, since somebody else may have changed how many are wanted.
         self.sync()?;
+        if let Some(wanted) = self.trials_wanted().filter(|wanted| number >= *wanted) {
+            return Ok(Proposed::Done(format!("{wanted} trials were wanted")));
+        }
         let outline = &self.spec.outline;
         let ask = Ask {
             number,
@@ -276,8 +291,10 @@ impl Study {
             goals: &self.spec.goals,
             stream: Stream::new(&[self.spec.seed, number], "propose"),
         };
-        let next =
-            self.sampler.next(&ask).map_err(|why| StudyError::Search { sampler: self.spec.sampler.clone(), why })?;
+        let next = self
+            .sampler
+            .next(&ask)
+            .map_err(|why| StudyError::Search { sampler: self.spec.sampler.clone(), why: Box::new(why) })?;
         let proposal = match next {
             Next::Try(proposal) => proposal,
             Next::Wait => return Ok(Proposed::Wait),
@@ -287,7 +304,8 @@ impl Study {
             Some(first) => 1 + self.history.rows().filter(|row| row.opened.repeat_of == Some(first)).count() as u64,
             None => 0,
         };
-        let config = Answered::new(proposal.joint, proposal.rest).walk(outline as &dyn Walk)?;
+        let mut repair = Stream::new(&[self.spec.seed, number], "repair");
+        let config = outline.answered(proposal.joint, proposal.rest, &mut repair)?;
         Ok(Proposed::Opened(Opened {
             config,
             fingerprint: outline.fingerprint(),
@@ -316,6 +334,16 @@ impl Study {
     /// If the storage cannot be used.
     pub fn want_trials(&mut self, trials: u64) -> Result<(), StudyError> {
         self.storage.want_trials(self.id, trials)?;
+        self.sync()
+    }
+
+    /// Changes the space: what is proposed from now on lies in `outline`. Trials that there are stay as they are; samplers
+    /// learn from those answers of theirs that the new space allows.
+    ///
+    /// # Errors
+    /// If the storage cannot be used.
+    pub fn change_space(&mut self, outline: &Outline) -> Result<(), StudyError> {
+        self.storage.change_space(self.id, outline)?;
         self.sync()
     }
 }

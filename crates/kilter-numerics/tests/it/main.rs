@@ -1,4 +1,8 @@
 //! One test binary for the crate.
+
+// The lints' leave for tests does not reach functions that tests share.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 mod compare;
 mod normal;
 mod stream;

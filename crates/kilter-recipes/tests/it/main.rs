@@ -1,1 +1,5 @@
-//! Tests.
+//! One test binary for the crate.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod breast_cancer;
+mod claim;

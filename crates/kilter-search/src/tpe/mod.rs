@@ -7,6 +7,7 @@
 
 mod density;
 mod dimension;
+mod draft;
 pub mod hyperopt;
 mod log_sum_exp;
 pub mod parzen;

@@ -3,9 +3,11 @@
 // The lints' leave for tests does not reach functions that tests share.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod constrained;
 mod golden;
 mod hyperopt;
 mod hypervolume;
 mod median;
 mod parzen;
 mod split;
+mod studies;

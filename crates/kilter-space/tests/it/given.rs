@@ -5,7 +5,8 @@ use proptest::prelude::*;
 
 /// Finite numbers of every magnitude, with the ends of the format among them.
 pub fn number() -> impl Strategy<Value = f64> {
-    let edges = [0.0, -0.0, 0.1, -0.1, 0.3, 1.0, 1e-300, -1e-300, 1e300, -1e300, 5e-324, f64::MAX, f64::MIN, 1e16, 1e-5];
+    let edges =
+        [0.0, -0.0, 0.1, -0.1, 0.3, 1.0, 1e-300, -1e-300, 1e300, -1e300, 5e-324, f64::MAX, f64::MIN, 1e16, 1e-5];
     prop_oneof![
         3 => prop::num::f64::NORMAL | prop::num::f64::SUBNORMAL | prop::num::f64::ZERO,
         3 => -1e3..1e3_f64,
@@ -22,9 +23,47 @@ pub fn whole() -> impl Strategy<Value = i64> {
 /// Texts, most of them chosen to trip a reader of the inline syntax.
 pub fn text() -> impl Strategy<Value = String> {
     let traps = [
-        "", " ", " a", "null", "true", "1", "1.0", "1e5", "nan", "inf", "-", "a|b", "|", "'", "\"", "''", "'a", "a'", "'a'",
-        "\"a\"", "don't", "it's \"so\"", "'\"|", "'a'|\"b\"", "0..1", "a..b", "int:1..2", "log:1..2", "fixed:1", "fixed:",
-        "int:", "choice:a", "x:y", "größe", "数", "🦀|🦀", "a\nb", "a=b", "\\", "\u{a0}", "''|''",
+        "",
+        " ",
+        " a",
+        "null",
+        "true",
+        "1",
+        "1.0",
+        "1e5",
+        "nan",
+        "inf",
+        "-",
+        "a|b",
+        "|",
+        "'",
+        "\"",
+        "''",
+        "'a",
+        "a'",
+        "'a'",
+        "\"a\"",
+        "don't",
+        "it's \"so\"",
+        "'\"|",
+        "'a'|\"b\"",
+        "0..1",
+        "a..b",
+        "int:1..2",
+        "log:1..2",
+        "fixed:1",
+        "fixed:",
+        "int:",
+        "choice:a",
+        "x:y",
+        "größe",
+        "数",
+        "🦀|🦀",
+        "a\nb",
+        "a=b",
+        "\\",
+        "\u{a0}",
+        "''|''",
     ];
     prop_oneof![
         prop::sample::select(traps.to_vec()).prop_map(str::to_owned),
@@ -47,9 +86,8 @@ pub fn plain_value() -> impl Strategy<Value = Value> {
 
 /// Values, lists of lists among them.
 pub fn value() -> impl Strategy<Value = Value> {
-    plain_value().prop_recursive(2, 8, 4, |inner| {
-        prop::collection::vec(inner, 0..4).prop_map(|items| Value::List(items.into()))
-    })
+    plain_value()
+        .prop_recursive(2, 8, 4, |inner| prop::collection::vec(inner, 0..4).prop_map(|items| Value::List(items.into())))
 }
 
 fn float() -> impl Strategy<Value = Float> {
@@ -60,10 +98,11 @@ fn float() -> impl Strategy<Value = Float> {
     });
     let stepped = (plain(), 1e-13..1.0_f64)
         .prop_filter_map("a grid", |(range, share)| range.clone().step((range.high() - range.low()) * share).ok());
-    let decimal = (-1000..1000_i32, 1..5000_i32, 1..100_i32, 0..7_i32).prop_filter_map("a grid", |(low, width, step, p)| {
-        let unit = 10_f64.powi(p);
-        Float::new(f64::from(low) / unit, f64::from(low + width) / unit).ok()?.step(f64::from(step) / unit).ok()
-    });
+    let decimal =
+        (-1000..1000_i32, 1..5000_i32, 1..100_i32, 0..7_i32).prop_filter_map("a grid", |(low, width, step, p)| {
+            let unit = 10_f64.powi(p);
+            Float::new(f64::from(low) / unit, f64::from(low + width) / unit).ok()?.step(f64::from(step) / unit).ok()
+        });
     prop_oneof![plain(), log, stepped, decimal]
 }
 
@@ -79,8 +118,9 @@ fn int() -> impl Strategy<Value = Int> {
 }
 
 fn domain_of(value: impl Strategy<Value = Value> + Clone + 'static) -> impl Strategy<Value = Domain> {
-    let choice = prop::collection::vec(value.clone(), 1..6)
-        .prop_filter_map("distinct values", |values| Choice::new(values).ok().map(Domain::Choice));
+    let kinds = [Domain::Choice as fn(Choice) -> Domain, Domain::Ordinal, Domain::Subset, Domain::Permutation];
+    let choice = (prop::collection::vec(value.clone(), 1..6), prop::sample::select(kinds.to_vec()))
+        .prop_filter_map("distinct values", |(values, kind)| Choice::new(values).ok().map(kind));
     prop_oneof![float().prop_map(Domain::Float), int().prop_map(Domain::Int), choice, value.prop_map(Domain::Fixed)]
 }
 

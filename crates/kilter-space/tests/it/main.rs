@@ -3,9 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod config;
+mod constrained;
 mod domain;
 mod expression;
 mod given;
 mod inline;
 mod outline;
 mod random;
+mod text;
+mod uniform;

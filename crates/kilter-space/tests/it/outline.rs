@@ -37,9 +37,13 @@ fn questions_keep_their_order_except_that_conditions_questions_come_first() {
 fn rings_of_conditions_are_named() {
     let ring = |entries| Outline::new(entries).unwrap_err();
     assert_eq!(ring(vec![when("a", "a > 0")]), SpaceError::Cycle(vec![name("a")]));
-    let SpaceError::Cycle(mut names) =
-        ring(vec![entry("free", "0..1"), when("a", "b > 0"), when("b", "c > 0"), when("c", "a > 0"), when("d", "a > 0")])
-    else {
+    let SpaceError::Cycle(mut names) = ring(vec![
+        entry("free", "0..1"),
+        when("a", "b > 0"),
+        when("b", "c > 0"),
+        when("c", "a > 0"),
+        when("d", "a > 0"),
+    ]) else {
         panic!()
     };
     names.sort();
@@ -48,7 +52,8 @@ fn rings_of_conditions_are_named() {
 
 #[test]
 fn unknown_names_are_refused_with_the_nearest() {
-    let refused = Outline::new(vec![entry("optimizer", "adam|sgd"), when("momentum", "optimiser == 'sgd'")]).unwrap_err();
+    let refused =
+        Outline::new(vec![entry("optimizer", "adam|sgd"), when("momentum", "optimiser == 'sgd'")]).unwrap_err();
     assert_eq!(
         refused.to_string(),
         "hyperparameter `momentum`: its condition `optimiser == 'sgd'` speaks of `optimiser`, which is not declared; did \
@@ -111,7 +116,8 @@ fn a_condition_that_cannot_be_read_is_refused_with_its_place() {
 fn a_default_outside_its_domain_is_refused() {
     let refused = entry("x", "0..1").default(2.0).unwrap_err().to_string();
     assert_eq!(refused, "hyperparameter `x`: 2.0 is not allowed; allowed is 0.0..1.0");
-    let json = r#"{"questions":[{"name":"x","domain":{"float":{"low":0.0,"high":1.0}},"default":2.0}],"complete":true}"#;
+    let json =
+        r#"{"questions":[{"name":"x","domain":{"float":{"low":0.0,"high":1.0}},"default":2.0}],"complete":true}"#;
     let refused = serde_json::from_str::<Outline>(json).unwrap_err().to_string();
     assert!(refused.contains("2.0 is not allowed"), "{refused}");
     let mut by_hand = entry("x", "0..1");
@@ -140,11 +146,8 @@ fn an_outline_survives_json() {
 
 #[test]
 fn conditions_decide_what_is_asked() {
-    let outline = Outline::new(vec![
-        when("third", "second > 2"),
-        when("second", "first == 'on'"),
-        entry("first", "on|off"),
-    ]);
+    let outline =
+        Outline::new(vec![when("third", "second > 2"), when("second", "first == 'on'"), entry("first", "on|off")]);
     // `second` is never above 1, so `third` is never asked; `second` only after `on`.
     let outline = outline.unwrap();
     let mut sizes = [0; 3];
@@ -159,8 +162,10 @@ fn conditions_decide_what_is_asked() {
 #[test]
 fn a_thousand_chained_conditions_are_sorted_and_walked() {
     let chain = |last: &str| {
-        let mut entries: Vec<Entry> =
-            (1..1000).rev().map(|k| entry(&format!("x{k}"), "fixed:1").when(&format!("x{} == 1", k - 1)).unwrap()).collect();
+        let mut entries: Vec<Entry> = (1..1000)
+            .rev()
+            .map(|k| entry(&format!("x{k}"), "fixed:1").when(&format!("x{} == 1", k - 1)).unwrap())
+            .collect();
         entries.push(entry("x0", last));
         Outline::new(entries)
     };
@@ -168,7 +173,8 @@ fn a_thousand_chained_conditions_are_sorted_and_walked() {
     assert_eq!(names(&outline)[..3], ["x0", "x1", "x2"]);
     assert_eq!(Defaults::config(&outline).unwrap().answers().len(), 1000);
     assert_eq!(Defaults::config(&chain("fixed:0").unwrap()).unwrap().answers().len(), 1);
-    let mut ring: Vec<Entry> = (0..1000).map(|k| when(&format!("x{k}"), &format!("x{} == 1", (k + 1) % 1000))).collect();
+    let mut ring: Vec<Entry> =
+        (0..1000).map(|k| when(&format!("x{k}"), &format!("x{} == 1", (k + 1) % 1000))).collect();
     ring.push(entry("free", "0..1"));
     let Err(SpaceError::Cycle(members)) = Outline::new(ring) else { panic!() };
     assert_eq!(members.len(), 1000);
@@ -244,7 +250,10 @@ fn the_fingerprint_follows_what_exists_and_not_the_defaults() {
 #[test]
 fn a_space_is_counted_if_it_is_finite() {
     let of = |entries: Vec<Entry>| Outline::new(entries).unwrap().count_at_most();
-    assert_eq!(of(vec![entry("a", "x|y"), entry("b", "int:1..5"), entry("c", "0..1/0.5"), entry("d", "fixed:1")]), Some(30));
+    assert_eq!(
+        of(vec![entry("a", "x|y"), entry("b", "int:1..5"), entry("c", "0..1/0.5"), entry("d", "fixed:1")]),
+        Some(30)
+    );
     assert_eq!(of(vec![entry("a", "0..1")]), None);
     let wide = |name: &str| entry(name, "int:-9223372036854775808..9223372036854775807");
     assert_eq!(of(vec![wide("a"), wide("b")]), None, "2^128 is beyond");

@@ -9,7 +9,7 @@ const DRAWS: u32 = 100_000;
 fn counts(domain: &Domain) -> BTreeMap<String, u32> {
     let mut random = Random::new(Stream::new(&[7], "counts"));
     let name = Name::new("x").unwrap();
-    let question = Question { name: &name, domain, default: None };
+    let question = Question { name: &name, domain, allowed: domain, default: None, prior: None };
     let mut counts = BTreeMap::new();
     for _ in 0..DRAWS {
         let answer = random.choose(&question).unwrap();
@@ -93,7 +93,11 @@ fn all_bits_of_a_wide_integer_range_are_drawn() {
     let mut random = Random::new(Stream::new(&[3], "wide"));
     let (mut ones, mut zeros) = (0_u64, 0_u64);
     for _ in 0..64 {
-        let Ok(Value::Int(i)) = random.choose(&Question { name: &name, domain: &domain, default: None }) else { panic!() };
+        let Ok(Value::Int(i)) =
+            random.choose(&Question { name: &name, domain: &domain, allowed: &domain, default: None, prior: None })
+        else {
+            panic!()
+        };
         ones |= i as u64;
         zeros |= !(i as u64);
     }

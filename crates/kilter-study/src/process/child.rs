@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use kilter_meter::{Stopwatch, Usage};
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 use super::figures::MetricSource;
@@ -34,8 +35,6 @@ pub(super) enum Heard {
     SupervisorGone,
     /// A stream of output has ended; its last lines.
     Closed(Stream, Vec<String>),
-    /// Somebody connected.
-    Nothing,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -107,7 +106,10 @@ pub(super) fn tend(launch: Launch<'_>, run: &mut Run) -> Result<Finished, Failur
         // A terminal's Ctrl-C is the tuner's business.
         .process_group(0)
         .spawn()
-        .map_err(|why| not_started(&why))?;
+        .map_err(|why| match launch.current_folder.is_dir() {
+            true => not_started(&why),
+            false => not_started(&format!("the folder {} is not there any more", launch.current_folder.display())),
+        })?;
     if let Some(out) = supervisor.stdout.take() {
         listen_to(out, Stream::Out, run.folder().join("stdout.log"), launch.sources, &sender);
     }
@@ -134,9 +136,9 @@ pub(super) fn tend(launch: Launch<'_>, run: &mut Run) -> Result<Finished, Failur
         stopping: None,
         group: None,
         tails: [None, None],
+        listener,
     };
     let word = tending.follow();
-    drop(listener);
     // Its last word was heard or its socket ended: it is going, and must not stay behind as a zombie.
     let _ = supervisor.wait();
     match word {
@@ -186,17 +188,18 @@ struct Tending<'a> {
     stopping: Option<Stopping>,
     group: Option<Pid>,
     tails: [Option<Vec<String>>; 2],
+    listener: Listener,
 }
 
 impl Tending<'_> {
-    /// Listens until the tree has ended and its output is read. Gives the supervisor's last word.
+    /// Listens until the tree has ended and all that it printed and said is heard. Gives the supervisor's last word.
     fn follow(&mut self) -> Word {
+        let killed = Word::Ended { code: None, signal: Some(Signal::SIGKILL as i32), took: None };
         let mut last: Option<(Word, Instant)> = None;
         loop {
-            match (&last, self.tails.iter().all(Option::is_some)) {
-                (Some((word, _)), true) => return word.clone(),
-                // All of the tree is dead, so its pipes are closed; should some other process hold one, we do not wait.
-                (Some((word, since)), false) if since.elapsed() > GRACE => return word.clone(),
+            match &last {
+                // All of the tree is dead, so its ends are closed; should some other process hold one, we do not wait.
+                Some((word, since)) if since.elapsed() > GRACE => return word.clone(),
                 _ => {}
             }
             match self.heard.recv_timeout(GLANCE) {
@@ -207,24 +210,46 @@ impl Tending<'_> {
                 }
                 Ok(Heard::Said(said, answering)) => self.answer(said, answering),
                 Ok(Heard::Supervisor(Word::Started { group })) => self.group = Some(Pid::from_raw(group)),
-                Ok(Heard::Supervisor(word)) => last = Some((word, Instant::now())),
+                Ok(Heard::Supervisor(word)) => {
+                    last = Some((word, Instant::now()));
+                    self.listener.close();
+                }
                 Ok(Heard::SupervisorGone) if last.is_none() => {
                     // Somebody killed the supervisor: its task falls to us.
-                    if let Some(group) = self.group {
-                        let _ = killpg(group, Signal::SIGKILL);
-                    }
-                    let killed = Word::Ended { code: None, signal: Some(Signal::SIGKILL as i32), took: None };
-                    last = Some((killed, Instant::now()));
+                    self.end_tree();
+                    last = Some((killed.clone(), Instant::now()));
+                    self.listener.close();
                 }
                 Ok(Heard::Closed(stream, tail)) => self.tails[stream as usize] = Some(tail),
-                Ok(Heard::Nothing | Heard::SupervisorGone)
-                | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+                Ok(Heard::SupervisorGone) | Err(RecvTimeoutError::Timeout) => {}
+                // Nobody is left who could say anything.
+                Err(RecvTimeoutError::Disconnected) => return last.map_or(killed, |(word, _)| word),
             }
             if last.is_none() {
                 let flow = self.run.flow();
                 self.obey(flow, Duration::ZERO);
                 self.press();
             }
+        }
+    }
+
+    /// Ends the command's group, and whoever left it: they are known by the environment that they were started with.
+    fn end_tree(&self) {
+        if let Some(group) = self.group {
+            let _ = killpg(group, Signal::SIGKILL);
+        }
+        let mark = [SOCKET_VARIABLE.as_bytes(), b"=", self.listener.path().as_os_str().as_bytes()].concat();
+        let began = Instant::now();
+        // Until a look finds none: while one is killed another may be born.
+        while began.elapsed() < GRACE {
+            let strays = processes_marked(&mark);
+            if strays.is_empty() {
+                return;
+            }
+            for stray in strays {
+                let _ = kill(stray, Signal::SIGKILL);
+            }
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 
@@ -300,6 +325,19 @@ impl Tending<'_> {
             tail: tail.join("\n"),
         }
     }
+}
+
+/// Processes with `mark` in their environment.
+fn processes_marked(mark: &[u8]) -> Vec<Pid> {
+    let numbers = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    numbers
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
+        .filter(|pid| {
+            let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            environment.split(|&byte| byte == 0).any(|pair| pair == mark)
+        })
+        .map(Pid::from_raw)
+        .collect()
 }
 
 impl Finished {

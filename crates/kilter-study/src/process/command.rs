@@ -8,7 +8,7 @@ use kilter_space::{Chooser, Config, Halt, Name, Outline, Value, Walk, nearest};
 use serde::{Deserialize, Serialize};
 
 use super::child::{Launch, tend};
-use super::figures::MetricSource;
+use super::figures::{FigureFile, MetricSource};
 use crate::goal::{Better, Goal, Metric};
 use crate::recipe::{Failure, Outcome, Recipe};
 use crate::run::{Run, Why};
@@ -31,9 +31,9 @@ pub enum TemplateError {
     Empty,
     /// A placeholder without parameter.
     #[error(
-        "the command has a placeholder {{{placeholder}}}, but there is no parameter `{placeholder}`{}; declare it with \
+        "the command has a placeholder {{{placeholder}}}, but there is no parameter `{placeholder}`; {} with \
          --param {placeholder}=DOMAIN (braces that are not a placeholder are written {{{{ and }}}})",
-        .suggestion.as_ref().map_or(String::new(), |name| format!("; did you mean {{{name}}}?"))
+        .suggestion.as_ref().map_or("declare it".to_owned(), |name| format!("did you mean {{{name}}}? Else declare it"))
     )]
     NoParameter {
         /// The placeholder.
@@ -235,12 +235,14 @@ impl CommandRecipe {
             // A Python that writes into a pipe holds its output back, and with it every report.
             ("PYTHONUNBUFFERED".to_owned(), "1".into()),
         ];
-        for (name, value) in config.answers() {
-            let name = name.as_str().replace('.', "_");
-            let value = OsString::from(value.to_string());
-            environment.push((format!("KILTER_PARAM_{}", name.to_uppercase()), value.clone()));
-            environment.push((format!("KILTER_PARAM_{name}"), value));
-        }
+        let named = |spell: &dyn Fn(&str) -> String| -> Vec<(String, OsString)> {
+            let answers = config.answers().iter();
+            let spelt = |name: &Name| format!("KILTER_PARAM_{}", spell(&name.as_str().replace('.', "_")));
+            answers.map(|(name, value)| (spelt(name), value.to_string().into())).collect()
+        };
+        // The later of equals counts: of `x` and `X`, a name as written comes before one in capitals.
+        environment.extend(named(&str::to_uppercase));
+        environment.extend(named(&str::to_owned));
         environment
     }
 }
@@ -284,10 +286,14 @@ impl Recipe for CommandRecipe {
             current_folder: &self.current_folder,
             sources: &self.sources,
         };
+        let files =
+            self.sources.iter().filter_map(|source| source.file(|path| fill(path, &value), &self.current_folder));
+        let files: Vec<FigureFile> = files.collect();
         let mut finished = tend(launch, run)?;
-        for source in &self.sources {
-            if let Some(figure) = source.in_file(|path| fill(path, &value), &self.current_folder) {
-                finished.figures.insert(source.name().to_owned(), figure);
+        run.took(finished.usage);
+        for file in files {
+            if let Some(figure) = file.figure() {
+                finished.figures.insert(file.name, figure);
             }
         }
         let pruned = matches!(finished.stopped, Some(Why::Pruned { .. }));
@@ -301,7 +307,7 @@ impl Recipe for CommandRecipe {
                 expected: source.expected(),
                 tail: finished.tail,
             }),
-            _ => Ok(Outcome { metrics: finished.figures, usage: Some(finished.usage) }),
+            _ => Ok(Outcome { metrics: finished.figures }),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Where a command's metrics come from: a pattern in its output, a line of JSON, a file, or `kilter report`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use regex::Regex;
 use serde::{Deserialize, Serialize};
@@ -29,8 +30,8 @@ enum Place {
 pub enum MetricError {
     /// The pattern has no capture group.
     #[error(
-        "the pattern `{pattern}` has no group in parentheses to take the number from; write for example \
-         '{pattern}([0-9.eE+-]+)'"
+        "the pattern `{pattern}` has no group; put parentheses around what matches the number, as in \
+         'loss=([0-9.eE+-]+)'"
     )]
     NoGroup {
         /// The pattern.
@@ -112,7 +113,7 @@ impl MetricSource {
             Place::Json(key) => format!(
                 "neither `kilter report {key}=…` was called nor did a line of its output hold a JSON object with \"{key}\""
             ),
-            Place::File(path) => format!("the file {path} held no number for it"),
+            Place::File(path) => format!("the trial wrote no number for it into the file {path}"),
         }
     }
 
@@ -128,12 +129,37 @@ impl MetricSource {
         }
     }
 
-    /// The figure in its file, if it comes from one; `place` fills in placeholders.
-    pub(super) fn in_file(&self, place: impl FnOnce(&str) -> String, folder: &Path) -> Option<f64> {
+    /// The file that the figure is in, if it comes from one; `fill` fills in placeholders.
+    pub(super) fn file(&self, fill: impl FnOnce(&str) -> String, folder: &Path) -> Option<FigureFile> {
         let Place::File(path) = &self.place else { return None };
-        let text = std::fs::read_to_string(folder.join(place(path))).ok()?;
+        let path = folder.join(fill(path));
+        Some(FigureFile { name: self.name.clone(), found: written(&path), path })
+    }
+}
+
+/// A file that a trial writes a figure into, as it was before the trial.
+pub(super) struct FigureFile {
+    /// The metric's name.
+    pub name: String,
+    path: PathBuf,
+    found: Option<(SystemTime, u64)>,
+}
+
+impl FigureFile {
+    /// The figure that was written since; what an earlier trial or attempt left there is no result of this one.
+    pub(super) fn figure(&self) -> Option<f64> {
+        if self.found.is_some() && written(&self.path) == self.found {
+            return None;
+        }
+        let text = std::fs::read_to_string(&self.path).ok()?;
         number(text.trim()).or_else(|| in_json(&text, &self.name))
     }
+}
+
+/// When a file was last written, and its length.
+fn written(path: &Path) -> Option<(SystemTime, u64)> {
+    let data = std::fs::metadata(path).ok()?;
+    Some((data.modified().ok()?, data.len()))
 }
 
 impl Serialize for MetricSource {

@@ -96,10 +96,11 @@ impl Recipe for OwnProcess {
             sources: &[],
         };
         let mut finished = tend(launch, run)?;
+        run.took(finished.usage);
         match finished.said.take() {
             Some(Ok(metrics)) => {
                 let metrics = metrics.into_iter().map(|(name, figure)| (name, figure.0)).collect();
-                Ok(Outcome { metrics, usage: Some(finished.usage) })
+                Ok(Outcome { metrics })
             }
             Some(Err(failure)) => Err(failure),
             None => Err(finished.failure().unwrap_or_else(|| Failure::refused("its process ended without a result"))),

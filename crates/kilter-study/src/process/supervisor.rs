@@ -9,6 +9,7 @@ use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
 use kilter_meter::Descendants;
@@ -17,6 +18,8 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
+
+use super::wire::{SOCKET_VARIABLE, remove_socket};
 
 /// What a supervisor tells.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -50,8 +53,12 @@ pub fn supervise(command: impl IntoIterator<Item = OsString>) -> ExitCode {
     match control {
         Ok(mut control) => {
             let last = tend(command, &control);
-            // If the tuner is gone there is nobody to tell.
-            let _ = tell(&mut control, &last);
+            if tell(&mut control, &last).is_err()
+                && let Some(socket) = std::env::var_os(SOCKET_VARIABLE)
+            {
+                // The tuner is gone: there is nobody to tell, and nobody else to clear up.
+                remove_socket(Path::new(&socket));
+            }
             ExitCode::SUCCESS
         }
         Err(_) => ExitCode::FAILURE,

@@ -6,7 +6,8 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 
 use serde::{Deserialize, Serialize};
@@ -106,9 +107,10 @@ impl Client {
     }
 }
 
-/// The tuner's end: listens until dropped.
+/// The tuner's end: listens until closed.
 pub(super) struct Listener {
     path: PathBuf,
+    over: Arc<AtomicBool>,
 }
 
 impl Listener {
@@ -118,33 +120,47 @@ impl Listener {
         let folder = runtime_folder();
         let path = folder.join(COUNT.fetch_add(1, Ordering::Relaxed).to_string());
         let listener = bind(&folder, &path)?;
+        let over = Arc::new(AtomicBool::new(false));
+        let is_over = over.clone();
         std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                // An empty word is how the listener itself is told to go.
-                let Ok(stream) = stream else { return };
-                let heard = heard.clone();
-                if heard.send(Heard::Nothing).is_err() {
+            loop {
+                // Once it is over nobody new comes, but whoever waits in the queue is still heard.
+                if is_over.load(Ordering::SeqCst) && listener.set_nonblocking(true).is_err() {
                     return;
                 }
+                let Ok((stream, _)) = listener.accept() else { return };
+                let heard = heard.clone();
                 std::thread::spawn(move || listen(&stream, &heard));
             }
         });
-        Ok(Self { path })
+        Ok(Self { path, over })
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Takes no more connections. Its sender is dropped as soon as all that was said has been passed on.
+    pub(super) fn close(&self) {
+        if !self.over.swap(true, Ordering::SeqCst) {
+            // The accepting thread wakes and sees that it is over.
+            let _ = UnixStream::connect(&self.path);
+            remove_socket(&self.path);
+        }
+    }
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        // The accepting thread wakes, finds nobody to tell, and goes.
-        let _ = UnixStream::connect(&self.path);
-        let _ = std::fs::remove_file(&self.path);
-        // Succeeds for the last one only.
-        let _ = self.path.parent().map(std::fs::remove_dir);
+        self.close();
     }
+}
+
+/// Removes a socket, and its folder with the last one.
+pub(super) fn remove_socket(path: &Path) {
+    let _ = std::fs::remove_file(path);
+    // Succeeds for the last one only.
+    let _ = path.parent().map(std::fs::remove_dir);
 }
 
 fn listen(stream: &UnixStream, heard: &Sender<Heard>) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use kilter_space::{Domain, Name, Value};
+use kilter_space::{Domain, Name, Outline, Value};
 
 use super::worker::{Clock, SystemClock, Worker, token};
 use super::{Changes, Claimed, Ended, LEASE_MS, Lease, Retry, Storage, StorageError, StudyEntry, StudyId, StudySpec};
@@ -31,7 +31,7 @@ struct Slot {
 }
 
 enum Stage {
-    Reserved(Worker),
+    Reserved { by: Worker, deadline_ms: i64 },
     Waiting,
     Running { by: Worker, token: u128, deadline_ms: i64 },
     Ended,
@@ -116,27 +116,22 @@ impl Storage for Memory {
     }
 
     fn reserve(&self, study: StudyId, by: &Worker) -> Result<u64, StorageError> {
-        self.ledger(study, |ledger, _| {
-            let free = ledger.slots.iter_mut().find_map(|(number, slot)| match &mut slot.stage {
-                Stage::Reserved(holder) if holder.is_alive() == Some(false) => {
-                    *holder = by.clone();
-                    Some(*number)
-                }
+        self.ledger(study, |ledger, now| {
+            let free = ledger.slots.iter().find_map(|(number, slot)| match &slot.stage {
+                Stage::Reserved { by, deadline_ms } if is_stale(by, *deadline_ms, now) => Some(*number),
                 _ => None,
             });
-            free.unwrap_or_else(|| {
-                let number = ledger.next;
-                ledger.next += 1;
-                let slot = Slot { stage: Stage::Reserved(by.clone()), opened: Opened::default(), attempt: 0 };
-                ledger.slots.insert(number, slot);
-                number
-            })
+            let number = free.unwrap_or(ledger.next);
+            ledger.next = ledger.next.max(number + 1);
+            let stage = Stage::Reserved { by: by.clone(), deadline_ms: now + LEASE_MS };
+            ledger.slots.insert(number, Slot { stage, opened: Opened::default(), attempt: 0 });
+            number
         })
     }
 
     fn give_back(&self, study: StudyId, number: u64, by: &Worker) -> Result<(), StorageError> {
         self.ledger(study, |ledger, _| {
-            if let Some(Slot { stage: Stage::Reserved(holder), .. }) = ledger.slots.get_mut(&number)
+            if let Some(Slot { stage: Stage::Reserved { by: holder, .. }, .. }) = ledger.slots.get_mut(&number)
                 && holder == by
             {
                 *holder = Worker::nobody();
@@ -147,7 +142,7 @@ impl Storage for Memory {
     fn open(&self, study: StudyId, number: u64, opened: &Opened, by: &Worker) -> Result<Lease, StorageError> {
         self.ledger(study, |ledger, now| {
             match ledger.slots.get_mut(&number) {
-                Some(slot) if matches!(&slot.stage, Stage::Reserved(holder) if holder == by) => {
+                Some(slot) if matches!(&slot.stage, Stage::Reserved { by: holder, .. } if holder == by) => {
                     slot.opened = opened.clone();
                 }
                 _ => return Err(StorageError::NotReserved(number)),
@@ -254,6 +249,10 @@ impl Storage for Memory {
 
     fn want_trials(&self, study: StudyId, trials: u64) -> Result<(), StorageError> {
         self.ledger(study, |ledger, now| ledger.log(None, now, Change::TrialsWanted(trials)))
+    }
+
+    fn change_space(&self, study: StudyId, outline: &Outline) -> Result<(), StorageError> {
+        self.ledger(study, |ledger, now| ledger.log(None, now, Change::SpaceChanged(outline.clone())))
     }
 
     fn changes(&self, study: StudyId, since: u64, limit: usize) -> Result<Changes, StorageError> {

@@ -177,7 +177,8 @@ pub trait Storage: Send + Sync {
     /// If the storage cannot be read.
     fn studies(&self) -> Result<Vec<StudyEntry>, StorageError>;
 
-    /// Reserves the next free number: the lowest whose holder died, else a new one.
+    /// Reserves the next free number: the lowest whose holder died, else a new one. Where the holder's process cannot be
+    /// looked for, its number is free again after [`LEASE_MS`].
     ///
     /// # Errors
     /// If there is no such study.
@@ -250,6 +251,12 @@ pub trait Storage: Send + Sync {
     /// If there is no such study.
     fn want_trials(&self, study: StudyId, trials: u64) -> Result<(), StorageError>;
 
+    /// Changes the space. Trials that there are stay as they are.
+    ///
+    /// # Errors
+    /// If there is no such study.
+    fn change_space(&self, study: StudyId, outline: &Outline) -> Result<(), StorageError>;
+
     /// What happened after revision `since`: at most `limit` events.
     ///
     /// # Errors
@@ -257,6 +264,6 @@ pub trait Storage: Send + Sync {
     fn changes(&self, study: StudyId, since: u64, limit: usize) -> Result<Changes, StorageError>;
 }
 
-/// How long a lease is valid without renewal, in milliseconds. It decides only where a worker's process cannot be looked
+/// How long a lease or a reserved number is valid without renewal, in milliseconds. It decides only where a worker's process cannot be looked
 /// for: another machine or another process namespace.
 pub const LEASE_MS: i64 = 60_000;

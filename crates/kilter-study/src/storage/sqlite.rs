@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use kilter_numerics::Stream;
-use kilter_space::{Domain, Name, Value};
+use kilter_space::{Domain, Name, Outline, Value};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -113,6 +113,15 @@ impl Sqlite {
         transact().map_err(|trouble| trouble.explain(&self.path))
     }
 
+    /// # Errors
+    /// If there is no such study.
+    fn exists(&self, study: StudyId) -> Result<(), StorageError> {
+        self.read(|on| {
+            let found = on.prepare_cached("SELECT 1 FROM studies WHERE id = ?1")?.exists([study.0])?;
+            if found { Ok(()) } else { Err(StorageError::NoStudy(study).into()) }
+        })
+    }
+
     fn read<T>(&self, act: impl FnOnce(&Connection) -> Result<T, Trouble>) -> Result<T, StorageError> {
         act(&lock(&self.reader)).map_err(|trouble| trouble.explain(&self.path))
     }
@@ -151,13 +160,17 @@ fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
 }
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
-    let mut connection = Connection::open(path)?;
+    // SQLite gives `:memory:` and `file:` meanings of their own; behind a `./` they are files like any other.
+    let mut connection = Connection::open(Path::new(".").join(path))?;
     // SQLite's own busy handler backs off to 100 ms and starves some of many writers: short random waits are fair.
     connection.busy_handler(Some(wait_a_little))?;
     Ok(connection)
 }
 
-/// Waits one to three milliseconds, at first less, until two minutes have passed.
+/// How long anybody waits for another's transaction.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Waits up to three milliseconds, at first less; tells whether to try again.
 fn wait_a_little(tries: i32) -> bool {
     thread_local! {
         static SINCE: std::cell::Cell<Option<Instant>> = const { std::cell::Cell::new(None) };
@@ -171,7 +184,7 @@ fn wait_a_little(tries: i32) -> bool {
         .uniform();
     let longest = if tries < 10 { 500.0 } else { 3000.0 };
     std::thread::sleep(Duration::from_micros((50.0 + longest * jitter) as u64));
-    since.elapsed() < Duration::from_secs(120)
+    since.elapsed() < PATIENCE
 }
 
 /// Makes the tables if the file is new; gives the schema found.
@@ -213,7 +226,16 @@ fn migrate(path: &Path, connection: &mut Connection) -> Result<i64, StorageError
 }
 
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {
-    connection.pragma_update(None, "journal_mode", "wal")?;
+    // The change to WAL needs the file for itself, and while waiting for that SQLite does not call the busy handler.
+    let since = Instant::now();
+    let mut tries = 0;
+    while let Err(why) = connection.pragma_update(None, "journal_mode", "wal") {
+        if why.sqlite_error_code() != Some(ErrorCode::DatabaseBusy) || since.elapsed() > PATIENCE {
+            return Err(why);
+        }
+        wait_a_little(tries);
+        tries += 1;
+    }
     connection.pragma_update(None, "synchronous", "normal")
 }
 
@@ -328,24 +350,27 @@ impl Storage for Sqlite {
     }
 
     fn reserve(&self, study: StudyId, by: &Worker) -> Result<u64, StorageError> {
-        self.write(|on, _| {
-            let held: Vec<(i64, String)> = on
-                .prepare_cached("SELECT number, worker FROM trials WHERE study = ?1 AND stage = ?2 ORDER BY number")?
-                .query_map([study.0, stage::RESERVED], |row| Ok((row.get(0)?, row.get(1)?)))?
+        self.write(|on, now| {
+            let select =
+                "SELECT number, worker, deadline_ms FROM trials WHERE study = ?1 AND stage = ?2 ORDER BY number";
+            let held: Vec<(i64, String, i64)> = on
+                .prepare_cached(select)?
+                .query_map([study.0, stage::RESERVED], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
                 .collect::<Result<_, _>>()?;
-            let by_text = text(by)?;
-            for (number, holder) in held {
-                if parse::<Worker>("trials.worker", &holder)?.is_alive() == Some(false) {
+            let (by_text, deadline_ms) = (text(by)?, now + LEASE_MS);
+            for (number, holder, until) in held {
+                if is_stale(&parse("trials.worker", &holder)?, until, now) {
                     on.execute(
-                        "UPDATE trials SET worker = ?3 WHERE study = ?1 AND number = ?2",
-                        params![study.0, number, by_text],
+                        "UPDATE trials SET worker = ?3, deadline_ms = ?4 WHERE study = ?1 AND number = ?2",
+                        params![study.0, number, by_text, deadline_ms],
                     )?;
                     return Ok(number as u64);
                 }
             }
             let number = next_number(on, study)?;
-            on.prepare_cached("INSERT INTO trials (study, number, stage, attempt, worker) VALUES (?1, ?2, ?3, 0, ?4)")?
-                .execute(params![study.0, number, stage::RESERVED, by_text])?;
+            let insert = "INSERT INTO trials (study, number, stage, attempt, worker, deadline_ms) \
+                          VALUES (?1, ?2, ?3, 0, ?4, ?5)";
+            on.prepare_cached(insert)?.execute(params![study.0, number, stage::RESERVED, by_text, deadline_ms])?;
             Ok(number as u64)
         })
     }
@@ -392,7 +417,7 @@ impl Storage for Sqlite {
             Ok(on.prepare_cached(waiting)?.query_row([study.0, stage::WAITING], |_| Ok(())).optional()?)
         })?;
         if any.is_none() {
-            return Ok(None);
+            return self.exists(study).map(|()| None);
         }
         self.write(|on, now| {
             let row: Option<(i64, String)> = on
@@ -503,13 +528,18 @@ impl Storage for Sqlite {
         self.write(|on, now| log(on, study, None, now, &Change::TrialsWanted(trials)))
     }
 
+    fn change_space(&self, study: StudyId, outline: &Outline) -> Result<(), StorageError> {
+        self.write(|on, now| log(on, study, None, now, &Change::SpaceChanged(outline.clone())))
+    }
+
     fn changes(&self, study: StudyId, since: u64, limit: usize) -> Result<Changes, StorageError> {
         self.read(|on| {
             let select = "SELECT revision, number, at_ms, change FROM events \
                           WHERE study = ?1 AND revision > ?2 ORDER BY revision LIMIT ?3";
             let mut statement = on.prepare_cached(select)?;
             let limit_and_one = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
-            let mut rows = statement.query(params![study.0, since as i64, limit_and_one])?;
+            let since = i64::try_from(since).unwrap_or(i64::MAX);
+            let mut rows = statement.query(params![study.0, since, limit_and_one])?;
             let mut events = Vec::new();
             while let Some(row) = rows.next()? {
                 let change = row.get_ref(3)?.as_str().map_err(rusqlite::Error::from)?;
@@ -523,6 +553,10 @@ impl Storage for Sqlite {
             let more = events.len() > limit;
             events.truncate(limit);
             Ok(Changes { events, more })
+        })
+        .and_then(|changes| match changes.events.is_empty() {
+            true => self.exists(study).map(|()| changes),
+            false => Ok(changes),
         })
     }
 }

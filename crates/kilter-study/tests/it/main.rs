@@ -1,1 +1,11 @@
-//! Tests.
+//! What kilter-study promises.
+// Helpers outside of `#[test]` functions are tests too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod given;
+mod history;
+mod model;
+mod optimize;
+mod sqlite;
+mod storage;
+mod study;

@@ -1,0 +1,101 @@
+use std::collections::BTreeMap;
+
+use kilter_recipes::claim::{Arm, Claim, Judge, Reproduction, Scaled, arms_name};
+use kilter_recipes::{Finding, Scale, find, reproductions};
+use kilter_space::{Config, Name, Value};
+use kilter_study::{Better, Change, End, EndState, Event, History, Opened, Run, Usage};
+
+const fn reproduction(claims: &'static [Claim]) -> Reproduction {
+    Reproduction {
+        name: "made-up",
+        title: "",
+        arms: &[
+            Arm { name: "ours", recipe: "breast-cancer", set: &[], tuned: None },
+            Arm { name: "theirs", recipe: "breast-cancer", set: &[], tuned: None },
+        ],
+        seed_setting: "split_seed",
+        seeds: Scaled { quick: 3, full: 3 },
+        trials: Scaled { quick: 1, full: 1 },
+        claims,
+    }
+}
+
+const fn claim(better: Better, baseline: Option<&'static str>, judge: Judge) -> Claim {
+    Claim { sentence: "", metric: "m", better, ours: "ours", baseline, judge, gate: true }
+}
+
+/// A history in which each arm has these values, seed by seed.
+fn history(ours: &[f64], theirs: &[f64]) -> History {
+    let mut history = History::default();
+    let mut revision = 0;
+    let arms = [("ours", ours), ("theirs", theirs)];
+    let trials = arms.iter().flat_map(|(arm, values)| values.iter().enumerate().map(move |(seed, v)| (*arm, seed, *v)));
+    for (number, (arm, seed, value)) in trials.enumerate() {
+        let answers =
+            vec![(Name::new("arm").unwrap(), Value::from(arm)), (Name::new("seed").unwrap(), Value::from(seed as i64))];
+        let opened = Opened { config: Config::new(answers), ..Opened::default() };
+        let metrics: BTreeMap<String, f64> = [("m".to_owned(), value)].into();
+        let end = End { state: EndState::Complete, metrics, failure: None, why: None, usage: Usage::default() };
+        for change in [Change::Opened(opened), Change::Ended(end)] {
+            revision += 1;
+            history.apply(&Event { revision, number: Some(number as u64), at_ms: 0, change });
+        }
+    }
+    history
+}
+
+fn finding(claim: Claim, ours: &[f64], theirs: &[f64]) -> Finding {
+    let claims: &'static [Claim] = Box::leak(Box::new([claim]));
+    let reproduction = reproduction(claims);
+    reproduction.judge(&reproduction.claims[0], &history(ours, theirs)).finding
+}
+
+#[test]
+fn a_claim_holds_fails_or_is_open_by_its_interval() {
+    let beats = |better| claim(better, Some("theirs"), Judge::Beats { margin: 0.1, confidence: 0.95 });
+    let (low, high) = ([1.0, 1.1, 0.9], [2.0, 2.1, 1.9]);
+    assert_eq!(finding(beats(Better::Lower), &low, &high), Finding::Holds);
+    assert_eq!(finding(beats(Better::Lower), &high, &low), Finding::Fails);
+    assert_eq!(finding(beats(Better::Higher), &high, &low), Finding::Holds);
+    assert_eq!(finding(beats(Better::Lower), &[1.0, 3.0, 0.0], &[2.0, 0.5, 2.0]), Finding::Inconclusive);
+    // An advantage of 0.05 is none where 0.1 was claimed.
+    assert_eq!(finding(beats(Better::Lower), &[1.0, 1.1, 0.9], &[1.05, 1.15, 0.95]), Finding::Fails);
+}
+
+#[test]
+fn a_claim_without_enough_seeds_is_not_shown_here() {
+    let beats = claim(Better::Lower, Some("theirs"), Judge::Beats { margin: 0.0, confidence: 0.95 });
+    assert_eq!(finding(beats, &[1.0], &[2.0]), Finding::NotShownHere);
+    let mean = claim(Better::Higher, None, Judge::MeanAtLeast(0.5));
+    assert_eq!(finding(mean, &[], &[]), Finding::NotShownHere);
+}
+
+#[test]
+fn not_worse_means_within_one_standard_error() {
+    let not_worse = || claim(Better::Lower, Some("theirs"), Judge::WithinOneStandardError);
+    assert_eq!(finding(not_worse(), &[1.0, 1.2, 0.9], &[1.1, 1.0, 0.95]), Finding::Holds);
+    assert_eq!(finding(not_worse(), &[2.0, 2.1, 2.2], &[1.0, 1.1, 1.2]), Finding::Fails);
+    let mean = || claim(Better::Higher, None, Judge::MeanAtLeast(0.95));
+    assert_eq!(finding(mean(), &[0.96, 0.95], &[]), Finding::Holds);
+    assert_eq!(finding(mean(), &[0.94, 0.95], &[]), Finding::Fails);
+}
+
+/// Every arm and claim of every reproduction can be found, and one quick trial of each arm runs.
+#[test]
+fn every_arm_of_every_reproduction_runs() {
+    for reproduction in reproductions() {
+        for claim in reproduction.claims {
+            let known = |name: &str| reproduction.arms.iter().any(|arm| arm.name == name);
+            assert!(known(claim.ours) && claim.baseline.is_none_or(known), "{}", claim.sentence);
+        }
+        let recipe = find(&arms_name(reproduction, Scale::Quick)).unwrap();
+        for trial in reproduction.trials(Scale::Quick).into_iter().take(reproduction.arms.len()) {
+            let answers = trial.into_iter().map(|(name, value)| (Name::new(name).unwrap(), value)).collect();
+            let outcome = recipe.run(&Config::new(answers), &mut Run::offline(0)).unwrap();
+            for claim in reproduction.claims {
+                assert!(outcome.metrics.contains_key(claim.metric));
+            }
+        }
+        assert!(recipe.outline().is_some());
+    }
+}

@@ -1,0 +1,289 @@
+//! A proposal in the making: a chooser that estimates each group of questions when its first one is asked.
+
+use kilter_numerics::Stream;
+use kilter_space::{Chooser, Config, Coordinate, Domain, Encoding, Feasible, Halt, Outline, Question, Random, Value};
+
+use super::hyperopt::AdaptiveParzen;
+use super::parzen::{Column, Parzen, ParzenOptions};
+use super::sampler::{Flavour, TpeConfig};
+use super::split::{Split, default_weights};
+use super::{Dimension, best_candidate};
+
+/// What the estimators learn from.
+pub(super) struct Estimate<'a> {
+    pub(super) config: &'a TpeConfig,
+    /// Every trial's answers, by coordinate and trial number; NaN where a question was not asked.
+    pub(super) columns: &'a [Vec<f64>],
+    /// The numbers of the trials that count.
+    pub(super) numbers: &'a [u64],
+    /// The better of them and the rest, by their places in `numbers`.
+    pub(super) split: &'a Split,
+    /// Do all better trials weigh the same?
+    pub(super) uniform_below: bool,
+}
+
+/// Questions that are estimated together: their places in the outline.
+type Group = Vec<usize>;
+
+/// The groups of a space. Fixed questions belong to none.
+fn groups(outline: &Outline, jointly: bool) -> Vec<Group> {
+    let mut groups: Vec<(Option<&str>, Group)> = Vec::new();
+    for (at, entry) in outline.entries().iter().enumerate() {
+        if matches!(entry.domain, Domain::Fixed(_)) {
+            continue;
+        }
+        let condition = entry.when.as_ref().map(kilter_space::Expr::source);
+        // What a closure asks together is not known before it has asked.
+        let joinable = jointly && outline.is_complete();
+        match groups.iter_mut().find(|(of, _)| joinable && *of == condition) {
+            Some((_, members)) => members.push(at),
+            None => groups.push((condition, vec![at])),
+        }
+    }
+    groups.into_iter().map(|(_, members)| members).collect()
+}
+
+/// A proposal in the making. Groups whose questions are not asked cost nothing.
+pub(super) struct Draft<'a> {
+    outline: &'a Outline,
+    estimate: Estimate<'a>,
+    encoding: Encoding,
+    /// By entry its group; a group is taken out when it is estimated.
+    group_of: Vec<Option<usize>>,
+    groups: Vec<Group>,
+    stream: Stream,
+    rest: Random,
+    /// The walk is before this entry.
+    at: usize,
+    /// Answers drawn beforehand, by entry.
+    drawn: Vec<Option<Value>>,
+    joint: Config,
+}
+
+/// A candidate as numbers and as the answers that they stand for.
+type Candidate = (Vec<f64>, Vec<Value>);
+
+impl Chooser for Draft<'_> {
+    fn choose(&mut self, question: &Question<'_>) -> Result<Value, Halt> {
+        // A walk asks in the outline's order; of two questions of one name, the domain's own place tells which it is.
+        let entries = self.outline.entries();
+        let is_asked = |at: &usize| std::ptr::eq(&entries[*at].domain, question.domain);
+        let at = (self.at..entries.len()).find(is_asked).ok_or(Halt::Enough)?;
+        self.at = at + 1;
+        if let Some(group) = self.group_of[at] {
+            let group = std::mem::take(&mut self.groups[group]);
+            group.iter().for_each(|&member| self.group_of[member] = None);
+            self.draw(&group, question)?;
+        }
+        let value = match self.drawn[at].take().and_then(|value| question.allowed.accept(&value)) {
+            Some(value) => value,
+            None => self.rest.choose(question)?,
+        };
+        self.joint.push(question.name.clone(), value.clone());
+        Ok(value)
+    }
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(outline: &'a Outline, estimate: Estimate<'a>, stream: &Stream) -> Self {
+        let jointly = estimate.config.multivariate && estimate.config.flavour == Flavour::Optuna;
+        let groups = groups(outline, jointly);
+        let mut group_of = vec![None; outline.entries().len()];
+        for (group, members) in groups.iter().enumerate() {
+            members.iter().for_each(|&at| group_of[at] = Some(group));
+        }
+        Self {
+            outline,
+            encoding: Encoding::new(outline),
+            group_of,
+            groups,
+            estimate,
+            stream: stream.child("candidates"),
+            rest: Random::new(stream.child("unforeseen")),
+            at: 0,
+            drawn: vec![None; outline.entries().len()],
+            joint: Config::default(),
+        }
+    }
+
+    /// All answers so far.
+    pub(super) fn into_joint(self) -> Config {
+        self.joint
+    }
+
+    /// Draws answers for the group, whose first question is asked: candidates from the better trials' density, of those
+    /// that the constraints still allow the best by the ratio.
+    fn draw(&mut self, group: &[usize], question: &Question<'_>) -> Result<(), Halt> {
+        let coordinates: Vec<usize> = group.iter().flat_map(|&at| self.encoding.span(at)).collect();
+        let dimensions: Vec<Dimension> = coordinates.iter().map(|&at| self.encoding.coordinates()[at].into()).collect();
+        let densities = self.densities(&coordinates, &dimensions);
+        let count = self.estimate.config.candidates;
+        let drawn: Vec<Vec<f64>> =
+            densities.iter().map(|density| density.better.sample(count, &mut self.stream)).collect();
+        let free = self.outline.constraints().is_empty();
+        let rows = if free && densities.len() > 1 {
+            // Nothing ties single coordinates together: each takes its own best.
+            let best = densities.iter().zip(&drawn).map(|(density, drawn)| {
+                let best = best_candidate(&density.better.log_density(drawn), &density.worse.log_density(drawn));
+                best.and_then(|best| drawn.get(best)).copied().unwrap_or(f64::NAN)
+            });
+            vec![best.collect()]
+        } else {
+            let width = |drawn: &Vec<f64>| drawn.len() / count.max(1);
+            let row = |at: usize| drawn.iter().flat_map(move |part| part[at * width(part)..][..width(part)].to_vec());
+            (0..count).map(|at| row(at).collect()).collect()
+        };
+        let mut candidates = self.possible(group, rows);
+        if candidates.is_empty() {
+            let others = self.others(group, &coordinates, question)?;
+            candidates = self.possible(group, others);
+        }
+        let mut log = [vec![0.0; candidates.len()], vec![0.0; candidates.len()]];
+        for density in &densities {
+            let rows = candidates.iter();
+            let part: Vec<f64> = rows.flat_map(|(row, _)| density.part.iter().map(|&d| row[d])).collect();
+            for (sum, density) in log.iter_mut().zip([&density.better, &density.worse]) {
+                sum.iter_mut().zip(density.log_density(&part)).for_each(|(sum, log)| *sum += log);
+            }
+        }
+        if let Some(best) = best_candidate(&log[0], &log[1]) {
+            for (&at, value) in group.iter().zip(candidates.swap_remove(best).1) {
+                self.drawn[at] = Some(value);
+            }
+        }
+        Ok(())
+    }
+
+    /// The densities of the whole group, or in the Hyperopt flavour of each coordinate by itself.
+    fn densities(&self, coordinates: &[usize], dimensions: &[Dimension]) -> Vec<Densities> {
+        let Estimate { split, uniform_below, config, .. } = self.estimate;
+        let below = self.columns_of(coordinates, &split.below);
+        let above = self.columns_of(coordinates, &split.above);
+        let seen = |columns: &[Vec<f64>]| columns.first().map_or(0, Vec::len);
+        let below_weights = if uniform_below { vec![1.0; seen(&below)] } else { default_weights(seen(&below)) };
+        let above_weights = default_weights(seen(&above));
+        let joint = |columns: &[Vec<f64>], weights: &[f64]| {
+            let options = ParzenOptions { prior_weight: config.prior_weight, ..ParzenOptions::default() };
+            let columns: Vec<Column<'_>> = columns.iter().map(|values| Column { values, order: None }).collect();
+            Density::Joint(Parzen::fit(dimensions, &columns, weights, &options))
+        };
+        let single = |d: usize, values: &[f64], weights: &[f64]| {
+            let column = Column { values, order: None };
+            Density::Single(AdaptiveParzen::fit(dimensions[d], &column, weights, config.prior_weight))
+        };
+        match config.flavour {
+            Flavour::Optuna => vec![Densities {
+                part: (0..dimensions.len()).collect(),
+                better: joint(&below, &below_weights),
+                worse: joint(&above, &above_weights),
+            }],
+            Flavour::Hyperopt => (0..dimensions.len())
+                .map(|d| Densities {
+                    part: vec![d],
+                    better: single(d, &below[d], &below_weights),
+                    worse: single(d, &above[d], &above_weights),
+                })
+                .collect(),
+        }
+    }
+
+    /// The candidates that the constraints still allow beside the answers so far.
+    fn possible(&self, group: &[usize], rows: Vec<Vec<f64>>) -> Vec<Candidate> {
+        let entries = self.outline.entries();
+        let mut candidates = Vec::with_capacity(rows.len());
+        for row in rows {
+            let mut code = &row[..];
+            let mut values = Vec::with_capacity(group.len());
+            for &at in group {
+                let (own, rest) = code.split_at(self.encoding.span(at).len());
+                values.push(entries[at].domain.decode(own));
+                code = rest;
+            }
+            candidates.push((row, values));
+        }
+        if !self.outline.constraints().is_empty() {
+            candidates.retain(|(_, values)| {
+                let mut with = self.joint.clone();
+                group.iter().zip(values).for_each(|(&at, value)| with.push(entries[at].name.clone(), value.clone()));
+                self.outline.is_possible(&with)
+            });
+        }
+        candidates
+    }
+
+    /// Candidates from what is feasible instead of from the estimate: for a single question from what is allowed, else
+    /// from whole configurations.
+    fn others(
+        &mut self,
+        group: &[usize],
+        coordinates: &[usize],
+        question: &Question<'_>,
+    ) -> Result<Vec<Vec<f64>>, Halt> {
+        let mut rows = Vec::new();
+        for _ in 0..self.estimate.config.candidates {
+            if group.len() == 1 {
+                rows.extend(question.domain.encode(&question.allowed.sample(&mut self.stream)));
+                continue;
+            }
+            let code = self.outline.encode(&Feasible::new(self.outline)?.config(&mut self.stream)?);
+            let row: Vec<f64> = coordinates.iter().map(|&at| code[at]).collect();
+            if row.iter().all(|x| !x.is_nan()) {
+                rows.push(row);
+            }
+        }
+        Ok(rows)
+    }
+
+    /// The columns of these coordinates over those of the trials at `positions` that have them all, in order of the
+    /// trials' numbers.
+    fn columns_of(&self, coordinates: &[usize], positions: &[usize]) -> Vec<Vec<f64>> {
+        let Estimate { columns, numbers, .. } = self.estimate;
+        let columns: Vec<&[f64]> =
+            coordinates.iter().map(|&at| columns.get(at).map_or(&[][..], Vec::as_slice)).collect();
+        let at = |column: &[f64], number: u64| column.get(number as usize).copied().unwrap_or(f64::NAN);
+        let asked: Vec<u64> = positions
+            .iter()
+            .map(|&position| numbers[position])
+            .filter(|&number| columns.iter().all(|column| !at(column, number).is_nan()))
+            .collect();
+        columns.iter().map(|column| asked.iter().map(|&number| at(column, number)).collect()).collect()
+    }
+}
+
+/// The densities of some coordinates of a group.
+struct Densities {
+    /// Their places in the group.
+    part: Vec<usize>,
+    better: Density,
+    worse: Density,
+}
+
+enum Density {
+    Joint(Parzen),
+    Single(AdaptiveParzen),
+}
+
+impl Density {
+    fn sample(&self, count: usize, stream: &mut Stream) -> Vec<f64> {
+        match self {
+            Self::Joint(density) => density.sample(count, stream),
+            Self::Single(density) => density.sample(count, stream),
+        }
+    }
+
+    fn log_density(&self, candidates: &[f64]) -> Vec<f64> {
+        match self {
+            Self::Joint(density) => density.log_density(candidates),
+            Self::Single(density) => density.log_density(candidates),
+        }
+    }
+}
+
+impl From<Coordinate> for Dimension {
+    fn from(coordinate: Coordinate) -> Self {
+        match coordinate {
+            Coordinate::Numeric { low, high, log, step } => Self::Numeric { low, high, log, step },
+            Coordinate::Category { choices } => Self::Categorical { choices },
+        }
+    }
+}

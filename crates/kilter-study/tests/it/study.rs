@@ -1,0 +1,325 @@
+//! Asking and telling.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use kilter_space::{Config, Value};
+use kilter_study::storage::Ended;
+use kilter_study::{
+    Ask, Asked, End, Event, Goal, History, Memory, Next, NoPruner, Opened, Proposal, QueueOnly, Sampler, SearchError,
+    Sqlite, State, Storage, Study, StudyError, StudySpec, Trial,
+};
+
+use crate::given::{Digest, alive, complete, config, dead, spec, stranger};
+
+fn study(storage: &Arc<dyn Storage>, trials: u64) -> Study {
+    let spec = StudySpec { trials: Some(trials), ..spec("study") };
+    Study::create(storage.clone(), spec, Box::<Digest>::default(), Box::new(NoPruner)).unwrap()
+}
+
+/// The same study in another's hands.
+fn again(storage: &Arc<dyn Storage>) -> Study {
+    let entry = storage.studies().unwrap().remove(0);
+    Study::hold(storage.clone(), entry.id, entry.spec, Box::<Digest>::default(), Box::new(NoPruner)).unwrap()
+}
+
+fn memory() -> Arc<dyn Storage> {
+    Arc::new(Memory::new())
+}
+
+fn trial(asked: Asked) -> Trial {
+    match asked {
+        Asked::Trial(trial) => trial,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn loss(config: &Config) -> End {
+    complete((config.float("x").unwrap() - 0.3).powi(2))
+}
+
+/// Asks and tells one trial; tells whether there was one.
+fn advance(study: &mut Study) -> bool {
+    match study.ask().unwrap() {
+        Asked::Trial(trial) => {
+            assert_eq!(study.tell(&trial, &loss(trial.config())).unwrap(), Ended::Counted);
+            true
+        }
+        Asked::Done(_) => false,
+        Asked::Wait => panic!("nothing to wait for"),
+    }
+}
+
+/// What must not change by interruptions: answers, remarks and results by number.
+fn result(study: &mut Study) -> Vec<(u64, Config, String, Option<f64>)> {
+    study.sync().unwrap();
+    let row =
+        |row: &kilter_study::Row| (row.number, row.config().clone(), row.opened.note.to_string(), row.value("loss"));
+    study.history().rows().map(row).collect()
+}
+
+fn uninterrupted(trials: u64) -> Vec<(u64, Config, String, Option<f64>)> {
+    let mut study = study(&memory(), trials);
+    while advance(&mut study) {}
+    result(&mut study)
+}
+
+#[test]
+fn a_study_runs_exactly_the_wanted_trials() {
+    let expected = uninterrupted(12);
+    assert_eq!(expected.iter().map(|row| row.0).collect::<Vec<_>>(), (0..12).collect::<Vec<_>>());
+    assert!(expected.iter().all(|row| row.3.is_some()));
+    assert_eq!(expected, uninterrupted(12), "and the same ones every time");
+}
+
+#[test]
+fn a_resumed_study_equals_an_uninterrupted_one() {
+    let expected = uninterrupted(12);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("study.db");
+    for stop in 0..12 {
+        let _ = std::fs::remove_file(&path);
+        let storage: Arc<dyn Storage> = Arc::new(Sqlite::open(&path).unwrap());
+        let mut first = study(&storage, 12);
+        (0..stop).for_each(|_| assert!(advance(&mut first)));
+        let open = trial(first.ask().unwrap());
+        storage.release(&open.lease).unwrap();
+        drop((first, storage));
+        let storage: Arc<dyn Storage> = Arc::new(Sqlite::open(&path).unwrap());
+        let mut second = again(&storage);
+        let resumed = trial(second.ask().unwrap());
+        assert_eq!((resumed.number(), resumed.lease.attempt), (stop, 1));
+        assert_eq!(resumed.opened, open.opened);
+        second.tell(&resumed, &loss(resumed.config())).unwrap();
+        while advance(&mut second) {}
+        assert_eq!(result(&mut second), expected, "stopped at {stop}");
+        drop((second, storage));
+        for end in ["-wal", "-shm"] {
+            let _ = std::fs::remove_file(folder.path().join(format!("study.db{end}")));
+        }
+    }
+}
+
+#[test]
+fn a_study_whose_worker_died_equals_an_uninterrupted_one() {
+    let expected = uninterrupted(8);
+    // Between reserving a number and opening the trial.
+    let storage = memory();
+    let mut first = study(&storage, 8);
+    (0..3).for_each(|_| assert!(advance(&mut first)));
+    assert_eq!(storage.reserve(first.id(), &dead()).unwrap(), 3);
+    drop(first);
+    let mut second = again(&storage);
+    while advance(&mut second) {}
+    assert_eq!(result(&mut second), expected);
+
+    // While a trial ran.
+    let storage = memory();
+    let mut first = study(&storage, 8);
+    (0..3).for_each(|_| assert!(advance(&mut first)));
+    let number = storage.reserve(first.id(), &dead()).unwrap();
+    let open = Opened {
+        config: expected[3].1.clone(),
+        note: serde_json::from_str(&expected[3].2).unwrap(),
+        ..Opened::default()
+    };
+    storage.open(first.id(), number, &open, &dead()).unwrap();
+    drop(first);
+    let mut second = again(&storage);
+    assert_eq!(second.reap().unwrap(), [3]);
+    while advance(&mut second) {}
+    assert_eq!(result(&mut second), expected);
+    assert_eq!(second.history().get(3).unwrap().attempt, 2);
+}
+
+#[test]
+fn two_handles_run_exactly_the_wanted_trials_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("study.db");
+    let open = || -> Arc<dyn Storage> { Arc::new(Sqlite::open(&path).unwrap()) };
+    let (one, two) = (open(), open());
+    let mut first = study(&one, 11);
+    let mut second = again(&two);
+    // Both hold a trial at a time, so that every ask happens while the other's trial is open.
+    let mut held: Vec<Trial> = Vec::new();
+    loop {
+        let asked = [first.ask().unwrap(), second.ask().unwrap()];
+        held.extend(asked.into_iter().filter_map(|asked| match asked {
+            Asked::Trial(trial) => Some(trial),
+            _ => None,
+        }));
+        if held.is_empty() {
+            break;
+        }
+        for (k, trial) in held.drain(..).enumerate() {
+            let teller = if k == 0 { &mut second } else { &mut first };
+            teller.tell(&trial, &loss(trial.config())).unwrap();
+        }
+    }
+    let numbers: Vec<u64> = result(&mut first).iter().map(|row| row.0).collect();
+    assert_eq!(numbers, (0..11).collect::<Vec<_>>());
+    assert_eq!(result(&mut first), result(&mut second));
+    assert_eq!(first.history().count(State::Complete), 11);
+}
+
+#[test]
+fn a_wish_for_more_trials_from_elsewhere_is_heard_at_the_next_ask() {
+    let storage = memory();
+    let mut first = study(&storage, 2);
+    while advance(&mut first) {}
+    assert!(matches!(first.ask().unwrap(), Asked::Done(why) if why.contains("2 trials")));
+    again(&storage).want_trials(4).unwrap();
+    while advance(&mut first) {}
+    assert_eq!(first.history().len(), 4);
+    assert_eq!(first.trials_wanted(), Some(4));
+    again(&storage).want_trials(3).unwrap();
+    assert!(matches!(first.ask().unwrap(), Asked::Done(_)));
+}
+
+#[test]
+fn enqueued_configurations_run_first_and_count_among_the_wanted() {
+    let storage = memory();
+    let mut study = study(&storage, 4);
+    let wish = config(&[("bend", 3_i64.into()), ("kind", "bent".into()), ("x", 1_i64.into())]);
+    assert_eq!(study.enqueue(&wish).unwrap(), 0);
+    let first = trial(study.ask().unwrap());
+    let answered = config(&[("x", 1.0.into()), ("kind", "bent".into()), ("bend", 3_i64.into())]);
+    assert_eq!(*first.config(), answered, "in walk order and in the domains' kinds");
+    study.tell(&first, &complete(0.1)).unwrap();
+    assert_eq!(study.enqueue(&config(&[("x", 0.5.into())])).unwrap(), 1);
+    assert_eq!(trial(study.ask().unwrap()).config().text("kind"), Ok("plain"), "the default fills the rest");
+    while advance(&mut study) {}
+    assert_eq!(study.history().len(), 4);
+}
+
+#[test]
+fn configurations_that_do_not_fit_are_refused_with_the_reason() {
+    let mut study = study(&memory(), 4);
+    let mut refused = |answers: &[(&str, Value)]| study.enqueue(&config(answers)).unwrap_err().to_string();
+    assert!(refused(&[]).ends_with("`x` without a value and without a default"));
+    assert!(refused(&[("x", 2.0.into())]).ends_with("`x`: 2.0 is outside -1.0..1.0"));
+    assert!(refused(&[("x", 0.0.into()), ("kind", "bent".into())]).contains("`bend`"));
+    let misspelt = refused(&[("x", 0.0.into()), ("knid", "bent".into())]);
+    assert!(misspelt.contains("`knid`") && misspelt.contains("did you mean `kind`?"), "{misspelt}");
+    assert!(study.history().is_empty());
+}
+
+/// Answers from a list, one by one.
+struct Scripted(Mutex<Vec<Script>>);
+
+enum Script {
+    Wait,
+    Done,
+    Refuse,
+    /// Meanwhile somebody else takes the number.
+    Lose(Arc<dyn Storage>),
+    Propose,
+}
+
+impl Sampler for Scripted {
+    fn observe(&mut self, _: &[Event], _: &History) {}
+
+    fn next(&mut self, ask: &Ask<'_>) -> Result<Next, SearchError> {
+        match self.0.get_mut().unwrap().remove(0) {
+            Script::Wait => Ok(Next::Wait),
+            Script::Done => Ok(Next::Done("enough".to_owned())),
+            Script::Refuse => Err(SearchError::Unsuitable("no floats please".to_owned())),
+            Script::Lose(storage) => {
+                let id = storage.studies().unwrap()[0].id;
+                storage.give_back(id, ask.number, &alive()).unwrap();
+                assert_eq!(storage.reserve(id, &stranger(7)).unwrap(), ask.number);
+                Ok(Next::Try(Proposal::new(Config::default(), &ask.stream)))
+            }
+            Script::Propose => Ok(Next::Try(Proposal::new(Config::default(), &ask.stream))),
+        }
+    }
+}
+
+fn scripted(storage: &Arc<dyn Storage>, script: Vec<Script>) -> Study {
+    let sampler = Box::new(Scripted(Mutex::new(script)));
+    Study::create(storage.clone(), spec("scripted"), sampler, Box::new(NoPruner)).unwrap()
+}
+
+#[test]
+fn a_number_that_came_to_nothing_is_used_by_the_next_ask() {
+    let storage = memory();
+    let mut study = scripted(&storage, vec![Script::Wait, Script::Refuse, Script::Done, Script::Propose]);
+    assert!(matches!(study.ask().unwrap(), Asked::Wait));
+    let refused = study.ask().unwrap_err();
+    assert!(matches!(refused, StudyError::Search { .. }));
+    assert_eq!(refused.to_string(), "the sampler `test` cannot go on: no floats please");
+    assert!(matches!(study.ask().unwrap(), Asked::Done(why) if why == "enough"));
+    assert_eq!(trial(study.ask().unwrap()).number(), 0);
+}
+
+#[test]
+fn a_number_lost_during_a_long_ask_is_replaced_by_another() {
+    let storage = memory();
+    let mut study = scripted(&storage, vec![Script::Lose(storage.clone()), Script::Propose]);
+    assert_eq!(trial(study.ask().unwrap()).number(), 1);
+    assert_eq!(storage.changes(study.id(), 0, 9).unwrap().events.len(), 1);
+}
+
+#[test]
+fn a_study_of_enqueued_trials_only_runs_those() {
+    let storage = memory();
+    let mut study =
+        Study::create(storage, StudySpec { trials: None, ..spec("arms") }, Box::new(QueueOnly), Box::new(NoPruner))
+            .unwrap();
+    for x in [0.1, 0.2, 0.3] {
+        study.enqueue(&config(&[("x", x.into())])).unwrap();
+    }
+    while advance(&mut study) {}
+    assert_eq!(study.history().len(), 3);
+    assert!(matches!(study.ask().unwrap(), Asked::Done(why) if why.contains("enqueued")));
+}
+
+#[test]
+fn what_was_proposed_can_be_computed_again_from_what_was_seen() {
+    let storage = memory();
+    let mut first = study(&storage, 6);
+    // Two open at a time: some proposals did not see the trial before them.
+    let mut held = vec![trial(first.ask().unwrap())];
+    while let Asked::Trial(next) = first.ask().unwrap() {
+        held.push(next);
+        let done = held.remove(0);
+        first.tell(&done, &loss(done.config())).unwrap();
+    }
+    let events = storage.changes(first.id(), 0, 99).unwrap().events;
+    let outline = first.spec().outline.clone();
+    for row in first.history().rows() {
+        let seen: Vec<Event> = events.iter().filter(|event| event.revision <= row.opened.seen).cloned().collect();
+        let history = crate::given::fold(&seen);
+        let mut sampler = Digest::default();
+        sampler.observe(&seen, &history);
+        let ask = Ask {
+            number: row.number,
+            space: kilter_study_space(&outline),
+            history: &history,
+            goals: &[Goal::minimize("loss")],
+            stream: kilter_numerics::Stream::new(&[first.spec().seed, row.number], "propose"),
+        };
+        let Ok(Next::Try(proposal)) = sampler.next(&ask) else { panic!() };
+        let config = kilter_space::Answered::new(proposal.joint, proposal.rest).walk(&outline).unwrap();
+        assert_eq!(config, *row.config());
+    }
+}
+
+fn kilter_study_space(outline: &kilter_space::Outline) -> kilter_space::Space<'_> {
+    kilter_space::Space { outline, walk: Some(outline) }
+}
+
+#[test]
+fn an_end_needs_a_number_for_every_goal() {
+    let goals = [Goal::minimize("loss"), Goal::maximize("score")];
+    let of = |metrics: &[(&str, f64)]| {
+        let metrics: BTreeMap<String, f64> = metrics.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
+        End::of(metrics, &goals, kilter_study::Usage::default())
+    };
+    let whole = of(&[("loss", 1.0), ("score", 2.0), ("extra", f64::NAN)]);
+    assert!(whole.failure.is_none() && whole.metrics.len() == 2);
+    assert_eq!(of(&[("loss", 1.0)]).failure.unwrap().name(), "missing_metric");
+    let odd = of(&[("loss", f64::INFINITY), ("score", 2.0)]);
+    assert_eq!(odd.failure.unwrap().to_string(), "`loss` is inf");
+    assert_eq!(odd.metrics.len(), 1);
+}
