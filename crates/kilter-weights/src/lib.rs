@@ -1,0 +1,13 @@
+#![doc = include_str!("../README.md")]
+
+pub mod fault;
+pub mod merge;
+pub mod quantize;
+pub mod rank;
+pub mod soup;
+pub mod storage;
+pub mod stream;
+
+pub use fault::WeightsError;
+pub use storage::{Checkpoint, Dtype, Tensor};
+pub use stream::Options;

@@ -1,0 +1,205 @@
+//! Headers that lie. None of them may crash the reader, make it read outside, or make it allocate by what they say.
+
+use std::fs;
+use std::path::Path;
+
+use kilter_numerics::Stream;
+use kilter_weights::storage::{Header, HeaderFault};
+use kilter_weights::{Checkpoint, Dtype, WeightsError};
+use proptest::prelude::*;
+
+use crate::files::{noise, plain, save};
+
+fn fault(json: &str, data: u64) -> HeaderFault {
+    Header::parse(json.as_bytes(), 8 + json.len() as u64 + data).unwrap_err()
+}
+
+fn entry(name: &str, dtype: &str, shape: &str, begin: u64, end: u64) -> String {
+    format!(r#""{name}":{{"dtype":"{dtype}","shape":{shape},"data_offsets":[{begin},{end}]}}"#)
+}
+
+#[test]
+fn lengths_that_no_file_bears_out_are_refused() {
+    assert_eq!(Header::length(*b"\0\0\0\0\0\0\0\0", 7), Err(HeaderFault::TooShort(7)));
+    let declared = u64::MAX;
+    assert_eq!(Header::length(declared.to_le_bytes(), 100), Err(HeaderFault::BeyondFile { declared, left: 92 }));
+    assert_eq!(Header::length(200_000_000_u64.to_le_bytes(), 1 << 40), Err(HeaderFault::TooLong(200_000_000)));
+    assert_eq!(Header::length(92_u64.to_le_bytes(), 100), Ok(92));
+}
+
+#[test]
+fn every_lie_about_places_has_its_name() {
+    let (a, b) = ("a".to_owned(), "b".to_owned());
+    let one = |text: String| format!("{{{text}}}");
+    let two = |x: String, y: String| format!("{{{x},{y}}}");
+    let size = |needed, begin, end| HeaderFault::Size { name: a.clone(), needed, begin, end };
+    assert_eq!(fault(&one(entry("a", "F32", "[2]", 0, 4)), 4), size(8, 0, 4));
+    assert_eq!(fault(&one(entry("a", "F32", "[2]", 8, 0)), 8), size(8, 8, 0));
+    assert_eq!(
+        fault(&one(entry("a", "F32", "[2]", 0, 8)), 7),
+        HeaderFault::Outside { name: a.clone(), end: 8, data: 7 }
+    );
+    assert_eq!(fault(&one(entry("a", "F32", "[2]", 4, 12)), 12), HeaderFault::Hole { begin: 0, end: 4 });
+    assert_eq!(fault(&one(entry("a", "F32", "[2]", 0, 8)), 9), HeaderFault::Hole { begin: 8, end: 9 });
+    let overlap = two(entry("a", "F32", "[2]", 0, 8), entry("b", "F32", "[2]", 4, 12));
+    assert_eq!(fault(&overlap, 12), HeaderFault::Overlap { first: a.clone(), second: b.clone() });
+    let tied = two(entry("a", "F32", "[2]", 0, 8), entry("b", "F32", "[2]", 0, 8));
+    assert_eq!(fault(&tied, 8), HeaderFault::Tied { first: a.clone(), second: b });
+    let inside = two(entry("a", "F32", "[2]", 0, 8), entry("b", "F32", "[0]", 4, 4));
+    assert!(matches!(fault(&inside, 8), HeaderFault::Overlap { .. }));
+    assert_eq!(
+        fault(&one(entry("a", "F33", "[2]", 0, 8)), 8),
+        HeaderFault::Dtype { name: a.clone(), dtype: "F33".to_owned() }
+    );
+}
+
+#[test]
+fn sizes_like_zip_bombs_are_refused_before_anything_is_allocated() {
+    let shapes = [
+        "[18446744073709551615,18446744073709551615]",
+        "[4294967296,4294967296]",
+        "[18446744073709551615,2,0]",
+        "[9223372036854775808]",
+    ];
+    for shape in shapes {
+        let json = format!("{{{}}}", entry("a", "F32", shape, 0, 8));
+        assert!(matches!(fault(&json, 8), HeaderFault::Shape { .. }), "{shape}");
+    }
+    // A size that is a number, but not of this file.
+    let json = format!("{{{}}}", entry("a", "F32", "[1099511627776]", 0, 4_398_046_511_104));
+    assert!(matches!(fault(&json, 8), HeaderFault::Outside { .. }));
+    let deep = format!("{{\"a\":{}", "[".repeat(100_000));
+    assert!(matches!(fault(&deep, 0), HeaderFault::NotJson(_)));
+}
+
+#[test]
+fn json_that_is_no_header_is_refused() {
+    let twice = format!("{{{},{}}}", entry("a", "U8", "[1]", 0, 1), entry("a", "U8", "[1]", 1, 2));
+    let bad = [
+        "",
+        "[]",
+        "{",
+        "{} x",
+        "\u{feff}{}",
+        twice.as_str(),
+        r#"{"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}}"#,
+        r#"{"a":{"dtype":"F32","shape":[1.5],"data_offsets":[0,4]}}"#,
+        r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4,8]}}"#,
+        r#"{"a":{"dtype":"F32","shape":[1]}}"#,
+        r#"{"__metadata__":{"a":1}}"#,
+        r#"{"__metadata__":{"a":"1","a":"2"}}"#,
+    ];
+    for json in bad {
+        assert!(matches!(fault(json, 4), HeaderFault::NotJson(_)), "{json}");
+    }
+    assert!(matches!(Header::parse(b"\xff\xfe{}", 12), Err(HeaderFault::NotJson(_))));
+}
+
+#[test]
+fn what_is_allowed_is_read() {
+    let json =
+        format!(r#"{{"__metadata__":null,{},{}}}"#, entry("e", "F32", "[0,3]", 0, 0), entry("s", "F64", "[]", 0, 8));
+    let header = Header::parse(json.as_bytes(), 16 + json.len() as u64).unwrap();
+    assert_eq!(header.tensors.iter().map(|t| (t.name.as_str(), t.entries())).collect::<Vec<_>>(), [("e", 0), ("s", 1)]);
+    assert!(Header::parse(b"{}      ", 16).unwrap().tensors.is_empty());
+}
+
+/// A sound file to be broken.
+fn sound(folder: &Path) -> Vec<u8> {
+    let path = folder.join("sound.safetensors");
+    let tensors = [
+        plain("w", Dtype::F32, &[3, 4], &noise(1, 12)),
+        plain("b", Dtype::F16, &[4], &noise(2, 4)),
+        plain("none", Dtype::F32, &[0, 7], &[]),
+        ("steps".to_owned(), Dtype::from_file("I64").unwrap(), vec![], 7_i64.to_le_bytes().to_vec()),
+    ];
+    save(&path, &tensors, &[("format", "pt")]);
+    fs::read(&path).unwrap()
+}
+
+/// Opens the bytes as a file and, should that work, reads every tensor whole.
+fn survives(folder: &Path, bytes: &[u8]) {
+    let path = folder.join("mutant.safetensors");
+    fs::write(&path, bytes).unwrap();
+    match Checkpoint::open(&path) {
+        Ok(checkpoint) => {
+            let length = bytes.len() as u64;
+            for tensor in checkpoint.tensors() {
+                let window = tensor.window(0..tensor.bytes()).unwrap();
+                assert!(window.len() as u64 <= length);
+                if tensor.dtype().is_float() {
+                    tensor.dtype().decode(&window, &mut vec![0.0; tensor.entries() as usize]);
+                }
+            }
+        }
+        Err(WeightsError::Header { .. } | WeightsError::Pickle { .. }) => {}
+        Err(other) => panic!("{other}"),
+    }
+    // The format's own reader is never more permissive than this one.
+    if safetensors::SafeTensors::deserialize(bytes).is_err() {
+        assert!(Checkpoint::open(&path).is_err(), "we read what the format's reader refuses");
+    }
+}
+
+#[test]
+fn a_file_cut_anywhere_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = sound(folder.path());
+    let path = folder.path().join("cut.safetensors");
+    for length in 0..bytes.len() {
+        fs::write(&path, &bytes[..length]).unwrap();
+        assert!(matches!(Checkpoint::open(&path), Err(WeightsError::Header { .. })), "{length} bytes");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1500))]
+
+    /// Bits flipped, bytes replaced, numbers exchanged for dangerous ones, pieces cut out or doubled.
+    #[test]
+    fn no_mutation_of_a_header_crashes_the_reader(seed in any::<u64>(), strokes in 1..6_usize) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut bytes = sound(folder.path());
+        let mut stream = Stream::new(&[seed], "mutation");
+        for _ in 0..strokes {
+            mutate(&mut bytes, &mut stream);
+        }
+        survives(folder.path(), &bytes);
+    }
+}
+
+const DANGEROUS: [&str; 10] =
+    ["0", "-1", "1e99", "18446744073709551615", "18446744073709551616", "4294967296", "[]", "null", "\"", "[["];
+
+fn mutate(bytes: &mut Vec<u8>, stream: &mut Stream) {
+    if bytes.len() < 16 {
+        return;
+    }
+    let header = (8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize).clamp(9, bytes.len());
+    let at = stream.index(header);
+    match stream.index(6) {
+        0 => bytes[at] ^= 1 << stream.index(8),
+        1 => bytes[at] = stream.index(256) as u8,
+        2 => {
+            bytes.drain(at..(at + 1 + stream.index(8)).min(bytes.len()));
+        }
+        3 => {
+            let piece = bytes[at..(at + 1 + stream.index(24)).min(bytes.len())].to_vec();
+            bytes.splice(at..at, piece);
+        }
+        4 => bytes.truncate(at.max(stream.index(bytes.len()))),
+        _ => {
+            // A number of the JSON, whole; the length in front is put right, so that the lie itself is what is met.
+            let digits: Vec<usize> = (8..header).filter(|&i| bytes[i].is_ascii_digit()).collect();
+            if digits.is_empty() {
+                return;
+            }
+            let begin = digits[stream.index(digits.len())];
+            let end = (begin..header).find(|&i| !bytes[i].is_ascii_digit()).unwrap_or(header);
+            let word = DANGEROUS[stream.index(DANGEROUS.len())];
+            bytes.splice(begin..end, word.bytes());
+            let length = (header - 8 + word.len()).wrapping_sub(end - begin) as u64;
+            bytes[..8].copy_from_slice(&length.to_le_bytes());
+        }
+    }
+}
