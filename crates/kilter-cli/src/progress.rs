@@ -31,7 +31,7 @@ impl Progress {
         let bar = (voice.terminal && !voice.quiet).then(|| {
             let bar = ProgressBar::with_draw_target(wanted, ProgressDrawTarget::stderr());
             // The template is a constant of this file.
-            if let Ok(style) = ProgressStyle::with_template("{bar:24.cyan/dim} {pos}/{len}  {wide_msg}") {
+            if let Ok(style) = ProgressStyle::with_template("{bar:16.cyan/dim} {pos}/{len}  {wide_msg}") {
                 bar.set_style(style.progress_chars("━━╌"));
             }
             bar
@@ -59,18 +59,12 @@ impl Progress {
         }
     }
 
-    /// `best loss 0.081 (trial 7)  2 running  1 failed  eta 12 s`
+    /// `best loss 0.081 (trial 7)  eta 12 s  2 running  1 failed`: the most wanted first, narrow terminals cut the end.
     fn state(&self, history: &History, goal: &Goal) -> String {
         let mut parts = Vec::new();
         if let Some(best) = history.best(goal) {
             let value = best.value(&goal.metric).unwrap_or(f64::NAN);
             parts.push(format!("best {} {} (trial {})", goal.metric, short(value), best.number));
-        }
-        for state in [State::Running, State::Pruned, State::Failed] {
-            match history.count(state) {
-                0 => {}
-                count => parts.push(format!("{count} {}", state.name())),
-            }
         }
         let done = history.ended().saturating_sub(self.ended_before);
         if let Some(wanted) = self.wanted
@@ -79,6 +73,12 @@ impl Progress {
         {
             let left = (wanted - history.ended() as u64) as f64;
             parts.push(format!("eta {}", duration(self.began.elapsed().as_secs_f64() / done as f64 * left)));
+        }
+        for state in [State::Running, State::Pruned, State::Failed] {
+            match history.count(state) {
+                0 => {}
+                count => parts.push(format!("{count} {}", state.name())),
+            }
         }
         parts.join("  ")
     }
