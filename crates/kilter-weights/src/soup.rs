@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::fault::WeightsError;
 use crate::merge::average::Uniform;
-use crate::merge::{MergeReport, merge, words};
+use crate::merge::{MergeReport, common, merge, words};
 use crate::storage::{Checkpoint, Dtype, Tensor};
 use crate::stream::{Options, Stack};
 
@@ -104,6 +104,7 @@ pub fn outline(candidates: usize) -> Result<Outline, SpaceError> {
     };
     let limit = Entry::new("max_ingredients", domain)?.default(most.max(1))?.about("at most so many join");
     entries.push(limit.setting().when("kind == 'greedy'")?);
+    entries.extend(common()?);
     Outline::new(entries)
 }
 

@@ -344,13 +344,34 @@ pub(crate) fn flag(name: &str, about: &str) -> Result<Entry, SpaceError> {
     Entry::new(name, Domain::Choice(choice))?.about(about).default(false)
 }
 
-/// One weight per model, 1 unless set: settings, since usually only the common scale is searched.
+/// What every method asks: how the result is written and what is read.
+pub(crate) fn common() -> Result<Vec<Entry>, SpaceError> {
+    let types: Vec<&str> = std::iter::once(AS_BEFORE).chain(Dtype::settings()).collect();
+    Ok(vec![
+        words("dtype", &types, "element type of the result; keep: that of the base or first model")?.setting(),
+        flag("allow_non_finite", "read NaN and infinities as they are instead of refusing them")?.setting(),
+    ])
+}
+
+/// Leaves element types as they are.
+const AS_BEFORE: &str = "keep";
+
+/// The element type and the leave for NaN and infinities that a configuration of any method names.
+///
+/// # Errors
+/// If it names neither.
+pub fn common_of(config: &Config) -> Result<(Option<Dtype>, bool), WeightsError> {
+    Ok((Dtype::from_setting(config.text("dtype")?), config.flag("allow_non_finite")?))
+}
+
+/// One weight per model, 1 unless set, and what every method asks: settings, since usually only the common scale is
+/// searched.
 pub(crate) fn weights(models: usize) -> Result<Vec<Entry>, SpaceError> {
     let weight = |i| {
         Ok(number(&format!("weight_{i}"), 0.0, 2.0, 1.0, "weight of this model (from 1, in the order given)")?
             .setting())
     };
-    (1..=models).map(weight).collect()
+    (1..=models).map(weight).chain(common()?.into_iter().map(Ok)).collect()
 }
 
 /// The weights of a configuration.

@@ -8,7 +8,7 @@ use kilter_space::Outline;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Merge, Method, Rule, Rules, number};
+use super::{Merge, Method, Rule, Rules, common, number};
 use crate::fault::WeightsError;
 use crate::stream::{Stack, Tile};
 
@@ -22,7 +22,11 @@ pub struct Slerp {
 pub(super) const METHOD: Method = Method {
     name: "slerp",
     about: "a point on the arc between two models",
-    outline: |_| Outline::new(vec![number("t", 0.0, 1.0, 0.5, "0 is the first model, 1 the second")?]),
+    outline: |_| {
+        let mut entries = vec![number("t", 0.0, 1.0, 0.5, "0 is the first model, 1 the second")?];
+        entries.extend(common()?);
+        Outline::new(entries)
+    },
     build: |config, _| Ok(Box::new(Slerp { t: config.float("t")? })),
 };
 

@@ -9,20 +9,23 @@
 //!
 //! Cost: four passes over a tensor (maxima, profile, errors, codes); memory as in [`crate::stream`], and a scale per group.
 
-mod file;
 mod grid;
 mod integer;
+mod layout;
 mod pack;
+mod read;
 mod search;
+mod write;
 
 use kilter_space::{Config, Domain, Entry, Int, Outline, SpaceError};
 use serde::{Deserialize, Serialize};
 
-pub use file::{QuantizeReport, TensorQuality, dequantize, quantize};
 pub use grid::{Grid, Scratch};
 pub use integer::IntegerTable;
 pub use pack::{pack, packed_bytes, unpack};
+pub use read::dequantize;
 pub use search::{Found, Profile, search};
+pub use write::{QuantizeReport, TensorQuality, quantize};
 
 use crate::fault::WeightsError;
 use crate::merge::{number, words};

@@ -58,13 +58,13 @@ impl Profile {
             self.points.extend(weights.iter().map(|w| (w.abs() / max, mass)));
             return;
         }
-        self.fill_bins();
+        self.spread();
         for weight in weights {
             put(&mut self.bins, weight.abs() / max, mass);
         }
     }
 
-    fn fill_bins(&mut self) {
+    fn spread(&mut self) {
         if self.bins.is_empty() {
             self.bins = vec![(0.0, 0.0); BINS];
             for (size, mass) in self.points.drain(..) {
@@ -79,8 +79,8 @@ impl Profile {
             self.points.append(&mut other.points);
             return;
         }
-        self.fill_bins();
-        other.fill_bins();
+        self.spread();
+        other.spread();
         for (mine, theirs) in self.bins.iter_mut().zip(other.bins) {
             *mine = (mine.0 + theirs.0, mine.1 + theirs.1);
         }
