@@ -1,5 +1,7 @@
 //! The one table of verbs and options: parsing, help and suggestions come from it.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand};
 
 /// Keeps your model's hyperparameters in kilter.
@@ -45,6 +47,10 @@ pub enum Verb {
     Resume(Resume),
     /// Print a method's claims and whether they hold
     Reproduce(Reproduce),
+    /// Make one model of several
+    Merge(Merge),
+    /// Make a model smaller: fewer bits per weight
+    Quantize(Quantize),
     /// List the studies of a storage
     Studies(InStorage),
     /// List a study's trials
@@ -226,4 +232,66 @@ pub struct Report {
     /// The step they belong to [default: the next]
     #[arg(long, value_name = "N")]
     pub step: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "METHOD is soup (uniform or greedy), linear, task-arithmetic, ties, dare, slerp or breadcrumbs.\n\nExamples:\n  \
+                  kilter merge soup a.safetensors b.safetensors --set kind=uniform -o soup.safetensors\n  kilter merge soup \
+                  --greedy --maximize runs/*.safetensors -o soup.safetensors \\\n      -- python3 eval.py {model}\n  kilter \
+                  merge breadcrumbs --base base.safetensors a.safetensors b.safetensors \\\n      --set keep=0.15 --set scale=0.3 \
+                  -o multi.safetensors"
+)]
+pub struct Merge {
+    /// How they are merged
+    #[arg(value_name = "METHOD")]
+    pub method: String,
+    /// The models: .safetensors files, .safetensors.index.json files, or folders with either
+    #[arg(value_name = "MODEL", required = true)]
+    pub models: Vec<PathBuf>,
+    /// A command that scores a model for a greedy soup; {model} stands for its path
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+
+    /// The model that the others were tuned from
+    #[arg(long, value_name = "MODEL")]
+    pub base: Option<PathBuf>,
+    /// Fix this hyperparameter of the method (repeatable)
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
+    /// The file to write; .safetensors.index.json makes shards
+    #[arg(short, long, value_name = "PATH")]
+    pub out: Option<PathBuf>,
+
+    /// Choose a soup's ingredients by their score
+    #[arg(long, help_heading = "Greedy soups")]
+    pub greedy: bool,
+    /// Where the command's score is: a pattern (last match, first group) [default: the last number]
+    #[arg(long, value_name = "REGEX", help_heading = "Greedy soups")]
+    pub metric: Option<String>,
+    /// Smaller scores are better
+    #[arg(long, conflicts_with = "maximize", help_heading = "Greedy soups")]
+    pub minimize: bool,
+    /// Larger scores are better
+    #[arg(long, help_heading = "Greedy soups")]
+    pub maximize: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Settings: method=power (or uniform, log; none turns a quantised file back to floats), bits=4, \
+                  granularity=channel, exponent=tensor, outliers=0, norm=2.\n\nExamples:\n  kilter quantize \
+                  model.safetensors --set bits=4 -o small.safetensors\n  kilter quantize small.safetensors --set method=none -o \
+                  floats.safetensors"
+)]
+pub struct Quantize {
+    /// The model: a .safetensors file, a .safetensors.index.json file, or a folder with either
+    #[arg(value_name = "MODEL")]
+    pub model: PathBuf,
+    /// Fix this hyperparameter (repeatable)
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
+    /// The file to write; .safetensors.index.json makes shards
+    #[arg(short, long, value_name = "PATH")]
+    pub out: Option<PathBuf>,
 }

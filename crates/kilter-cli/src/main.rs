@@ -3,15 +3,18 @@
 mod args;
 mod fault;
 mod look;
+mod merge;
 mod place;
 mod plan;
 mod progress;
+mod quantize;
 mod report;
 mod reproduce;
 mod session;
 mod style;
 mod summary;
 mod tune;
+mod weights;
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -58,6 +61,8 @@ fn run(cli: Cli, voice: &style::Voice) -> Result<ExitCode, Fault> {
         Verb::Tune(args) => tune::tune(*args, voice),
         Verb::Resume(args) => tune::resume(&args, voice),
         Verb::Reproduce(args) => reproduce::reproduce(&args, voice),
+        Verb::Merge(args) => merge::merge(&args, voice),
+        Verb::Quantize(args) => quantize::quantize(&args, voice),
         Verb::Trials(args) => look::trials(&args, voice),
         Verb::Best(args) => look::best(&args, voice),
         Verb::Show(args) => look::show(&args, voice),

@@ -344,7 +344,8 @@ fn param(text: &str) -> Result<(String, Domain), Fault> {
     Ok((name.to_owned(), domain))
 }
 
-fn setting(text: &str) -> Result<(String, Value), Fault> {
+/// `NAME=VALUE` of a `--set`.
+pub fn setting(text: &str) -> Result<(String, Value), Fault> {
     let (name, value) = text
         .split_once('=')
         .ok_or_else(|| Fault::call(format!("--set {text:?}: write NAME=VALUE, for example --set folds=5")))?;

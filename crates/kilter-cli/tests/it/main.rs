@@ -13,3 +13,4 @@ mod interrupt;
 mod look;
 mod report;
 mod room;
+mod weights;
