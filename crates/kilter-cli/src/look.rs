@@ -4,17 +4,28 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use clap::Args;
 use kilter_search::{Listed, PRUNERS, SAMPLERS};
 use kilter_space::{Domain, nearest};
 use kilter_study::storage::{Storage, StudyEntry, StudyId};
 use kilter_study::{History, Recipe, Row, State};
 use serde_json::json;
 
-use crate::args::{InStorage, Logs, Named, OfStudy, OfTrial};
+use crate::args::{InStorage, Named, OfStudy, OfTrial};
 use crate::fault::Fault;
 use crate::place::Place;
 use crate::style::{Voice, bytes, duration, short, sparkline, table};
 use crate::summary::{count_words, trial_json, trials_table};
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  kilter logs 17")]
+pub struct Logs {
+    #[command(flatten)]
+    pub of: OfTrial,
+    /// Only standard error
+    #[arg(long)]
+    pub stderr: bool,
+}
 
 /// Everything that happened to a study.
 fn history(storage: &Arc<dyn Storage>, study: StudyId) -> Result<History, Fault> {

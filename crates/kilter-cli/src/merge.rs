@@ -1,8 +1,9 @@
 //! `kilter merge`: several checkpoints of one architecture into one.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
+use clap::Args;
 use kilter_space::{Value, parse_value};
 use kilter_weights::merge::{MergeReport, common_of, find, merge as write_merged};
 use kilter_weights::soup::{self, Accept, Better, GreedyConfig, SoupReport};
@@ -10,12 +11,54 @@ use kilter_weights::{Checkpoint, Dtype, Options};
 use regex::Regex;
 use serde_json::{Value as Json, json};
 
-use crate::args::Merge;
 use crate::fault::Fault;
 use crate::session::quoted;
 use crate::style::{Voice, short, table};
 use crate::tune::setting;
 use crate::weights::{Work, answers, open, target};
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "METHOD is soup (uniform or greedy), linear, task-arithmetic, ties, dare, slerp or breadcrumbs.\n\nExamples:\n  \
+                  kilter merge soup a.safetensors b.safetensors --set kind=uniform -o soup.safetensors\n  kilter merge soup \
+                  --greedy --maximize runs/*.safetensors -o soup.safetensors \\\n      -- python3 eval.py {model}\n  kilter \
+                  merge breadcrumbs --base base.safetensors a.safetensors b.safetensors \\\n      --set keep=0.15 --set scale=0.3 \
+                  -o multi.safetensors"
+)]
+pub struct Merge {
+    /// How they are merged
+    #[arg(value_name = "METHOD")]
+    pub method: String,
+    /// The models: .safetensors files, .safetensors.index.json files, or folders with either
+    #[arg(value_name = "MODEL", required = true)]
+    pub models: Vec<PathBuf>,
+    /// A command that scores a model for a greedy soup; {model} stands for its path
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+
+    /// The model that the others were tuned from
+    #[arg(long, value_name = "MODEL")]
+    pub base: Option<PathBuf>,
+    /// Fix this hyperparameter of the method (repeatable)
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
+    /// The file to write; .safetensors.index.json makes shards
+    #[arg(short, long, value_name = "PATH")]
+    pub out: Option<PathBuf>,
+
+    /// Choose a soup's ingredients by their score
+    #[arg(long, help_heading = "Greedy soups")]
+    pub greedy: bool,
+    /// Where the command's score is: a pattern (last match, first group) [default: the last number]
+    #[arg(long, value_name = "REGEX", help_heading = "Greedy soups")]
+    pub metric: Option<String>,
+    /// Smaller scores are better
+    #[arg(long, conflicts_with = "maximize", help_heading = "Greedy soups")]
+    pub minimize: bool,
+    /// Larger scores are better
+    #[arg(long, help_heading = "Greedy soups")]
+    pub maximize: bool,
+}
 
 /// Where a command is told which checkpoint to score.
 const MODEL: &str = "{model}";

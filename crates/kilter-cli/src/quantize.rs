@@ -1,16 +1,36 @@
 //! `kilter quantize`: a checkpoint in fewer bits, and back.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::Args;
 use kilter_weights::quantize::{QuantizeConfig, QuantizeReport, dequantize, outline, quantize as write_quantised};
 use kilter_weights::{Checkpoint, Options};
 use serde_json::json;
 
-use crate::args::Quantize;
 use crate::fault::Fault;
 use crate::style::{Voice, bytes, short, table};
 use crate::tune::setting;
 use crate::weights::{Work, answers, target};
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Settings: method=power (or uniform, log; none turns a quantised file back to floats), bits=4, \
+                  granularity=channel, exponent=tensor, outliers=0, norm=2.\n\nExamples:\n  kilter quantize \
+                  model.safetensors --set bits=4 -o small.safetensors\n  kilter quantize small.safetensors --set method=none -o \
+                  floats.safetensors"
+)]
+pub struct Quantize {
+    /// The model: a .safetensors file, a .safetensors.index.json file, or a folder with either
+    #[arg(value_name = "MODEL")]
+    pub model: PathBuf,
+    /// Fix this hyperparameter (repeatable)
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
+    /// The file to write; .safetensors.index.json makes shards
+    #[arg(short, long, value_name = "PATH")]
+    pub out: Option<PathBuf>,
+}
 
 /// So many tensors are shown, unless more is asked for.
 const SHOWN: usize = 20;

@@ -2,12 +2,26 @@
 
 use std::process::ExitCode;
 
+use clap::Args;
 use kilter_study::process::{Client, WireError};
 use serde_json::json;
 
-use crate::args::Report;
 use crate::fault::Fault;
 use crate::style::Voice;
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Prints `go`, or `stop` and why: then end soon, or be ended.\n\nExample, inside a training script:\n  \
+                  kilter report --step 3 loss=0.2 accuracy=0.91"
+)]
+pub struct Report {
+    /// Figures: NAME=NUMBER
+    #[arg(value_name = "NAME=NUMBER", required = true)]
+    pub figures: Vec<String>,
+    /// The step they belong to [default: the next]
+    #[arg(long, value_name = "N")]
+    pub step: Option<u64>,
+}
 
 /// Reports figures; prints `go`, or `stop` and why.
 pub fn report(args: &Report, voice: &Voice) -> Result<ExitCode, Fault> {

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use clap::Args;
 use kilter_numerics::compare::Interval;
 use kilter_recipes::claim::{Measured, arms_name};
 use kilter_recipes::{Finding, Reproduction, Scale};
@@ -9,12 +10,31 @@ use kilter_space::{Config, Name, nearest};
 use kilter_study::{Goal, NoPruner, QueueOnly, Study, StudySpec};
 use serde_json::json;
 
-use crate::args::Reproduce;
+use crate::args::InStorage;
 use crate::fault::{FAILED, Fault, INTERRUPTED};
 use crate::place::Place;
 use crate::plan::{Job, Plan};
 use crate::session;
 use crate::style::{Voice, duration, short, table};
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  kilter reproduce breast-cancer --quick")]
+pub struct Reproduce {
+    /// The method [all are listed without one]
+    #[arg(value_name = "METHOD")]
+    pub method: Option<String>,
+    /// At most 30 seconds on two cores (the default)
+    #[arg(long, conflicts_with = "full")]
+    pub quick: bool,
+    /// At most 10 minutes on two cores
+    #[arg(long)]
+    pub full: bool,
+    /// Trials at a time [default: one per core]
+    #[arg(long, value_name = "N")]
+    pub workers: Option<usize>,
+    #[command(flatten)]
+    pub storage: InStorage,
+}
 
 /// What stands for the sampler of a study whose trials were all enqueued.
 pub const REPRODUCTION: &str = "queue";

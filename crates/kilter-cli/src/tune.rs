@@ -5,18 +5,98 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::Args;
 use kilter_search::{pruner, sampler};
 use kilter_space::{Defaults, Domain, Entry, Outline, Value, nearest, parse_domain, parse_value};
 use kilter_study::process::{MetricSource, Template};
 use kilter_study::{Better, Goal, Metric, StorageError, Study, StudySpec};
 
-use crate::args::{Resume, Tune};
+use crate::args::InStorage;
 use crate::fault::Fault;
 use crate::place::Place;
 use crate::plan::{Job, Plan};
 use crate::reproduce::REPRODUCTION;
 use crate::session;
 use crate::style::Voice;
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "DOMAIN is 0..1 (float), log:1e-5..1e-1, 0..1/0.05 (step), int:1..8, int:log:16..512, adam|sgd|soap \
+                  (choice; typed: true|false, 1|2|4) or fixed:3.\n\nExamples:\n  kilter tune breast-cancer --trials 50\n  \
+                  kilter tune --param lr=log:1e-5..1e-1 --param layers=int:1..8 \\\n      --metric 'loss=([0-9.eE+-]+)' \
+                  --minimize -- python3 train.py --lr {lr} --layers {layers}"
+)]
+pub struct Tune {
+    /// The recipe to tune (`kilter recipes` lists them), or nothing with -- COMMAND
+    #[arg(value_name = "RECIPE")]
+    pub recipe: Option<String>,
+    /// The command to tune; {name} stands for a parameter, {config} for a JSON file of all, {folder}, {trial}
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+
+    /// Search this hyperparameter (repeatable)
+    #[arg(long, value_name = "NAME=DOMAIN", help_heading = "What is searched")]
+    pub param: Vec<String>,
+    /// Fix this hyperparameter (repeatable)
+    #[arg(long, value_name = "NAME=VALUE", help_heading = "What is searched")]
+    pub set: Vec<String>,
+    /// Where a command's metric is: a pattern (last match, first group), json:KEY or NAME=file:PATH
+    #[arg(long, value_name = "[NAME=]REGEX", help_heading = "What is better")]
+    pub metric: Vec<String>,
+    /// Smaller is better (of the only metric, or of METRIC)
+    #[arg(long, value_name = "METRIC", num_args = 0..=1, require_equals = true, default_missing_value = "",
+          help_heading = "What is better")]
+    pub minimize: Vec<String>,
+    /// Larger is better
+    #[arg(long, value_name = "METRIC", num_args = 0..=1, require_equals = true, default_missing_value = "",
+          help_heading = "What is better")]
+    pub maximize: Vec<String>,
+
+    /// How many trials in all [default: 50 for a recipe, 100 for a command]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "How much")]
+    pub trials: Option<u64>,
+    /// How long one trial may take: 30s, 10m, 2h
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, help_heading = "How much")]
+    pub timeout: Option<String>,
+    /// Trials at a time
+    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true, help_heading = "How much")]
+    pub workers: usize,
+
+    /// How to search (`kilter samplers` lists them)
+    #[arg(long, value_name = "NAME[:key=value,…]", default_value = "auto", help_heading = "How")]
+    pub sampler: String,
+    /// When to stop hopeless trials (`kilter pruners` lists them)
+    #[arg(long, value_name = "NAME[:key=value,…]", default_value = "auto", help_heading = "How")]
+    pub pruner: String,
+    /// The study's seed
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true, help_heading = "How")]
+    pub seed: u64,
+
+    /// The study's name [default: made from the recipe's or the command's]
+    #[arg(long, value_name = "NAME", help_heading = "Memory")]
+    pub study: Option<String>,
+    #[command(flatten)]
+    pub storage: InStorage,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  kilter resume breast-cancer --trials 100")]
+pub struct Resume {
+    /// The study [default: the newest]
+    #[arg(value_name = "STUDY")]
+    pub study: Option<String>,
+    /// The study, as an option
+    #[arg(long = "study", value_name = "NAME", conflicts_with = "study")]
+    pub study_option: Option<String>,
+    /// How many trials in all [default: as many as were wanted]
+    #[arg(long, value_name = "N")]
+    pub trials: Option<u64>,
+    /// Trials at a time [default: as before]
+    #[arg(long, value_name = "N")]
+    pub workers: Option<usize>,
+    #[command(flatten)]
+    pub storage: InStorage,
+}
 
 /// Trials of a recipe, and of a command, where the user names no number.
 const RECIPE_TRIALS: u64 = 50;
