@@ -16,7 +16,7 @@ use kilter_space::{Domain, Name, Outline, Value};
 use serde::{Deserialize, Serialize};
 
 pub use memory::Memory;
-pub use sqlite::Sqlite;
+pub use sqlite::{Durability, Opening, Sqlite};
 pub use worker::{Clock, SystemClock, Worker};
 
 use crate::event::{End, Event, Opened, Point};
@@ -145,6 +145,18 @@ pub enum StorageError {
         /// The newest schema known here.
         known: i64,
     },
+    /// The file lies on a network file system.
+    #[error(
+        "{} lies on a network file system ({system}), where SQLite's log does not work and a study could be damaged; \
+         name a file on a local disk with --storage sqlite:FILE",
+        .path.display()
+    )]
+    Network {
+        /// The file.
+        path: PathBuf,
+        /// The file system.
+        system: String,
+    },
     /// The file cannot be opened or written.
     #[error("cannot use {}: {why}", .path.display())]
     Unusable {
@@ -153,6 +165,9 @@ pub enum StorageError {
         /// The system's reason.
         why: String,
     },
+    /// The file was deleted, moved or replaced while it was in use.
+    #[error("{} is not there any more, or is another file now: it was moved, deleted or replaced while in use", .0.display())]
+    Gone(PathBuf),
     /// What the storage holds cannot be read.
     #[error("the storage holds something unreadable ({what}): {why}")]
     Corrupt {

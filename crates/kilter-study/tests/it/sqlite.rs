@@ -5,10 +5,11 @@ use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Barrier};
 
-use kilter_study::{Sqlite, Storage, StorageError, Worker};
+use kilter_study::storage::Opening;
+use kilter_study::{Sqlite, State, Storage, StorageError, Worker};
 use rusqlite::Connection;
 
-use crate::given::{alive, complete, opened, spec};
+use crate::given::{alive, complete, fold, opened, spec};
 
 fn refused(path: &Path) -> (StorageError, String) {
     match Sqlite::open(path) {
@@ -102,6 +103,53 @@ fn a_file_of_a_newer_kilter_is_refused() {
     let (why, words) = refused(&path);
     assert!(matches!(why, StorageError::Newer { found: 99, .. }));
     assert!(words.contains("newer kilter (schema 99") && words.contains("update kilter"), "{words}");
+}
+
+/// Made by the first kilter: one study of six trials that ended, one whose tuner was killed while its trial ran.
+#[test]
+fn a_file_of_the_first_kilter_is_read_and_gone_on_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("old.db");
+    fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/storage/schema-1.db"), &path).unwrap();
+    let storage = Sqlite::open(&path).unwrap();
+    let studies = storage.studies().unwrap();
+    let history = |k: usize| fold(&storage.changes(studies[k].id, 0, usize::MAX).unwrap().events);
+    assert_eq!(studies.iter().map(|study| study.spec.name.as_str()).collect::<Vec<_>>(), ["old", "killed"]);
+    let old = history(0);
+    assert_eq!((old.count(State::Complete), old.count(State::Failed)), (4, 2));
+    assert_eq!(old.get(5).unwrap().value("loss"), Some(3.669233107583125e-5));
+    assert_eq!(history(1).count(State::Running), 1);
+    assert_eq!(storage.reserve(studies[0].id, &alive()).unwrap(), 6);
+    assert_eq!(storage.reserve(studies[1].id, &alive()).unwrap(), 1);
+}
+
+#[test]
+fn a_file_on_a_network_file_system_is_refused_before_it_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("far.db");
+    let how = Opening { network: |_| Some("NFS".to_owned()), ..Opening::default() };
+    let Err(why) = Sqlite::open_with(&path, how) else { panic!("it was opened") };
+    assert!(matches!(why, StorageError::Network { .. }));
+    let words = why.to_string();
+    assert!(words.contains("network file system (NFS)") && words.contains("on a local disk with --storage"), "{words}");
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_file_that_was_deleted_or_replaced_takes_no_more_results() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s.db");
+    let storage = Sqlite::open(&path).unwrap();
+    let id = storage.create(&spec("s")).unwrap();
+    let gone = || {
+        let why = storage.want_trials(id, 3).unwrap_err();
+        assert!(matches!(why, StorageError::Gone(_)), "{why}");
+        assert!(why.to_string().contains("deleted or replaced while in use"));
+    };
+    fs::rename(&path, folder.path().join("elsewhere.db")).unwrap();
+    gone();
+    Sqlite::open(&path).unwrap().create(&spec("another")).unwrap();
+    gone();
 }
 
 #[test]

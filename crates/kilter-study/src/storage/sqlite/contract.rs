@@ -1,37 +1,17 @@
-//! Studies in one SQLite file that several processes share.
-//!
-//! The file is in WAL mode: readers never wait for the writer. Every change is one `BEGIN IMMEDIATE` transaction on one
-//! connection per process. `synchronous = NORMAL`: a killed process loses nothing that was committed, a power cut may
-//! lose the last moments but never the file.
+//! The contract of every storage, kept by a SQLite file.
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
-
-use kilter_numerics::Stream;
 use kilter_space::{Domain, Name, Outline, Value};
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{OptionalExtension, Transaction, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::memory::{after_loss, is_stale};
-use super::worker::{Clock, SystemClock, Worker, token};
-use super::{Changes, Claimed, Ended, LEASE_MS, Lease, Retry, Storage, StorageError, StudyEntry, StudyId, StudySpec};
+use super::super::memory::{after_loss, is_stale};
+use super::super::worker::token;
+use super::super::{
+    Changes, Claimed, Ended, LEASE_MS, Lease, Retry, Storage, StorageError, StudyEntry, StudyId, StudySpec, Worker,
+};
+use super::{Sqlite, Trouble};
 use crate::event::{Change, End, Event, Opened, Point};
-
-/// Studies in one SQLite file.
-pub struct Sqlite {
-    path: PathBuf,
-    writer: Mutex<Connection>,
-    reader: Mutex<Connection>,
-    clock: Arc<dyn Clock>,
-}
-
-/// "kltr", so that the file can be told from any other database.
-const APPLICATION_ID: i64 = 0x6B6C_7472;
-
-/// The newest schema that this version knows.
-const SCHEMA: i64 = 1;
 
 /// Stages of a trial. A reserved number has no event yet.
 mod stage {
@@ -41,78 +21,7 @@ mod stage {
     pub const ENDED: i64 = 3;
 }
 
-const TABLES: &str = "
-CREATE TABLE studies (
-    id INTEGER PRIMARY KEY,
-    name TEXT NOT NULL UNIQUE,
-    spec TEXT NOT NULL,
-    created_ms INTEGER NOT NULL,
-    revision INTEGER NOT NULL DEFAULT 0,
-    next INTEGER NOT NULL DEFAULT 0
-) STRICT;
-CREATE TABLE trials (
-    study INTEGER NOT NULL REFERENCES studies (id),
-    number INTEGER NOT NULL,
-    stage INTEGER NOT NULL,
-    attempt INTEGER NOT NULL,
-    token TEXT,
-    worker TEXT,
-    deadline_ms INTEGER,
-    opened TEXT,
-    PRIMARY KEY (study, number)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX trials_open ON trials (study, stage, number) WHERE stage < 3;
-CREATE TABLE events (
-    study INTEGER NOT NULL REFERENCES studies (id),
-    revision INTEGER NOT NULL,
-    number INTEGER,
-    at_ms INTEGER NOT NULL,
-    change TEXT NOT NULL,
-    PRIMARY KEY (study, revision)
-) STRICT, WITHOUT ROWID;
-";
-
 impl Sqlite {
-    /// Opens the file, making it if there is none.
-    ///
-    /// # Errors
-    /// If the file is not kilter's, or newer, or cannot be used.
-    pub fn open(path: &Path) -> Result<Self, StorageError> {
-        Self::with_clock(path, Arc::new(SystemClock))
-    }
-
-    /// Opens the file with a clock of its own.
-    ///
-    /// # Errors
-    /// As [`Sqlite::open`].
-    pub fn with_clock(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, StorageError> {
-        let mut writer = connect(path).map_err(|why| explain(path, &why))?;
-        let found: i64 = migrate(path, &mut writer)?;
-        if found > SCHEMA {
-            return Err(StorageError::Newer { path: path.to_owned(), found, known: SCHEMA });
-        }
-        let reader = connect(path).map_err(|why| explain(path, &why))?;
-        Ok(Self { path: path.to_owned(), writer: Mutex::new(writer), reader: Mutex::new(reader), clock })
-    }
-
-    /// The file.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// One write transaction. A statement that fails rolls everything back.
-    fn write<T>(&self, act: impl FnOnce(&Transaction<'_>, i64) -> Result<T, Trouble>) -> Result<T, StorageError> {
-        let now = self.clock.now_ms();
-        let mut connection = lock(&self.writer);
-        let transact = || -> Result<T, Trouble> {
-            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let result = act(&transaction, now)?;
-            transaction.commit()?;
-            Ok(result)
-        };
-        transact().map_err(|trouble| trouble.explain(&self.path))
-    }
-
     /// # Errors
     /// If there is no such study.
     fn exists(&self, study: StudyId) -> Result<(), StorageError> {
@@ -120,145 +29,6 @@ impl Sqlite {
             let found = on.prepare_cached("SELECT 1 FROM studies WHERE id = ?1")?.exists([study.0])?;
             if found { Ok(()) } else { Err(StorageError::NoStudy(study).into()) }
         })
-    }
-
-    fn read<T>(&self, act: impl FnOnce(&Connection) -> Result<T, Trouble>) -> Result<T, StorageError> {
-        act(&lock(&self.reader)).map_err(|trouble| trouble.explain(&self.path))
-    }
-}
-
-/// What goes wrong inside a transaction.
-enum Trouble {
-    Sql(rusqlite::Error),
-    Ours(StorageError),
-}
-
-impl From<rusqlite::Error> for Trouble {
-    fn from(why: rusqlite::Error) -> Self {
-        Self::Sql(why)
-    }
-}
-
-impl From<StorageError> for Trouble {
-    fn from(why: StorageError) -> Self {
-        Self::Ours(why)
-    }
-}
-
-impl Trouble {
-    fn explain(self, path: &Path) -> StorageError {
-        match self {
-            Self::Sql(why) => explain(path, &why),
-            Self::Ours(why) => why,
-        }
-    }
-}
-
-/// A panicked holder's transaction was rolled back when it was dropped.
-fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
-    connection.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn connect(path: &Path) -> rusqlite::Result<Connection> {
-    // SQLite gives `:memory:` and `file:` meanings of their own; behind a `./` they are files like any other.
-    let mut connection = Connection::open(Path::new(".").join(path))?;
-    // SQLite's own busy handler backs off to 100 ms and starves some of many writers: short random waits are fair.
-    connection.busy_handler(Some(wait_a_little))?;
-    Ok(connection)
-}
-
-/// How long anybody waits for another's transaction.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-/// Waits up to three milliseconds, at first less; tells whether to try again.
-fn wait_a_little(tries: i32) -> bool {
-    thread_local! {
-        static SINCE: std::cell::Cell<Option<Instant>> = const { std::cell::Cell::new(None) };
-    }
-    let now = Instant::now();
-    if tries == 0 {
-        SINCE.set(Some(now));
-    }
-    let since = SINCE.get().unwrap_or(now);
-    let jitter = Stream::new(&[u64::from(std::process::id()), tries as u64, since.elapsed().as_nanos() as u64], "busy")
-        .uniform();
-    let longest = if tries < 10 { 500.0 } else { 3000.0 };
-    std::thread::sleep(Duration::from_micros((50.0 + longest * jitter) as u64));
-    since.elapsed() < PATIENCE
-}
-
-/// Makes the tables if the file is new; gives the schema found.
-fn migrate(path: &Path, connection: &mut Connection) -> Result<i64, StorageError> {
-    let explain = |why: rusqlite::Error| explain(path, &why);
-    let number = |connection: &Connection, pragma: &str| -> rusqlite::Result<i64> {
-        connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get(0))
-    };
-    // Reading anything at all tells whether the file is a database.
-    if number(connection, "application_id").map_err(explain)? == APPLICATION_ID {
-        prepare(connection).map_err(explain)?;
-        return number(connection, "user_version").map_err(explain);
-    }
-    let tables: i64 =
-        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(explain)?;
-    if tables > 0 {
-        let optuna: bool = connection
-            .query_row("SELECT count(*) > 0 FROM sqlite_schema WHERE name = 'trial_params'", [], |row| row.get(0))
-            .map_err(explain)?;
-        let whose = if optuna { "an Optuna database" } else { "another program's SQLite database" };
-        // Two processes may make the file together; whoever comes second finds it made.
-        if number(connection, "application_id").map_err(explain)? != APPLICATION_ID {
-            return Err(StorageError::NotOurs { path: path.to_owned(), why: format!("it is {whose}") });
-        }
-        return number(connection, "user_version").map_err(explain);
-    }
-    prepare(connection).map_err(explain)?;
-    let mut make = || -> rusqlite::Result<()> {
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        if number(&transaction, "application_id")? != APPLICATION_ID {
-            transaction.execute_batch(TABLES)?;
-            transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-            transaction.pragma_update(None, "user_version", SCHEMA)?;
-        }
-        transaction.commit()
-    };
-    make().map_err(explain)?;
-    number(connection, "user_version").map_err(explain)
-}
-
-fn prepare(connection: &Connection) -> rusqlite::Result<()> {
-    // The change to WAL needs the file for itself, and while waiting for that SQLite does not call the busy handler.
-    let since = Instant::now();
-    let mut tries = 0;
-    while let Err(why) = connection.pragma_update(None, "journal_mode", "wal") {
-        if why.sqlite_error_code() != Some(ErrorCode::DatabaseBusy) || since.elapsed() > PATIENCE {
-            return Err(why);
-        }
-        wait_a_little(tries);
-        tries += 1;
-    }
-    connection.pragma_update(None, "synchronous", "normal")
-}
-
-fn explain(path: &Path, why: &rusqlite::Error) -> StorageError {
-    let path = path.to_owned();
-    match why.sqlite_error_code() {
-        Some(ErrorCode::NotADatabase) => StorageError::NotOurs { path, why: "it is not a SQLite file".to_owned() },
-        Some(ErrorCode::CannotOpen) => StorageError::Unusable {
-            why: match path.parent() {
-                Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
-                    format!("the folder {} does not exist", folder.display())
-                }
-                _ if path.is_dir() => "it is a folder".to_owned(),
-                _ => "the file cannot be opened or made there".to_owned(),
-            },
-            path,
-        },
-        Some(ErrorCode::ReadOnly) => StorageError::Unusable { path, why: "the file is read-only".to_owned() },
-        Some(ErrorCode::DiskFull) => StorageError::Unusable {
-            path,
-            why: "the disk is full; what was completed is kept, free some space and resume".to_owned(),
-        },
-        _ => StorageError::Unusable { path, why: why.to_string() },
     }
 }
 
