@@ -66,7 +66,9 @@ impl From<StudyError> for Fault {
         match why {
             StudyError::Storage(why) => why.into(),
             StudyError::Search { .. } => Self::work(why),
-            StudyError::Space(_) | StudyError::Unfit(_) | StudyError::Unknown { .. } => Self::call(why),
+            StudyError::Space(_) | StudyError::Unfit(_) | StudyError::NotAsked { .. } | StudyError::Unknown { .. } => {
+                Self::call(why)
+            }
         }
     }
 }

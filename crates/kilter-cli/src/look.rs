@@ -14,6 +14,7 @@ use serde_json::json;
 use crate::args::{InStorage, Named, OfStudy, OfTrial};
 use crate::fault::Fault;
 use crate::place::Place;
+use crate::session::quoted;
 use crate::style::{Voice, bytes, duration, short, sparkline, table};
 use crate::summary::{count_words, trial_json, trials_table};
 
@@ -36,6 +37,7 @@ fn history(storage: &Arc<dyn Storage>, study: StudyId) -> Result<History, Fault>
             history.apply(event);
         }
         if !changes.more {
+            history.mark_stale(&storage.stale(study)?);
             return Ok(history);
         }
     }
@@ -189,6 +191,15 @@ pub fn show(args: &OfTrial, voice: &Voice) -> Result<ExitCode, Fault> {
     }
     if row.attempt > 1 {
         voice.say(&format!("attempt {} (an earlier worker died)", row.attempt))?;
+    }
+    if row.state == State::Stale {
+        voice.say(&format!("its worker died; it will run again with: kilter resume {}", quoted(&entry.spec.name)))?;
+    }
+    for end in &row.late {
+        let metrics: Vec<String> =
+            end.metrics.iter().map(|(name, value)| format!("{name} = {}", short(*value))).collect();
+        let what = end.failure.as_ref().map_or_else(|| metrics.join(", "), |failure| format!("failed: {failure}"));
+        voice.say(&format!("an attempt that had been given up for dead ended late, and does not count: {what}"))?;
     }
     voice.say(&format!("folder {}", folder.display()))?;
     Ok(ExitCode::SUCCESS)

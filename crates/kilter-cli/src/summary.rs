@@ -144,7 +144,7 @@ fn default_row(study: &Study) -> Option<&Row> {
 }
 
 fn counts(history: &History) -> Json {
-    let states = [State::Waiting, State::Running, State::Complete, State::Pruned, State::Failed];
+    let states = [State::Waiting, State::Running, State::Stale, State::Complete, State::Pruned, State::Failed];
     states
         .into_iter()
         .map(|state| (state.name().to_owned(), json!(history.count(state))))
@@ -154,7 +154,7 @@ fn counts(history: &History) -> Json {
 
 /// `50 trials: 48 complete, 2 failed`
 pub fn count_words(history: &History) -> String {
-    let states = [State::Complete, State::Pruned, State::Failed, State::Running, State::Waiting];
+    let states = [State::Complete, State::Pruned, State::Failed, State::Running, State::Stale, State::Waiting];
     let parts: Vec<String> = states
         .into_iter()
         .filter(|state| history.count(*state) > 0)
@@ -270,6 +270,10 @@ pub fn trial_json(row: &Row, goals: &[Goal]) -> Json {
         if let Some(why) = &end.why {
             object.insert("stopped".to_owned(), json!(why.to_string()));
         }
+    }
+    // Attempts that had been given up for dead and ended after all: kept, not counted.
+    if let Some(object) = object.as_object_mut().filter(|_| !row.late.is_empty()) {
+        object.insert("late".to_owned(), json!(row.late));
     }
     object
 }

@@ -14,6 +14,8 @@ pub enum State {
     Waiting,
     /// A worker runs it.
     Running,
+    /// A worker ran it and died; nobody has taken it up again yet. No event says so: see [`History::mark_stale`].
+    Stale,
     /// It has a value for every goal.
     Complete,
     /// It was stopped early as hopeless.
@@ -25,7 +27,7 @@ pub enum State {
 impl State {
     /// Has it ended?
     pub fn is_ended(self) -> bool {
-        !matches!(self, Self::Waiting | Self::Running)
+        !matches!(self, Self::Waiting | Self::Running | Self::Stale)
     }
 
     /// Its name in tables and JSON.
@@ -33,6 +35,7 @@ impl State {
         match self {
             Self::Waiting => "waiting",
             Self::Running => "running",
+            Self::Stale => "stale",
             Self::Complete => "complete",
             Self::Pruned => "pruned",
             Self::Failed => "failed",
@@ -57,6 +60,8 @@ pub struct Row {
     pub points: Vec<Point>,
     /// How it ended, if it has.
     pub end: Option<End>,
+    /// How attempts ended that had been given up for dead; kept, not counted.
+    pub late: Vec<End>,
 }
 
 impl Row {
@@ -86,7 +91,7 @@ impl Row {
 pub struct History {
     revision: u64,
     rows: Vec<Option<Row>>,
-    counts: [usize; 5],
+    counts: [usize; 6],
     trials_wanted: Option<u64>,
     spaces: Vec<Outline>,
 }
@@ -154,6 +159,20 @@ impl History {
         ranked.into_iter().map(|(_, row)| row).collect()
     }
 
+    /// Marks running trials as stale: those of [`crate::Storage::stale`], for whoever looks at a study without working on
+    /// it.
+    pub fn mark_stale(&mut self, numbers: &[u64]) {
+        for number in numbers {
+            if let Some(Some(row)) = self.rows.get_mut(*number as usize)
+                && row.state == State::Running
+            {
+                row.state = State::Stale;
+                self.counts[State::Running as usize] -= 1;
+                self.counts[State::Stale as usize] += 1;
+            }
+        }
+    }
+
     /// Takes one event. Events come in revision order; one seen before changes nothing.
     pub fn apply(&mut self, event: &Event) {
         if event.revision <= self.revision {
@@ -181,6 +200,7 @@ impl History {
                 opened_ms: event.at_ms,
                 points: Vec::new(),
                 end: None,
+                late: Vec::new(),
             };
             if let Some(old) = self.rows[at].replace(row) {
                 self.counts[old.state as usize] -= 1;
@@ -213,11 +233,8 @@ impl History {
                 row.state = State::Waiting;
                 row.points.clear();
             }
-            Change::Late(_)
-            | Change::TrialsWanted(_)
-            | Change::SpaceChanged(_)
-            | Change::Queued(_)
-            | Change::Opened(_) => {}
+            Change::Late(end) => row.late.push(end.clone()),
+            Change::TrialsWanted(_) | Change::SpaceChanged(_) | Change::Queued(_) | Change::Opened(_) => {}
         }
         self.counts[before as usize] -= 1;
         self.counts[row.state as usize] += 1;

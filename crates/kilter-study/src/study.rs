@@ -6,7 +6,7 @@ use kilter_numerics::Stream;
 use kilter_space::{Config, Fit, Outline, Space, SpaceError, replay};
 
 use crate::event::{End, Opened, Point};
-use crate::history::History;
+use crate::history::{History, State};
 use crate::pruner::{Pruner, Running, Verdict};
 use crate::sampler::{Ask, Next, Sampler, SearchError};
 use crate::storage::{Claimed, Ended, Lease, Retry, Storage, StorageError, StudyId, StudySpec, Worker};
@@ -74,6 +74,14 @@ pub enum StudyError {
     /// A configuration does not fit the space.
     #[error("this configuration does not fit the study's space: {0}")]
     Unfit(String),
+    /// A trial that nobody asked for by hand, or that has ended since.
+    #[error("trial {number} does not wait for an answer: {why}")]
+    NotAsked {
+        /// The trial.
+        number: u64,
+        /// What it is instead.
+        why: String,
+    },
     /// No such study in the storage.
     #[error("there is no study `{name}` here{}", .nearest.as_ref().map_or(String::new(), |n| format!("; did you mean `{n}`?")))]
     Unknown {
@@ -274,6 +282,41 @@ impl Study {
                 }
             }
         }
+    }
+
+    /// Asks as [`Study::ask`] does, for somebody who runs the trial elsewhere: it has no heartbeat and waits for
+    /// [`Study::tell_by_hand`] as long as it takes.
+    ///
+    /// # Errors
+    /// As [`Study::ask`].
+    pub fn ask_by_hand(&mut self) -> Result<Asked, StudyError> {
+        let asked = self.ask()?;
+        if let Asked::Trial(trial) = &asked {
+            self.storage.entrust(&trial.lease)?;
+        }
+        Ok(asked)
+    }
+
+    /// Ends a trial that was asked by hand, in whichever process.
+    ///
+    /// # Errors
+    /// [`StudyError::NotAsked`] if the trial is not in anybody's hands.
+    pub fn tell_by_hand(&mut self, number: u64, end: &End) -> Result<Ended, StudyError> {
+        if let Some(lease) = self.storage.entrusted(self.id, number)? {
+            let ended = self.storage.finish(&lease, end)?;
+            self.sync()?;
+            return Ok(ended);
+        }
+        self.sync()?;
+        let why = match self.history.get(number).map(|row| row.state) {
+            None => match self.history.rows().next_back() {
+                Some(last) => format!("there is none of this number; the last is {}", last.number),
+                None => "the study has no trial yet".to_owned(),
+            },
+            Some(State::Running) => "a worker runs it, and will tell its end itself".to_owned(),
+            Some(state) => format!("it is {} already", state.name()),
+        };
+        Err(StudyError::NotAsked { number, why })
     }
 
     /// What the sampler proposes for `number`, walked. Outside any transaction: it may take minutes.

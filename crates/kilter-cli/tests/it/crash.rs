@@ -59,6 +59,8 @@ fn a_killed_tuner_leaves_no_process_and_resumes() {
     tuner.kill();
     room.wait_until_empty();
     assert_eq!(states(&room.trials()).get("complete"), Some(&2));
+    assert_eq!(states(&room.trials()).get("stale"), Some(&1), "nobody runs it any more");
+    room.line("show 2").done().says("its worker died; it will run again with: kilter resume t");
     resume(&room, 5);
     let trials = room.trials();
     assert_eq!((trials[2]["attempt"].as_u64(), trials[3]["attempt"].as_u64()), (Some(2), Some(1)));

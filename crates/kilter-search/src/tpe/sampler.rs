@@ -150,7 +150,7 @@ fn standing(row: &Row, goals: &[Goal], liar: bool) -> Option<Standing> {
     match row.state {
         State::Complete => row.values(goals).map(Standing::Complete),
         State::Pruned => Some(Standing::Pruned(row.curve(&goals.first()?.metric).last())),
-        State::Running | State::Waiting => liar.then_some(Standing::Running),
+        State::Running | State::Stale | State::Waiting => liar.then_some(Standing::Running),
         State::Failed => None,
     }
 }

@@ -247,6 +247,35 @@ impl Storage for Memory {
         })
     }
 
+    fn stale(&self, study: StudyId) -> Result<Vec<u64>, StorageError> {
+        self.ledger(study, |ledger, now| {
+            let stale = ledger.slots.iter().filter(|(_, slot)| match &slot.stage {
+                Stage::Running { by, deadline_ms, .. } => is_stale(by, *deadline_ms, now),
+                _ => false,
+            });
+            stale.map(|(number, _)| *number).collect()
+        })
+    }
+
+    fn entrust(&self, lease: &Lease) -> Result<bool, StorageError> {
+        self.ledger(lease.study, |ledger, _| match ledger.held(lease) {
+            Some(Slot { stage: Stage::Running { by, .. }, .. }) => {
+                *by = Worker::by_hand();
+                true
+            }
+            _ => false,
+        })
+    }
+
+    fn entrusted(&self, study: StudyId, number: u64) -> Result<Option<Lease>, StorageError> {
+        self.ledger(study, |ledger, _| match ledger.slots.get(&number)? {
+            Slot { stage: Stage::Running { by, token, .. }, attempt, .. } if by.is_by_hand() => {
+                Some(Lease { study, number, attempt: *attempt, token: *token })
+            }
+            _ => None,
+        })
+    }
+
     fn want_trials(&self, study: StudyId, trials: u64) -> Result<(), StorageError> {
         self.ledger(study, |ledger, now| ledger.log(None, now, Change::TrialsWanted(trials)))
     }

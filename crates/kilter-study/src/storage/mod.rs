@@ -260,6 +260,25 @@ pub trait Storage: Send + Sync {
     /// If the storage cannot be written.
     fn reap(&self, study: StudyId, retry: Retry) -> Result<Vec<u64>, StorageError>;
 
+    /// The running trials whose worker died, and that nobody has found yet; changes nothing.
+    ///
+    /// # Errors
+    /// If the storage cannot be read.
+    fn stale(&self, study: StudyId) -> Result<Vec<u64>, StorageError>;
+
+    /// Puts a running trial into a person's hands, or into those of a program that nobody can look for: its lease has no
+    /// heartbeat and does not end until the trial is told or released. Tells whether the lease was still valid.
+    ///
+    /// # Errors
+    /// If the storage cannot be written.
+    fn entrust(&self, lease: &Lease) -> Result<bool, StorageError>;
+
+    /// The lease of a running trial that was entrusted, to tell it by its number.
+    ///
+    /// # Errors
+    /// If the storage cannot be read.
+    fn entrusted(&self, study: StudyId, number: u64) -> Result<Option<Lease>, StorageError>;
+
     /// Changes how many trials are wanted.
     ///
     /// # Errors

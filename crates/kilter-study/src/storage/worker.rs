@@ -32,8 +32,21 @@ impl Worker {
         Self { boot: String::new(), namespace: String::new(), pid: 0, started: 0 }
     }
 
+    /// Whoever asked by hand: no process, and no end of the lease.
+    pub(super) fn by_hand() -> Self {
+        Self { boot: BY_HAND.to_owned(), namespace: String::new(), pid: 0, started: 0 }
+    }
+
+    /// Is it nobody's process, but somebody who asked by hand?
+    pub(super) fn is_by_hand(&self) -> bool {
+        self.boot == BY_HAND
+    }
+
     /// Is it certain that the process is gone, or certain that it lives? Nothing, if it cannot be looked for from here.
     pub fn is_alive(&self) -> Option<bool> {
+        if self.is_by_hand() {
+            return Some(true);
+        }
         if self.pid == 0 {
             return Some(false);
         }
@@ -47,6 +60,9 @@ impl Worker {
         (self.namespace == *NAMESPACE).then(|| start_of(self.pid) == Some(self.started))
     }
 }
+
+/// No kernel's boot id.
+const BY_HAND: &str = "by hand";
 
 static BOOT: LazyLock<String> = LazyLock::new(|| {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()

@@ -20,6 +20,9 @@ pub enum Step {
     Report(usize, Option<f64>),
     Finish(usize, f64),
     Release(usize),
+    Entrust(usize),
+    Entrusted(u64),
+    Stale,
     Renew(usize, usize),
     Reap(u32),
     Want(u64),
@@ -40,6 +43,9 @@ pub fn step() -> impl Strategy<Value = Step> {
         2 => (lease(), prop::option::of(any::<f64>())).prop_map(|(lease, value)| Step::Report(lease, value)),
         3 => (lease(), -1e9..1e9).prop_map(|(lease, loss)| Step::Finish(lease, loss)),
         1 => lease().prop_map(Step::Release),
+        1 => lease().prop_map(Step::Entrust),
+        1 => (0..6_u64).prop_map(Step::Entrusted),
+        1 => Just(Step::Stale),
         1 => (lease(), lease()).prop_map(|(a, b)| Step::Renew(a, b)),
         2 => (1..4_u32).prop_map(Step::Reap),
         1 => (0..20_u64).prop_map(Step::Want),
@@ -87,6 +93,13 @@ pub fn take(stage: &Stage, leases: &mut Vec<Lease>, step: &Step) -> String {
         }
         Step::Finish(k, loss) => format!("{:?}", lease(*k).map(|lease| storage.finish(&lease, &complete(*loss)))),
         Step::Release(k) => format!("{:?}", lease(*k).map(|lease| storage.release(&lease))),
+        Step::Entrust(k) => format!("{:?}", lease(*k).map(|lease| storage.entrust(&lease))),
+        Step::Entrusted(number) => {
+            let entrusted = storage.entrusted(id, *number).unwrap();
+            assert!(entrusted.is_none_or(|lease| leases.contains(&lease)), "it is one of those given out");
+            format!("{:?}", entrusted.map(|lease| held(&lease)))
+        }
+        Step::Stale => format!("{:?}", storage.stale(id)),
         Step::Renew(a, b) => {
             let leases: Vec<Lease> = [lease(*a), lease(*b)].into_iter().flatten().collect();
             format!("{:?}", storage.renew(&leases))

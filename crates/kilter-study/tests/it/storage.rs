@@ -234,6 +234,7 @@ fn a_stale_lease_s_end_is_kept_as_late_and_not_counted() {
         let history = stage.history();
         assert_eq!(history.get(0).unwrap().value("loss"), Some(2.0));
         assert_eq!((history.len(), history.count(State::Complete)), (1, 1));
+        assert_eq!(history.get(0).unwrap().late, [complete(1.0), complete(3.0)]);
     });
 }
 
@@ -316,6 +317,45 @@ fn leases_of_workers_that_cannot_be_looked_for_end_by_the_clock_and_renewing_ext
         assert_eq!(stage.storage.renew(&[left, renewed]).unwrap(), [false, true]);
         stage.clock.advance(LEASE_MS + 1);
         assert_eq!(reap(), [renewed.number], "and this process lives whatever the clock says");
+    });
+}
+
+#[test]
+fn a_trial_in_a_person_s_hands_has_no_end_of_time_and_is_told_by_its_number() {
+    on_every_storage(|stage| {
+        let lease = start(stage, &dead());
+        assert_eq!(stage.storage.stale(stage.id).unwrap(), [0]);
+        assert_eq!(stage.storage.entrusted(stage.id, 0).unwrap(), None);
+        assert!(stage.storage.entrust(&lease).unwrap());
+        stage.clock.advance(1_000 * LEASE_MS);
+        assert!(stage.storage.stale(stage.id).unwrap().is_empty());
+        assert!(stage.storage.reap(stage.id, Retry::default()).unwrap().is_empty());
+        let found = stage.storage.entrusted(stage.id, 0).unwrap().unwrap();
+        assert_eq!(found, lease);
+        assert_eq!(stage.storage.finish(&found, &complete(1.0)).unwrap(), Ended::Counted);
+        assert_eq!(stage.storage.entrusted(stage.id, 0).unwrap(), None);
+        assert!(!stage.storage.entrust(&lease).unwrap());
+    });
+}
+
+#[test]
+fn a_dead_worker_s_trial_is_stale_until_somebody_takes_it_up() {
+    on_every_storage(|stage| {
+        let (ours, lost, far) = (start(stage, &alive()), start(stage, &dead()), start(stage, &stranger(7)));
+        let events = stage.events().len();
+        let stale = || stage.storage.stale(stage.id).unwrap();
+        assert_eq!(stale(), [lost.number]);
+        stage.clock.advance(LEASE_MS + 1);
+        assert_eq!(stale(), [lost.number, far.number]);
+        assert_eq!(stage.events().len(), events, "looking changes nothing");
+        let mut history = stage.history();
+        history.mark_stale(&stale());
+        assert_eq!((history.count(State::Running), history.count(State::Stale)), (1, 2));
+        assert_eq!(history.get(lost.number).unwrap().state, State::Stale);
+        assert_eq!(history.ended(), 0);
+        stage.storage.reap(stage.id, Retry::default()).unwrap();
+        assert!(stale().is_empty());
+        stage.storage.finish(&ours, &complete(1.0)).unwrap();
     });
 }
 

@@ -261,6 +261,24 @@ fn a_number_lost_during_a_long_ask_is_replaced_by_another() {
 }
 
 #[test]
+fn a_trial_asked_by_hand_is_told_from_another_process_by_its_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || -> Arc<dyn Storage> { Arc::new(Sqlite::open(&folder.path().join("s.db")).unwrap()) };
+    let mut first = study(&open(), 3);
+    let asked = trial(first.ask_by_hand().unwrap());
+    let run = trial(first.ask().unwrap());
+    drop(first);
+    let mut second = again(&open());
+    second.reap().unwrap();
+    assert_eq!(second.tell_by_hand(asked.number(), &complete(0.5)).unwrap(), Ended::Counted);
+    let mut refused = |number| second.tell_by_hand(number, &complete(0.1)).unwrap_err().to_string();
+    assert_eq!(refused(asked.number()), "trial 0 does not wait for an answer: it is complete already");
+    assert!(refused(run.number()).contains("a worker runs it"));
+    assert!(refused(9).ends_with("there is none of this number; the last is 1"));
+    assert_eq!(second.history().get(0).unwrap().value("loss"), Some(0.5));
+}
+
+#[test]
 fn a_study_of_enqueued_trials_only_runs_those() {
     let storage = memory();
     let mut study =

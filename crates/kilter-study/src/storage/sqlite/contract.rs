@@ -273,6 +273,10 @@ impl Storage for Sqlite {
     }
 
     fn reap(&self, study: StudyId, retry: Retry) -> Result<Vec<u64>, StorageError> {
+        // Looked for without the write lock first: workers that wait look often.
+        if self.stale(study)?.is_empty() {
+            return self.exists(study).map(|()| Vec::new());
+        }
         self.write(|on, now| {
             let select =
                 "SELECT number, attempt, worker, deadline_ms FROM trials WHERE study = ?1 AND stage = ?2 ORDER BY number";
@@ -291,6 +295,52 @@ impl Storage for Sqlite {
                 }
             }
             Ok(lost)
+        })
+    }
+
+    fn stale(&self, study: StudyId) -> Result<Vec<u64>, StorageError> {
+        let now = self.clock.now_ms();
+        self.read(|on| {
+            let select =
+                "SELECT number, worker, deadline_ms FROM trials WHERE study = ?1 AND stage = ?2 ORDER BY number";
+            let mut statement = on.prepare_cached(select)?;
+            let mut rows = statement.query([study.0, stage::RUNNING])?;
+            let mut stale = Vec::new();
+            while let Some(row) = rows.next()? {
+                let holder: Worker = parse("trials.worker", &row.get::<_, String>(1)?)?;
+                if is_stale(&holder, row.get(2)?, now) {
+                    stale.push(row.get::<_, i64>(0)? as u64);
+                }
+            }
+            Ok(stale)
+        })
+    }
+
+    fn entrust(&self, lease: &Lease) -> Result<bool, StorageError> {
+        self.write(|on, _| {
+            let held = holds(on, lease)?;
+            if held {
+                let update = "UPDATE trials SET worker = ?3 WHERE study = ?1 AND number = ?2";
+                on.execute(update, params![lease.study.0, lease.number as i64, text(&Worker::by_hand())?])?;
+            }
+            Ok(held)
+        })
+    }
+
+    fn entrusted(&self, study: StudyId, number: u64) -> Result<Option<Lease>, StorageError> {
+        self.read(|on| {
+            let select = "SELECT attempt, token FROM trials \
+                          WHERE study = ?1 AND number = ?2 AND stage = ?3 AND worker = ?4";
+            let held: Option<(u32, String)> = on
+                .prepare_cached(select)?
+                .query_row(params![study.0, number as i64, stage::RUNNING, text(&Worker::by_hand())?], |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })
+                .optional()?;
+            let Some((attempt, token)) = held else { return Ok(None) };
+            let token = u128::from_str_radix(&token, 16)
+                .map_err(|why| StorageError::Corrupt { what: "trials.token", why: why.to_string() })?;
+            Ok(Some(Lease { study, number, attempt, token }))
         })
     }
 
