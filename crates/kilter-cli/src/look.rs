@@ -37,7 +37,7 @@ fn history(storage: &Arc<dyn Storage>, study: StudyId) -> Result<History, Fault>
             history.apply(event);
         }
         if !changes.more {
-            history.mark_stale(&storage.stale(study)?);
+            history.mark_stale(&storage.held(study)?);
             return Ok(history);
         }
     }

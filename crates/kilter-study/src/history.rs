@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::event::{Change, End, EndState, Event, Opened, Point};
 use crate::goal::Goal;
+use crate::storage::Held;
 
 /// The state of a trial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -159,11 +160,10 @@ impl History {
         ranked.into_iter().map(|(_, row)| row).collect()
     }
 
-    /// Marks running trials as stale: those of [`crate::Storage::stale`], for whoever looks at a study without working on
-    /// it.
-    pub fn mark_stale(&mut self, numbers: &[u64]) {
-        for number in numbers {
-            if let Some(Some(row)) = self.rows.get_mut(*number as usize)
+    /// Marks the running trials that are stale, for whoever looks at a study without working on it.
+    pub fn mark_stale(&mut self, held: &[Held]) {
+        for held in held.iter().filter(|held| held.is_stale()) {
+            if let Some(Some(row)) = self.rows.get_mut(held.number as usize)
                 && row.state == State::Running
             {
                 row.state = State::Stale;

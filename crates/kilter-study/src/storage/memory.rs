@@ -6,7 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use kilter_space::{Domain, Name, Outline, Value};
 
 use super::worker::{Clock, SystemClock, Worker, token};
-use super::{Changes, Claimed, Ended, LEASE_MS, Lease, Retry, Storage, StorageError, StudyEntry, StudyId, StudySpec};
+use super::{
+    Changes, Claimed, Ended, Held, Holder, LEASE_MS, Lease, Retry, Storage, StorageError, StudyEntry, StudyId,
+    StudySpec,
+};
 use crate::event::{Change, End, Event, Opened, Point};
 use crate::recipe::Failure;
 
@@ -90,11 +93,6 @@ impl Ledger {
     }
 }
 
-/// Is the holder gone? Asked of the process where it can be seen, else of the deadline.
-pub(super) fn is_stale(by: &Worker, deadline_ms: i64, now: i64) -> bool {
-    by.is_alive().map_or(deadline_ms < now, |alive| !alive)
-}
-
 impl Storage for Memory {
     fn create(&self, spec: &StudySpec) -> Result<StudyId, StorageError> {
         let created_ms = self.clock.now_ms();
@@ -118,7 +116,7 @@ impl Storage for Memory {
     fn reserve(&self, study: StudyId, by: &Worker) -> Result<u64, StorageError> {
         self.ledger(study, |ledger, now| {
             let free = ledger.slots.iter().find_map(|(number, slot)| match &slot.stage {
-                Stage::Reserved { by, deadline_ms } if is_stale(by, *deadline_ms, now) => Some(*number),
+                Stage::Reserved { by, deadline_ms } if by.as_holder(*deadline_ms, now) == Holder::Lost => Some(*number),
                 _ => None,
             });
             let number = free.unwrap_or(ledger.next);
@@ -234,7 +232,7 @@ impl Storage for Memory {
             let mut lost = Vec::new();
             for (number, slot) in &mut ledger.slots {
                 if let Stage::Running { by, deadline_ms, .. } = &slot.stage
-                    && is_stale(by, *deadline_ms, now)
+                    && by.as_holder(*deadline_ms, now) == Holder::Lost
                 {
                     slot.stage = if slot.attempt < retry.attempts { Stage::Waiting } else { Stage::Ended };
                     lost.push((*number, slot.attempt));
@@ -247,13 +245,19 @@ impl Storage for Memory {
         })
     }
 
-    fn stale(&self, study: StudyId) -> Result<Vec<u64>, StorageError> {
+    fn held(&self, study: StudyId) -> Result<Vec<Held>, StorageError> {
         self.ledger(study, |ledger, now| {
-            let stale = ledger.slots.iter().filter(|(_, slot)| match &slot.stage {
-                Stage::Running { by, deadline_ms, .. } => is_stale(by, *deadline_ms, now),
-                _ => false,
+            let held = ledger.slots.iter().filter_map(|(&number, slot)| match &slot.stage {
+                Stage::Reserved { by, .. } if by.is_nobody() => None,
+                Stage::Reserved { by, deadline_ms } => {
+                    Some(Held { number, running: false, by: by.as_holder(*deadline_ms, now) })
+                }
+                Stage::Running { by, deadline_ms, .. } => {
+                    Some(Held { number, running: true, by: by.as_holder(*deadline_ms, now) })
+                }
+                Stage::Waiting | Stage::Ended => None,
             });
-            stale.map(|(number, _)| *number).collect()
+            held.collect()
         })
     }
 
@@ -269,7 +273,7 @@ impl Storage for Memory {
 
     fn entrusted(&self, study: StudyId, number: u64) -> Result<Option<Lease>, StorageError> {
         self.ledger(study, |ledger, _| match ledger.slots.get(&number)? {
-            Slot { stage: Stage::Running { by, token, .. }, attempt, .. } if by.is_by_hand() => {
+            Slot { stage: Stage::Running { by, token, .. }, attempt, .. } if *by == Worker::by_hand() => {
                 Some(Lease { study, number, attempt: *attempt, token: *token })
             }
             _ => None,

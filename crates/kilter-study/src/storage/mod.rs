@@ -80,6 +80,35 @@ pub enum Ended {
     Late,
 }
 
+/// A number that somebody holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The number.
+    pub number: u64,
+    /// Does its trial run, or is it only reserved?
+    pub running: bool,
+    /// Whose it is.
+    pub by: Holder,
+}
+
+impl Held {
+    /// Is it a running trial whose worker died, and that nobody has taken up again yet?
+    pub fn is_stale(&self) -> bool {
+        self.running && self.by == Holder::Lost
+    }
+}
+
+/// Who holds a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// A process that lives, as far as can be told.
+    Process,
+    /// A process that died, or whose time is up where it cannot be looked for.
+    Lost,
+    /// Somebody who asked by hand.
+    Person,
+}
+
 /// How often a trial whose worker died is begun anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retry {
@@ -260,11 +289,11 @@ pub trait Storage: Send + Sync {
     /// If the storage cannot be written.
     fn reap(&self, study: StudyId, retry: Retry) -> Result<Vec<u64>, StorageError>;
 
-    /// The running trials whose worker died, and that nobody has found yet; changes nothing.
+    /// The numbers that somebody holds, lowest first: reserved ones and running trials. Changes nothing.
     ///
     /// # Errors
     /// If the storage cannot be read.
-    fn stale(&self, study: StudyId) -> Result<Vec<u64>, StorageError>;
+    fn held(&self, study: StudyId) -> Result<Vec<Held>, StorageError>;
 
     /// Puts a running trial into a person's hands, or into those of a program that nobody can look for: its lease has no
     /// heartbeat and does not end until the trial is told or released. Tells whether the lease was still valid.

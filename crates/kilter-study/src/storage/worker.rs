@@ -7,6 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use super::Holder;
+
 /// A process that runs trials. A process id alone is not enough: ids are used again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Worker {
@@ -32,13 +34,29 @@ impl Worker {
         Self { boot: String::new(), namespace: String::new(), pid: 0, started: 0 }
     }
 
+    /// Is it the holder of a number that was given back?
+    pub(super) fn is_nobody(&self) -> bool {
+        *self == Self::nobody()
+    }
+
+    /// What this worker is to others at `now`, if its lease is valid until `deadline_ms`.
+    pub(super) fn as_holder(&self, deadline_ms: i64, now: i64) -> Holder {
+        if self.is_by_hand() {
+            Holder::Person
+        } else if self.is_alive().unwrap_or(now <= deadline_ms) {
+            Holder::Process
+        } else {
+            Holder::Lost
+        }
+    }
+
     /// Whoever asked by hand: no process, and no end of the lease.
     pub(super) fn by_hand() -> Self {
         Self { boot: BY_HAND.to_owned(), namespace: String::new(), pid: 0, started: 0 }
     }
 
     /// Is it nobody's process, but somebody who asked by hand?
-    pub(super) fn is_by_hand(&self) -> bool {
+    fn is_by_hand(&self) -> bool {
         self.boot == BY_HAND
     }
 

@@ -22,7 +22,7 @@ pub enum Step {
     Release(usize),
     Entrust(usize),
     Entrusted(u64),
-    Stale,
+    Held,
     Renew(usize, usize),
     Reap(u32),
     Want(u64),
@@ -45,7 +45,7 @@ pub fn step() -> impl Strategy<Value = Step> {
         1 => lease().prop_map(Step::Release),
         1 => lease().prop_map(Step::Entrust),
         1 => (0..6_u64).prop_map(Step::Entrusted),
-        1 => Just(Step::Stale),
+        1 => Just(Step::Held),
         1 => (lease(), lease()).prop_map(|(a, b)| Step::Renew(a, b)),
         2 => (1..4_u32).prop_map(Step::Reap),
         1 => (0..20_u64).prop_map(Step::Want),
@@ -99,7 +99,7 @@ pub fn take(stage: &Stage, leases: &mut Vec<Lease>, step: &Step) -> String {
             assert!(entrusted.is_none_or(|lease| leases.contains(&lease)), "it is one of those given out");
             format!("{:?}", entrusted.map(|lease| held(&lease)))
         }
-        Step::Stale => format!("{:?}", storage.stale(id)),
+        Step::Held => format!("{:?}", storage.held(id)),
         Step::Renew(a, b) => {
             let leases: Vec<Lease> = [lease(*a), lease(*b)].into_iter().flatten().collect();
             format!("{:?}", storage.renew(&leases))

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use kilter_space::{Name, parse_domain};
-use kilter_study::storage::{Ended, LEASE_MS, Retry};
+use kilter_study::storage::{Ended, Held, Holder, LEASE_MS, Retry};
 use kilter_study::{Change, EndState, Failure, Lease, Point, State, StorageError, StudyId, Worker};
 
 use crate::given::{Stage, alive, complete, config, dead, on_every_storage, opened, spec, stranger};
@@ -324,11 +324,12 @@ fn leases_of_workers_that_cannot_be_looked_for_end_by_the_clock_and_renewing_ext
 fn a_trial_in_a_person_s_hands_has_no_end_of_time_and_is_told_by_its_number() {
     on_every_storage(|stage| {
         let lease = start(stage, &dead());
-        assert_eq!(stage.storage.stale(stage.id).unwrap(), [0]);
+        let held = || stage.storage.held(stage.id).unwrap();
+        assert_eq!(held(), [Held { number: 0, running: true, by: Holder::Lost }]);
         assert_eq!(stage.storage.entrusted(stage.id, 0).unwrap(), None);
         assert!(stage.storage.entrust(&lease).unwrap());
         stage.clock.advance(1_000 * LEASE_MS);
-        assert!(stage.storage.stale(stage.id).unwrap().is_empty());
+        assert_eq!(held(), [Held { number: 0, running: true, by: Holder::Person }]);
         assert!(stage.storage.reap(stage.id, Retry::default()).unwrap().is_empty());
         let found = stage.storage.entrusted(stage.id, 0).unwrap().unwrap();
         assert_eq!(found, lease);
@@ -343,19 +344,26 @@ fn a_dead_worker_s_trial_is_stale_until_somebody_takes_it_up() {
     on_every_storage(|stage| {
         let (ours, lost, far) = (start(stage, &alive()), start(stage, &dead()), start(stage, &stranger(7)));
         let events = stage.events().len();
-        let stale = || stage.storage.stale(stage.id).unwrap();
+        let held = || stage.storage.held(stage.id).unwrap();
+        let stale = || held().iter().filter(|held| held.is_stale()).map(|held| held.number).collect::<Vec<_>>();
         assert_eq!(stale(), [lost.number]);
         stage.clock.advance(LEASE_MS + 1);
         assert_eq!(stale(), [lost.number, far.number]);
         assert_eq!(stage.events().len(), events, "looking changes nothing");
         let mut history = stage.history();
-        history.mark_stale(&stale());
+        history.mark_stale(&held());
         assert_eq!((history.count(State::Running), history.count(State::Stale)), (1, 2));
         assert_eq!(history.get(lost.number).unwrap().state, State::Stale);
         assert_eq!(history.ended(), 0);
         stage.storage.reap(stage.id, Retry::default()).unwrap();
         assert!(stale().is_empty());
+        assert_eq!(held(), [Held { number: ours.number, running: true, by: Holder::Process }]);
         stage.storage.finish(&ours, &complete(1.0)).unwrap();
+        let reserved = stage.storage.reserve(stage.id, &dead()).unwrap();
+        assert_eq!(held(), [Held { number: reserved, running: false, by: Holder::Lost }]);
+        assert!(stale().is_empty(), "nothing ran under it");
+        stage.storage.give_back(stage.id, reserved, &dead()).unwrap();
+        assert!(held().is_empty());
     });
 }
 

@@ -5,15 +5,17 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::super::memory::{after_loss, is_stale};
+use super::super::memory::after_loss;
 use super::super::worker::token;
 use super::super::{
-    Changes, Claimed, Ended, LEASE_MS, Lease, Retry, Storage, StorageError, StudyEntry, StudyId, StudySpec, Worker,
+    Changes, Claimed, Ended, Held, Holder, LEASE_MS, Lease, Retry, Storage, StorageError, StudyEntry, StudyId,
+    StudySpec, Worker,
 };
 use super::{Sqlite, Trouble};
 use crate::event::{Change, End, Event, Opened, Point};
 
-/// Stages of a trial. A reserved number has no event yet.
+/// Stages of a trial. A reserved number has no event yet. Queries that look for trials by their stage spell its number
+/// out, since only then SQLite takes the stage's own index.
 mod stage {
     pub const RESERVED: i64 = 0;
     pub const WAITING: i64 = 1;
@@ -49,6 +51,11 @@ fn log(on: &Transaction<'_>, study: StudyId, number: Option<u64>, now: i64, chan
     on.prepare_cached("INSERT INTO events (study, revision, number, at_ms, change) VALUES (?1, ?2, ?3, ?4, ?5)")?
         .execute(params![study.0, revision, number.map(|n| n as i64), now, text(change)?])?;
     Ok(())
+}
+
+/// Is the holder gone? Asked of the process where it can be seen, else of the deadline.
+fn is_lost(holder: &str, deadline_ms: i64, now: i64) -> Result<bool, StorageError> {
+    Ok(parse::<Worker>("trials.worker", holder)?.as_holder(deadline_ms, now) == Holder::Lost)
 }
 
 /// A new number for the study.
@@ -122,14 +129,15 @@ impl Storage for Sqlite {
     fn reserve(&self, study: StudyId, by: &Worker) -> Result<u64, StorageError> {
         self.write(|on, now| {
             let select =
-                "SELECT number, worker, deadline_ms FROM trials WHERE study = ?1 AND stage = ?2 ORDER BY number";
+                "SELECT number, worker, deadline_ms FROM trials INDEXED BY trials_reserved WHERE study = ?1 AND stage = 0 \
+                 ORDER BY number";
             let held: Vec<(i64, String, i64)> = on
                 .prepare_cached(select)?
-                .query_map([study.0, stage::RESERVED], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+                .query_map([study.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
                 .collect::<Result<_, _>>()?;
             let (by_text, deadline_ms) = (text(by)?, now + LEASE_MS);
             for (number, holder, until) in held {
-                if is_stale(&parse("trials.worker", &holder)?, until, now) {
+                if is_lost(&holder, until, now)? {
                     on.execute(
                         "UPDATE trials SET worker = ?3, deadline_ms = ?4 WHERE study = ?1 AND number = ?2",
                         params![study.0, number, by_text, deadline_ms],
@@ -181,19 +189,16 @@ impl Storage for Sqlite {
     }
 
     fn claim(&self, study: StudyId, by: &Worker) -> Result<Option<Claimed>, StorageError> {
-        let waiting = "SELECT number, opened FROM trials WHERE study = ?1 AND stage = ?2 ORDER BY number LIMIT 1";
+        let waiting = "SELECT number, opened FROM trials INDEXED BY trials_waiting WHERE study = ?1 AND stage = 1 \
+                       ORDER BY number LIMIT 1";
         // Looked for without the write lock first: most asks find nothing waiting.
-        let any = self.read(|on| {
-            Ok(on.prepare_cached(waiting)?.query_row([study.0, stage::WAITING], |_| Ok(())).optional()?)
-        })?;
+        let any = self.read(|on| Ok(on.prepare_cached(waiting)?.query_row([study.0], |_| Ok(())).optional()?))?;
         if any.is_none() {
             return self.exists(study).map(|()| None);
         }
         self.write(|on, now| {
-            let row: Option<(i64, String)> = on
-                .prepare_cached(waiting)?
-                .query_row([study.0, stage::WAITING], |row| Ok((row.get(0)?, row.get(1)?)))
-                .optional()?;
+            let row: Option<(i64, String)> =
+                on.prepare_cached(waiting)?.query_row([study.0], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
             let Some((number, opened)) = row else { return Ok(None) };
             let opened: Opened = parse("trials.opened", &opened)?;
             let lease = run(on, study, number, by, now)?;
@@ -274,19 +279,19 @@ impl Storage for Sqlite {
 
     fn reap(&self, study: StudyId, retry: Retry) -> Result<Vec<u64>, StorageError> {
         // Looked for without the write lock first: workers that wait look often.
-        if self.stale(study)?.is_empty() {
+        if !self.held(study)?.iter().any(Held::is_stale) {
             return self.exists(study).map(|()| Vec::new());
         }
         self.write(|on, now| {
-            let select =
-                "SELECT number, attempt, worker, deadline_ms FROM trials WHERE study = ?1 AND stage = ?2 ORDER BY number";
+            let select = "SELECT number, attempt, worker, deadline_ms FROM trials INDEXED BY trials_running \
+                 WHERE study = ?1 AND stage = 2 ORDER BY number";
             let running: Vec<(i64, u32, String, i64)> = on
                 .prepare_cached(select)?
-                .query_map([study.0, stage::RUNNING], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
+                .query_map([study.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
                 .collect::<Result<_, _>>()?;
             let mut lost = Vec::new();
             for (number, attempt, holder, deadline_ms) in running {
-                if is_stale(&parse("trials.worker", &holder)?, deadline_ms, now) {
+                if is_lost(&holder, deadline_ms, now)? {
                     let change = after_loss(attempt, retry);
                     let to = if matches!(change, Change::Requeued) { stage::WAITING } else { stage::ENDED };
                     set_stage(on, study, number as u64, to)?;
@@ -298,21 +303,25 @@ impl Storage for Sqlite {
         })
     }
 
-    fn stale(&self, study: StudyId) -> Result<Vec<u64>, StorageError> {
+    fn held(&self, study: StudyId) -> Result<Vec<Held>, StorageError> {
         let now = self.clock.now_ms();
         self.read(|on| {
-            let select =
-                "SELECT number, worker, deadline_ms FROM trials WHERE study = ?1 AND stage = ?2 ORDER BY number";
+            let select = "SELECT number, stage, worker, deadline_ms FROM trials INDEXED BY trials_reserved \
+                          WHERE study = ?1 AND stage = 0 \
+                          UNION ALL SELECT number, stage, worker, deadline_ms FROM trials INDEXED BY trials_running \
+                          WHERE study = ?1 AND stage = 2 ORDER BY number";
             let mut statement = on.prepare_cached(select)?;
-            let mut rows = statement.query([study.0, stage::RUNNING])?;
-            let mut stale = Vec::new();
+            let mut rows = statement.query([study.0])?;
+            let mut held = Vec::new();
             while let Some(row) = rows.next()? {
-                let holder: Worker = parse("trials.worker", &row.get::<_, String>(1)?)?;
-                if is_stale(&holder, row.get(2)?, now) {
-                    stale.push(row.get::<_, i64>(0)? as u64);
+                let holder: Worker = parse("trials.worker", &row.get::<_, String>(2)?)?;
+                if !holder.is_nobody() {
+                    let running = row.get::<_, i64>(1)? == stage::RUNNING;
+                    let by = holder.as_holder(row.get(3)?, now);
+                    held.push(Held { number: row.get::<_, i64>(0)? as u64, running, by });
                 }
             }
-            Ok(stale)
+            Ok(held)
         })
     }
 
