@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::look::Logs;
+use crate::logs::Logs;
 use crate::merge::Merge;
 use crate::quantize::Quantize;
 use crate::report::Report;

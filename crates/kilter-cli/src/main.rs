@@ -1,18 +1,25 @@
 //! The `kilter` command: one binary, the verbs. See `kilter --help`.
 
 mod args;
+mod best;
 mod fault;
+mod logs;
 mod look;
 mod merge;
 mod place;
 mod plan;
 mod progress;
 mod quantize;
+mod recipes;
 mod report;
 mod reproduce;
+mod samplers;
 mod session;
+mod show;
+mod studies;
 mod style;
 mod summary;
+mod trials;
 mod tune;
 mod weights;
 
@@ -63,14 +70,14 @@ fn run(cli: Cli, voice: &style::Voice) -> Result<ExitCode, Fault> {
         Verb::Reproduce(args) => reproduce::reproduce(&args, voice),
         Verb::Merge(args) => merge::merge(&args, voice),
         Verb::Quantize(args) => quantize::quantize(&args, voice),
-        Verb::Trials(args) => look::trials(&args, voice),
-        Verb::Best(args) => look::best(&args, voice),
-        Verb::Show(args) => look::show(&args, voice),
-        Verb::Logs(args) => look::logs(&args, voice),
-        Verb::Studies(args) => look::studies(&args, voice),
-        Verb::Recipes(args) => look::recipes(&args, voice),
-        Verb::Samplers(args) => look::samplers(&args, voice),
-        Verb::Pruners(args) => look::pruners(&args, voice),
+        Verb::Trials(args) => trials::trials(&args, voice),
+        Verb::Best(args) => best::best(&args, voice),
+        Verb::Show(args) => show::show(&args, voice),
+        Verb::Logs(args) => logs::logs(&args, voice),
+        Verb::Studies(args) => studies::studies(&args, voice),
+        Verb::Recipes(args) => recipes::recipes(&args, voice),
+        Verb::Samplers(args) => samplers::samplers(&args, voice),
+        Verb::Pruners(args) => samplers::pruners(&args, voice),
         Verb::Report(args) => report::report(&args, voice),
     }
 }

@@ -1,0 +1,85 @@
+//! `kilter show`: one trial whole.
+
+use std::process::ExitCode;
+
+use kilter_study::State;
+use serde_json::json;
+
+use crate::args::OfTrial;
+use crate::fault::Fault;
+use crate::look::{chosen, look_at};
+use crate::session::quoted;
+use crate::style::{Voice, bytes, duration, short, sparkline};
+use crate::summary::trial_json;
+
+/// `kilter show`
+pub fn show(args: &OfTrial, voice: &Voice) -> Result<ExitCode, Fault> {
+    let (place, entry, history) = look_at(args.study.as_deref(), &args.storage)?;
+    let row = chosen(args.trial, &entry, &history)?;
+    let folder = place.trials_folder(&entry.spec.name).join(row.number.to_string());
+    if voice.json {
+        let mut document = trial_json(row, &entry.spec.goals);
+        if let Some(document) = document.as_object_mut() {
+            document.insert("study".to_owned(), json!(entry.spec.name));
+            let reports = row.points.iter().map(|p| json!({ "step": p.step, "metric": p.metric, "value": p.value }));
+            document.insert("reports".to_owned(), reports.collect());
+            document.insert("folder".to_owned(), json!(folder));
+        }
+        voice.document(&document)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    voice.say(&voice.strong(&format!("trial {} of {}: {}", row.number, entry.spec.name, row.state.name())))?;
+    voice.say("hyperparameters")?;
+    for (name, value) in row.config().answers() {
+        voice.say(&format!("  {name} = {value}"))?;
+    }
+    if let Some(end) = &row.end {
+        if !end.metrics.is_empty() {
+            voice.say("metrics")?;
+            for (name, value) in &end.metrics {
+                voice.say(&format!("  {name} = {}", short(*value)))?;
+            }
+        }
+        if let Some(why) = &end.why {
+            voice.say(&format!("stopped early: {why}"))?;
+        }
+        if let Some(failure) = &end.failure {
+            voice.say(&format!("failed: {failure}"))?;
+            for line in failure.tail().unwrap_or_default().lines() {
+                voice.say(&format!("    {line}"))?;
+            }
+        }
+        let mut took = vec![format!("{} wall", duration(end.usage.wall_seconds))];
+        took.extend(end.usage.cpu_seconds.map(|seconds| format!("{} CPU", duration(seconds))));
+        took.extend(end.usage.peak_bytes.map(|peak| format!("{} memory at the peak", bytes(peak))));
+        voice.say(&format!("took {}", took.join(", ")))?;
+    }
+    let mut metrics: Vec<&str> = row.points.iter().map(|point| point.metric.as_str()).collect();
+    metrics.sort_unstable();
+    metrics.dedup();
+    for metric in metrics {
+        let curve: Vec<f64> = row.curve(metric).map(|(_, value)| value).filter(|value| value.is_finite()).collect();
+        if curve.len() > 1 {
+            let (first, last) = (short(curve[0]), short(curve[curve.len() - 1]));
+            voice.say(&format!(
+                "reported {metric}  {}  {first} → {last} in {} reports",
+                sparkline(&curve, 40),
+                curve.len()
+            ))?;
+        }
+    }
+    if row.attempt > 1 {
+        voice.say(&format!("attempt {} (an earlier worker died)", row.attempt))?;
+    }
+    if row.state == State::Stale {
+        voice.say(&format!("its worker died; it will run again with: kilter resume {}", quoted(&entry.spec.name)))?;
+    }
+    for end in &row.late {
+        let metrics: Vec<String> =
+            end.metrics.iter().map(|(name, value)| format!("{name} = {}", short(*value))).collect();
+        let what = end.failure.as_ref().map_or_else(|| metrics.join(", "), |failure| format!("failed: {failure}"));
+        voice.say(&format!("an attempt that had been given up for dead ended late, and does not count: {what}"))?;
+    }
+    voice.say(&format!("folder {}", folder.display()))?;
+    Ok(ExitCode::SUCCESS)
+}
