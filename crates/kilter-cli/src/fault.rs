@@ -66,9 +66,11 @@ impl From<StudyError> for Fault {
         match why {
             StudyError::Storage(why) => why.into(),
             StudyError::Search { .. } => Self::work(why),
-            StudyError::Space(_) | StudyError::Unfit(_) | StudyError::NotAsked { .. } | StudyError::Unknown { .. } => {
-                Self::call(why)
-            }
+            StudyError::Space(_)
+            | StudyError::Unfit(_)
+            | StudyError::NotAsked { .. }
+            | StudyError::NotProposed { .. }
+            | StudyError::Unknown { .. } => Self::call(why),
         }
     }
 }

@@ -9,7 +9,7 @@ use clap::Args;
 use kilter_search::{pruner, sampler};
 use kilter_space::{Defaults, Domain, Entry, Outline, Value, nearest, parse_domain, parse_value};
 use kilter_study::process::{MetricSource, Template};
-use kilter_study::{Better, Goal, Metric, StorageError, Study, StudySpec};
+use kilter_study::{Better, Conduct, Goal, Metric, StorageError, Study, StudySpec};
 
 use crate::args::InStorage;
 use crate::fault::Fault;
@@ -142,6 +142,7 @@ pub fn tune(args: Tune, voice: &Voice) -> Result<ExitCode, Fault> {
         pruner: args.pruner.clone(),
         seed: args.seed,
         trials: Some(args.trials.unwrap_or(what.trials)),
+        conduct: Conduct::default(),
         plan: plan.to_value()?,
     };
     let recipe = plan.recipe(&spec)?;

@@ -10,7 +10,8 @@ use kilter_space::{
     Chooser, Config, Defaults, Entry, Fit, Halt, Outline, Value, Walk, parse_domain, parse_value, replay,
 };
 use kilter_study::{
-    Asked, Better, End, Failure, Flow, Goal, History, Memory, Metric, Outcome, Recipe, Run, State, Study, StudySpec,
+    Asked, Better, Conduct, End, Failure, Flow, Goal, History, Memory, Metric, Outcome, Recipe, Run, State, Study,
+    StudySpec,
 };
 use serde::Serialize;
 
@@ -365,6 +366,7 @@ fn tune(
         pruner: "none".to_owned(),
         seed,
         trials: Some(trials),
+        conduct: Conduct::default(),
         plan: serde_json::Value::Null,
     };
     let goals = spec.goals.clone();

@@ -12,11 +12,11 @@ use kilter_meter::{Stopwatch, Usage};
 
 use crate::event::{End, EndState, Point};
 use crate::goal::Goal;
-use crate::history::{History, Row};
+use crate::history::{History, Row, State};
 use crate::pruner::Verdict;
 use crate::recipe::{Failure, Outcome, Recipe};
 use crate::run::{Flow, Run, RunPort, Why};
-use crate::storage::{Lease, Storage, StorageError};
+use crate::storage::{Holder, Lease, Storage, StorageError};
 use crate::study::{Asked, Judge, Study, StudyError, Trial, lock};
 
 /// How a study's trials are run.
@@ -92,8 +92,9 @@ const HEARTBEAT: Duration = Duration::from_millis(100);
 const RENEWAL: Duration = Duration::from_secs(15);
 
 impl Study {
-    /// Runs trials of `recipe` until the wanted number is reached, the sampler is done, or the user stops it. `watch`
-    /// sees every end, and a tick about ten times a second.
+    /// Runs trials of `recipe` until the wanted number is reached, the sampler is done, or the user stops it. Where other
+    /// processes run the last ones, it waits for them, and takes over should they die. `watch` sees every end, and a tick
+    /// about ten times a second.
     ///
     /// # Errors
     /// If the storage cannot be used or the sampler cannot propose. Running trials are finished first.
@@ -106,29 +107,37 @@ impl Study {
         let (sender, ends) = channel();
         let mut running: Vec<Lease> = Vec::new();
         let mut summary = Summary { ran: 0, interrupted: false, why: String::new() };
-        let (mut trouble, mut done) = (None, None);
+        let mut trouble = None;
+        // At which revision of the log an ask gave nothing, and why, if nothing more will come.
+        let (mut idle_at, mut done) = (None, None);
         let (mut renewed, mut synced) = (Instant::now(), Instant::now());
         self.reap()?;
         loop {
-            while running.len() < how.count.max(1) && !how.interrupt.is_set() && trouble.is_none() && done.is_none() {
+            while running.len() < how.count.max(1) && !how.interrupt.is_set() && trouble.is_none() {
+                // What it gave nothing at gives nothing again.
+                if idle_at == Some(self.history().revision()) {
+                    break;
+                }
+                (idle_at, done) = (None, None);
                 match self.ask() {
                     Ok(Asked::Trial(trial)) => {
                         running.push(trial.lease);
                         self.start(trial, recipe, how, &sender);
                     }
-                    Ok(Asked::Wait) => break,
-                    Ok(Asked::Done(why)) => done = Some(why),
+                    Ok(Asked::Wait) => idle_at = Some(self.history().revision()),
+                    Ok(Asked::Done(why)) => (idle_at, done) = (Some(self.history().revision()), Some(why)),
                     Err(why) => trouble = Some(why),
                 }
             }
-            if running.is_empty() && (trouble.is_some() || how.interrupt.is_set() || done.is_some()) {
-                break;
+            if running.is_empty() {
+                let over = trouble.is_some() || how.interrupt.is_set();
+                if over || (done.is_some() && !self.goes_on_elsewhere()?) {
+                    break;
+                }
             }
             match ends.recv_timeout(HEARTBEAT) {
                 Ok((lease, result)) => {
                     running.retain(|held| *held != lease);
-                    // Another process may have let a trial wait again meanwhile.
-                    done = None;
                     match result {
                         Ok(counts) => summary.ran += usize::from(counts),
                         Err(why) => trouble = Some(StudyError::Storage(why)),
@@ -141,8 +150,17 @@ impl Study {
                     watch(&Tick { history, ended });
                 }
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                    if synced.elapsed() > Duration::from_secs(1) && trouble.is_none() {
+                    let second = synced.elapsed() > Duration::from_secs(1);
+                    if (second || idle_at.is_some()) && trouble.is_none() {
                         trouble = self.sync().err();
+                    }
+                    if second && idle_at.is_some() && trouble.is_none() {
+                        // Somebody may have died: with a trial, which waits again then, or with a number, of which no
+                        // event tells.
+                        trouble = self.reap().err();
+                        idle_at = None;
+                    }
+                    if second {
                         synced = Instant::now();
                     }
                     watch(&Tick { history: self.history(), ended: None });
@@ -163,6 +181,19 @@ impl Study {
                 Ok(summary)
             }
         }
+    }
+
+    /// Do other processes run trials of this study, or are there trials that wait for somebody to run them? What is in
+    /// a person's hands may take days.
+    fn goes_on_elsewhere(&self) -> Result<bool, StudyError> {
+        let wanted = self.trials_wanted().unwrap_or(0);
+        let held = self.storage().held(self.id())?;
+        let busy = held.iter().any(|held| match held.by {
+            Holder::Process => held.running || held.number < wanted,
+            Holder::Lost => held.running,
+            Holder::Person => false,
+        });
+        Ok(busy || self.history().count(State::Waiting) > 0)
     }
 
     /// Runs a trial in a thread of its own, which also stores its end: a slow ask must not hold that up.

@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use kilter_numerics::Stream;
 use kilter_space::{Config, Fit, Outline, Space, SpaceError, replay};
 
-use crate::event::{End, Opened, Point};
+use crate::event::{End, Event, Opened, Point};
 use crate::history::{History, State};
+use crate::order::InOrder;
 use crate::pruner::{Pruner, Running, Verdict};
 use crate::sampler::{Ask, Next, Sampler, SearchError};
-use crate::storage::{Claimed, Ended, Lease, Retry, Storage, StorageError, StudyId, StudySpec, Worker};
+use crate::storage::{Claimed, Ended, Lease, Storage, StorageError, StudyId, StudySpec, Worker};
 
 /// A study, its sampler and its pruner. Several processes may hold the same study.
 pub struct Study {
@@ -19,6 +20,7 @@ pub struct Study {
     worker: Worker,
     sampler: Box<dyn Sampler>,
     history: History,
+    order: Option<InOrder>,
     judge: Arc<Mutex<Judge>>,
 }
 
@@ -82,6 +84,14 @@ pub enum StudyError {
         /// What it is instead.
         why: String,
     },
+    /// A trial that no sampler proposed.
+    #[error("trial {number} cannot be computed again: {why}")]
+    NotProposed {
+        /// The trial.
+        number: u64,
+        /// Where it came from instead.
+        why: String,
+    },
     /// No such study in the storage.
     #[error("there is no study `{name}` here{}", .nearest.as_ref().map_or(String::new(), |n| format!("; did you mean `{n}`?")))]
     Unknown {
@@ -105,15 +115,20 @@ pub(crate) struct Judge {
 /// Events are read in pages of this many.
 const PAGE: usize = 10_000;
 
-/// Brings `history` up to date and shows each page to `observe`.
-fn follow(
+/// Brings `history` up to date, or to revision `until`, and shows each page to `observe`.
+pub(crate) fn follow(
     storage: &dyn Storage,
     id: StudyId,
     history: &mut History,
-    mut observe: impl FnMut(&[crate::event::Event], &History),
+    until: u64,
+    mut observe: impl FnMut(&[Event], &History),
 ) -> Result<(), StorageError> {
     loop {
-        let changes = storage.changes(id, history.revision(), PAGE)?;
+        let left = usize::try_from(until - history.revision()).unwrap_or(usize::MAX);
+        if left == 0 {
+            return Ok(());
+        }
+        let changes = storage.changes(id, history.revision(), PAGE.min(left))?;
         for event in &changes.events {
             history.apply(event);
         }
@@ -130,7 +145,7 @@ impl Judge {
     /// What the pruner says of a running trial.
     pub(crate) fn verdict(&mut self, number: u64, points: &[Point]) -> Result<Verdict, StorageError> {
         let Self { storage, id, pruner, history, .. } = self;
-        follow(&**storage, *id, history, |events, history| pruner.observe(events, history))?;
+        follow(&**storage, *id, history, u64::MAX, |events, history| pruner.observe(events, history))?;
         Ok(pruner.verdict(&Running { number, goals: &self.spec.goals, points }, history))
     }
 
@@ -170,12 +185,23 @@ impl Study {
         sampler: Box<dyn Sampler>,
         pruner: Box<dyn Pruner>,
     ) -> Result<Self, StudyError> {
-        let judge = Judge { storage: storage.clone(), id, spec: spec.clone(), pruner, history: History::default() };
-        let judge = Arc::new(Mutex::new(judge));
-        let history = History::default();
-        let mut study = Self { storage, id, spec, worker: Worker::here(), sampler, history, judge };
+        let mut study = Self::unread(storage, id, spec, sampler, pruner);
         study.sync()?;
         Ok(study)
+    }
+
+    /// A study of whose events nothing is known yet.
+    pub(crate) fn unread(
+        storage: Arc<dyn Storage>,
+        id: StudyId,
+        spec: StudySpec,
+        sampler: Box<dyn Sampler>,
+        pruner: Box<dyn Pruner>,
+    ) -> Self {
+        let judge = Judge { storage: storage.clone(), id, spec: spec.clone(), pruner, history: History::default() };
+        let (judge, history) = (Arc::new(Mutex::new(judge)), History::default());
+        let order = spec.conduct.in_order.map(InOrder::new);
+        Self { storage, id, spec, worker: Worker::here(), sampler, history, order, judge }
     }
 
     /// What the study is; its space is the one searched now.
@@ -212,8 +238,16 @@ impl Study {
     /// # Errors
     /// If the storage cannot be read.
     pub fn sync(&mut self) -> Result<(), StudyError> {
-        let Self { storage, id, history, sampler, .. } = self;
-        follow(&**storage, *id, history, |events, history| sampler.observe(events, history))?;
+        self.sync_to(u64::MAX)
+    }
+
+    /// Takes what there is up to this revision.
+    pub(crate) fn sync_to(&mut self, until: u64) -> Result<(), StudyError> {
+        let Self { storage, id, history, sampler, order, .. } = self;
+        follow(&**storage, *id, history, until, |events, history| match order {
+            Some(order) => order.take(events),
+            None => sampler.observe(events, history),
+        })?;
         if let Some(newest) = self.history.later_spaces().last() {
             self.spec.outline = newest.clone();
         }
@@ -253,7 +287,7 @@ impl Study {
     /// # Errors
     /// If the storage cannot be used.
     pub fn reap(&mut self) -> Result<Vec<u64>, StudyError> {
-        Ok(self.storage.reap(self.id, Retry::default())?)
+        Ok(self.storage.reap(self.id, self.spec.conduct.retry)?)
     }
 
     /// Asks for the next trial: one that waits, else one that the sampler proposes.
@@ -326,11 +360,24 @@ impl Study {
         if let Some(wanted) = self.trials_wanted().filter(|wanted| number >= *wanted) {
             return Ok(Proposed::Done(format!("{wanted} trials were wanted")));
         }
+        self.compute(number)
+    }
+
+    /// What the sampler proposes for `number` from the events known here.
+    pub(crate) fn compute(&mut self, number: u64) -> Result<Proposed, StudyError> {
+        let Self { sampler, order, .. } = self;
+        let in_turn = order
+            .as_mut()
+            .is_none_or(|order| order.advance(number, |events, history| sampler.observe(events, history)));
+        if !in_turn {
+            return Ok(Proposed::Wait);
+        }
+        let history = self.order.as_ref().map_or(&self.history, InOrder::history);
         let outline = &self.spec.outline;
         let ask = Ask {
             number,
             space: Space { outline, walk: Some(outline) },
-            history: &self.history,
+            history,
             goals: &self.spec.goals,
             stream: Stream::new(&[self.spec.seed, number], "propose"),
         };
@@ -344,7 +391,7 @@ impl Study {
             Next::Done(why) => return Ok(Proposed::Done(why)),
         };
         let repeat = match proposal.repeat_of {
-            Some(first) => 1 + self.history.rows().filter(|row| row.opened.repeat_of == Some(first)).count() as u64,
+            Some(first) => 1 + history.rows().filter(|row| row.opened.repeat_of == Some(first)).count() as u64,
             None => 0,
         };
         let mut repair = Stream::new(&[self.spec.seed, number], "repair");
@@ -391,7 +438,7 @@ impl Study {
     }
 }
 
-enum Proposed {
+pub(crate) enum Proposed {
     Opened(Opened),
     Wait,
     Done(String),

@@ -7,7 +7,9 @@ use std::process::Command;
 use std::sync::Arc;
 
 use kilter_space::{Entry, Outline, parse_domain};
-use kilter_study::{Asked, End, Goal, Memory, NoPruner, Sampler, Sqlite, Storage, Study, StudySpec, Trial, Usage};
+use kilter_study::{
+    Asked, Conduct, End, Goal, Memory, NoPruner, Sampler, Sqlite, Storage, Study, StudySpec, Trial, Usage,
+};
 use serde_json::json;
 
 use super::gauge::{Took, resident_bytes, timed, timed_program};
@@ -112,6 +114,7 @@ fn spec() -> Result<StudySpec, String> {
         pruner: "none".to_owned(),
         seed: 0,
         trials: None,
+        conduct: Conduct::default(),
         plan: serde_json::Value::Null,
     })
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod constrained;
+mod determinism;
 mod golden;
 mod hyperopt;
 mod hypervolume;

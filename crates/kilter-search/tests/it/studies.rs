@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use kilter_search::{PRUNERS, RegistryError, SAMPLERS, pruner, sampler};
 use kilter_space::{Config, Entry, Fit, Outline, Value, parse_domain, replay};
-use kilter_study::{Asked, Better, End, Failure, Goal, History, Memory, Storage, Study, StudySpec, Usage, Worker};
+use kilter_study::{
+    Asked, Better, Conduct, End, Failure, Goal, History, Memory, Storage, Study, StudySpec, Usage, Worker,
+};
 use proptest::prelude::*;
 
 /// A space with every kind of domain, and conditions two deep.
@@ -34,6 +36,7 @@ fn spec(outline: Outline, by: &str, seed: u64, goal: Goal) -> StudySpec {
         pruner: "none".to_owned(),
         seed,
         trials: None,
+        conduct: Conduct::default(),
         plan: serde_json::Value::Null,
     }
 }

@@ -44,9 +44,30 @@ pub struct StudySpec {
     /// How many trials are wanted; nothing: as many as the sampler proposes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trials: Option<u64>,
+    /// How its trials are asked for and begun anew, whoever runs them.
+    #[serde(default, skip_serializing_if = "Conduct::is_usual")]
+    pub conduct: Conduct,
     /// What the front end needs to run its trials again (command, metrics, limits); opaque to the study.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub plan: serde_json::Value,
+}
+
+/// How a study's trials are asked for and begun anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Conduct {
+    /// Each trial sees exactly what those up to so many before it gave, in the order of numbers, and waits for them: a
+    /// parallel study becomes repeatable. Nothing: each sees all that has ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_order: Option<u64>,
+    /// How often a trial whose worker died is begun anew.
+    pub retry: Retry,
+}
+
+impl Conduct {
+    fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// The right to run and end a trial.
@@ -110,7 +131,7 @@ pub enum Holder {
 }
 
 /// How often a trial whose worker died is begun anew.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retry {
     /// Attempts in all; after the last the trial has failed.
     pub attempts: u32,

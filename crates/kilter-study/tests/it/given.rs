@@ -8,8 +8,8 @@ use kilter_meter::Usage;
 use kilter_space::{Config, Entry, Name, Outline, Value, parse_domain};
 use kilter_study::storage::Clock;
 use kilter_study::{
-    Ask, End, Event, Goal, History, Memory, Next, Opened, Proposal, Sampler, SearchError, Sqlite, Storage, StudyId,
-    StudySpec, Worker,
+    Ask, Conduct, End, Event, Goal, History, Memory, Next, Opened, Proposal, Sampler, SearchError, Sqlite, Storage,
+    StudyId, StudySpec, Worker,
 };
 
 /// A clock that moves when told.
@@ -103,6 +103,7 @@ pub fn spec(name: &str) -> StudySpec {
         pruner: "none".to_owned(),
         seed: u64::MAX,
         trials: Some(10),
+        conduct: Conduct::default(),
         plan: serde_json::json!({"command": ["größe", "{x}"], "limit": 1.5}),
     }
 }

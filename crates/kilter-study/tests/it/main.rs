@@ -6,6 +6,7 @@ mod given;
 mod history;
 mod model;
 mod optimize;
+mod order;
 mod sqlite;
 mod storage;
 mod study;

@@ -6,12 +6,13 @@ use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use kilter_space::{Chooser, Config, Halt, Outline, Walk};
+use kilter_study::storage::LEASE_MS;
 use kilter_study::{
     Better, Event, Failure, Flow, History, Interrupt, Memory, Metric, NoPruner, Outcome, Pruner, Recipe, Run, Running,
     State, Storage, Study, StudySpec, Summary, Verdict, Why, Workers,
 };
 
-use crate::given::{Digest, config, outline, spec};
+use crate::given::{Digest, FakeClock, alive, complete, config, opened, outline, spec, stranger};
 
 /// A recipe made of a closure.
 struct Closure<F> {
@@ -303,4 +304,60 @@ fn every_trial_has_a_folder_and_chance_of_its_own_and_the_same_at_every_attempt(
     seen.sort_by(|a, b| a.partial_cmp(b).unwrap());
     seen.dedup();
     assert_eq!(seen.len(), 4);
+}
+
+/// A study of three trials of which others hold the first.
+fn held_by(worker: &kilter_study::Worker) -> (Bench, Arc<FakeClock>, kilter_study::Lease) {
+    let clock = FakeClock::new();
+    let storage: Arc<dyn Storage> = Arc::new(Memory::with_clock(clock.clone()));
+    let mut bench = Bench::new(3, 1);
+    let spec = StudySpec { trials: Some(3), ..spec("shared") };
+    bench.study = Study::create(storage.clone(), spec, Box::<Digest>::default(), Box::new(NoPruner)).unwrap();
+    let number = storage.reserve(bench.study.id(), worker).unwrap();
+    let lease = storage.open(bench.study.id(), number, &opened(0.5), worker).unwrap();
+    (bench, clock, lease)
+}
+
+#[test]
+fn the_loop_waits_for_others_and_takes_over_when_they_die() {
+    let (mut bench, clock, lease) = held_by(&stranger(7));
+    let how =
+        Workers { count: 1, time_limit: None, folder: bench.folder.path().to_owned(), interrupt: Interrupt::new() };
+    let mut waited = 0;
+    let mut watch = |tick: &kilter_study::Tick<'_>| {
+        // Nobody is left but the other: it is given up only when its time is up.
+        waited += usize::from(tick.ended.is_none() && tick.history.ended() == 2);
+        if waited == 3 {
+            clock.advance(LEASE_MS + 1);
+        }
+    };
+    let summary = bench.study.optimize(&recipe(|config, _| loss(config)), &how, &mut watch).unwrap();
+    assert_eq!((summary.ran, waited >= 3), (3, true));
+    assert_eq!(bench.history().get(lease.number).unwrap().attempt, 2);
+    assert_eq!(bench.history().count(State::Complete), 3);
+}
+
+#[test]
+fn the_loop_ends_with_the_others_last_trial() {
+    let (mut bench, _, lease) = held_by(&stranger(7));
+    let storage = bench.study.storage().clone();
+    let how =
+        Workers { count: 1, time_limit: None, folder: bench.folder.path().to_owned(), interrupt: Interrupt::new() };
+    let mut ended = false;
+    let mut watch = |tick: &kilter_study::Tick<'_>| {
+        if !ended && tick.ended.is_none() && tick.history.ended() == 2 {
+            storage.finish(&lease, &complete(0.1)).unwrap();
+            ended = true;
+        }
+    };
+    let summary = bench.study.optimize(&recipe(|config, _| loss(config)), &how, &mut watch).unwrap();
+    assert_eq!((summary.ran, bench.history().count(State::Complete)), (2, 3));
+}
+
+#[test]
+fn the_loop_does_not_wait_for_what_is_in_a_person_s_hands() {
+    let (mut bench, _, lease) = held_by(&alive());
+    assert!(bench.study.storage().entrust(&lease).unwrap());
+    assert_eq!(bench.run(&recipe(|config, _| loss(config))).ran, 2);
+    assert_eq!(bench.history().count(State::Running), 1);
 }

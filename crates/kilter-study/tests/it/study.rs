@@ -293,41 +293,6 @@ fn a_study_of_enqueued_trials_only_runs_those() {
 }
 
 #[test]
-fn what_was_proposed_can_be_computed_again_from_what_was_seen() {
-    let storage = memory();
-    let mut first = study(&storage, 6);
-    // Two open at a time: some proposals did not see the trial before them.
-    let mut held = vec![trial(first.ask().unwrap())];
-    while let Asked::Trial(next) = first.ask().unwrap() {
-        held.push(next);
-        let done = held.remove(0);
-        first.tell(&done, &loss(done.config())).unwrap();
-    }
-    let events = storage.changes(first.id(), 0, 99).unwrap().events;
-    let outline = first.spec().outline.clone();
-    for row in first.history().rows() {
-        let seen: Vec<Event> = events.iter().filter(|event| event.revision <= row.opened.seen).cloned().collect();
-        let history = crate::given::fold(&seen);
-        let mut sampler = Digest::default();
-        sampler.observe(&seen, &history);
-        let ask = Ask {
-            number: row.number,
-            space: kilter_study_space(&outline),
-            history: &history,
-            goals: &[Goal::minimize("loss")],
-            stream: kilter_numerics::Stream::new(&[first.spec().seed, row.number], "propose"),
-        };
-        let Ok(Next::Try(proposal)) = sampler.next(&ask) else { panic!() };
-        let config = kilter_space::Answered::new(proposal.joint, proposal.rest).walk(&outline).unwrap();
-        assert_eq!(config, *row.config());
-    }
-}
-
-fn kilter_study_space(outline: &kilter_space::Outline) -> kilter_space::Space<'_> {
-    kilter_space::Space { outline, walk: Some(outline) }
-}
-
-#[test]
 fn an_end_needs_a_number_for_every_goal() {
     let goals = [Goal::minimize("loss"), Goal::maximize("score")];
     let of = |metrics: &[(&str, f64)]| {
