@@ -76,7 +76,7 @@ CREATE TABLE events (
 /// The planner never used the old index: it takes a partial one only where its very condition stands in the query. Ended
 /// trials are in none of these, so that a study of any length asks as fast as a new one.
 const BY_STAGE: &str = "
-DROP INDEX trials_open;
+DROP INDEX IF EXISTS trials_open;
 CREATE INDEX trials_reserved ON trials (study, number) WHERE stage = 0;
 CREATE INDEX trials_waiting ON trials (study, number) WHERE stage = 1;
 CREATE INDEX trials_running ON trials (study, number) WHERE stage = 2;
