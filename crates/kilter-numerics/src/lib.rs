@@ -2,6 +2,7 @@
 
 pub mod compare;
 pub mod normal;
+pub mod ranks;
 pub mod stream;
 
 pub use stream::Stream;

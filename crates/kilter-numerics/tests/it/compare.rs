@@ -1,4 +1,5 @@
-use kilter_numerics::compare::{CompareError, Z_95, mean_interval, paired_difference, wilson};
+use kilter_numerics::Stream;
+use kilter_numerics::compare::{CompareError, Z_95, bootstrap_mean, mean_interval, paired_difference, wilson};
 use proptest::prelude::*;
 
 fn near(a: f64, b: f64, tolerance: f64) {
@@ -108,4 +109,37 @@ proptest! {
         let excludes_zero = forward.difference.low > 0.0 || forward.difference.high < 0.0;
         prop_assert!(excludes_zero == (forward.p_value < 0.1) || (forward.p_value - 0.1).abs() < 1e-9);
     }
+}
+
+/// The bootstrap distribution of the mean of {0, 1} drawn n times is binomial: of 16 values, half of them 1, its 2.5 %
+/// point is 4/16 and its 97.5 % point 12/16 (cumulated 0.0384 to 4, 0.0106 to 3).
+#[test]
+fn bootstrap_of_a_coin_is_binomial() {
+    let coin: Vec<f64> = (0..16).map(|i| f64::from(i % 2)).collect();
+    let interval = bootstrap_mean(&[&coin], 0.95, 20_000, &mut Stream::new(&[1], "bootstrap")).unwrap();
+    assert_eq!((interval.low, interval.estimate, interval.high), (0.25, 0.5, 0.75));
+}
+
+/// Means of k groups are averaged, so that the interval of many equal groups is narrower by the root of their number.
+#[test]
+fn bootstrap_resamples_every_group_from_itself() {
+    let values: Vec<f64> = (0..40).map(f64::from).collect();
+    let shifted: Vec<f64> = values.iter().map(|v| v + 1000.0).collect();
+    let mut stream = Stream::new(&[2], "bootstrap");
+    let one = bootstrap_mean(&[&values], 0.95, 4_000, &mut stream).unwrap();
+    let two = bootstrap_mean(&[&values, &shifted], 0.95, 4_000, &mut stream).unwrap();
+    near(two.estimate, 19.5 + 500.0, 1e-9);
+    // Four thousand resamples know a width of ±3.6 to some per cent.
+    near((two.high - two.low) / (one.high - one.low), 0.5_f64.sqrt(), 0.06);
+    near((one.high - one.low) / 2.0, Z_95 * 11.543 / 40.0_f64.sqrt(), 0.25);
+}
+
+#[test]
+fn bootstrap_refuses_what_has_no_mean() {
+    let mut stream = Stream::new(&[3], "bootstrap");
+    assert_eq!(bootstrap_mean(&[], 0.95, 10, &mut stream), Err(CompareError::TooFew { given: 0 }));
+    assert_eq!(bootstrap_mean(&[&[]], 0.95, 10, &mut stream), Err(CompareError::TooFew { given: 0 }));
+    let odd = [1.0, f64::NAN];
+    assert_eq!(bootstrap_mean(&[&odd], 0.95, 10, &mut stream), Err(CompareError::NotFinite { index: 1 }));
+    assert_eq!(bootstrap_mean(&[&[1.0]], 1.0, 10, &mut stream), Err(CompareError::Confidence(1.0)));
 }

@@ -5,4 +5,5 @@
 
 mod compare;
 mod normal;
+mod ranks;
 mod stream;
