@@ -50,7 +50,9 @@ pub fn test(filters: &[&str]) -> Result<(), String> {
     }
     let begun = Instant::now();
     step("format", || Call::new("fmt --all --check").run())?;
-    step("lints", || Call::new("clippy --workspace --all-targets --locked -- -D warnings").run())?;
+    step("lints", || {
+        Call::new("clippy --workspace --all-targets --features xtask/search --locked -- -D warnings").run()
+    })?;
     step("arrows", || {
         let said = arrows::arrows().map_err(|why| format!("{why}\nrerun: cargo xtask arrows"))?;
         println!("{said}");
@@ -74,11 +76,11 @@ fn test_calls(nextest: bool, filters: &[&str]) -> Vec<Call> {
     let calls = if nextest {
         // A name may be that of a doctest only.
         vec![
-            Call::new("nextest run --workspace --locked --no-tests=warn"),
+            Call::new("nextest run --workspace --features xtask/search --locked --no-tests=warn"),
             Call::new("test --doc --workspace --locked"),
         ]
     } else {
-        vec![Call::new("test --workspace --locked")]
+        vec![Call::new("test --workspace --features xtask/search --locked")]
     };
     calls.into_iter().map(|call| call.filtered(filters)).collect()
 }
@@ -123,19 +125,24 @@ mod tests {
 
     #[test]
     fn plain_cargo_runs_doctests_in_the_same_call() {
-        assert_eq!(typed(false, &[]), ["cargo test --workspace --locked"]);
+        assert_eq!(typed(false, &[]), ["cargo test --workspace --features xtask/search --locked"]);
     }
 
     #[test]
     fn nextest_is_followed_by_doctests() {
-        let expected =
-            ["cargo nextest run --workspace --locked --no-tests=warn", "cargo test --doc --workspace --locked"];
+        let expected = [
+            "cargo nextest run --workspace --features xtask/search --locked --no-tests=warn",
+            "cargo test --doc --workspace --locked",
+        ];
         assert_eq!(typed(true, &[]), expected);
     }
 
     #[test]
     fn filters_reach_every_test_call() {
-        assert_eq!(typed(false, &["tpe", "golden"]), ["cargo test --workspace --locked -- tpe golden"]);
+        assert_eq!(
+            typed(false, &["tpe", "golden"]),
+            ["cargo test --workspace --features xtask/search --locked -- tpe golden"]
+        );
         assert!(typed(true, &["tpe"]).iter().all(|call| call.ends_with(" -- tpe")));
     }
 

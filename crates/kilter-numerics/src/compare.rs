@@ -152,8 +152,7 @@ pub fn bootstrap_mean(
         return Err(CompareError::Confidence(confidence));
     }
     let mean_of = |pick: &mut dyn FnMut(&[f64], usize) -> f64| {
-        let group_mean =
-            |group: &&[f64]| (0..group.len()).map(|at| pick(group, at)).sum::<f64>() / group.len() as f64;
+        let group_mean = |group: &&[f64]| (0..group.len()).map(|at| pick(group, at)).sum::<f64>() / group.len() as f64;
         groups.iter().map(group_mean).sum::<f64>() / groups.len() as f64
     };
     let estimate = mean_of(&mut |group, at| group[at]);

@@ -10,11 +10,21 @@ mod gauge;
 mod paired;
 #[cfg(feature = "bench")]
 mod peer;
+mod search;
 #[cfg(feature = "bench")]
 mod tabular;
 
 /// What is asked for.
-struct Wanted {
+#[cfg_attr(not(feature = "search"), allow(dead_code, reason = "this build hands over what it cannot do"))]
+enum Wanted {
+    /// How long things take.
+    Speed(Speed),
+    /// How well samplers search. Takes hours with peers, so only by its name.
+    Search(search::options::Options),
+}
+
+#[cfg_attr(not(feature = "bench"), allow(dead_code, reason = "this build hands over what it cannot do"))]
+struct Speed {
     engine: bool,
     tabular: bool,
     quick: bool,
@@ -22,64 +32,92 @@ struct Wanted {
 
 impl Wanted {
     fn read(options: &[&str]) -> Result<Self, String> {
-        let mut wanted = Self { engine: false, tabular: false, quick: false };
+        if let ["search", rest @ ..] = options {
+            return search::options::Options::read(rest).map(Self::Search);
+        }
+        let mut wanted = Speed { engine: false, tabular: false, quick: false };
         for &option in options {
             match option {
                 "engine" => wanted.engine = true,
                 "tabular" => wanted.tabular = true,
                 "all" => (wanted.engine, wanted.tabular) = (true, true),
                 "--quick" => wanted.quick = true,
-                _ => return Err(format!("bench {option}: there are engine, tabular and all, and the option --quick")),
+                _ => {
+                    return Err(format!(
+                        "bench {option}: there are engine, tabular, all (both) and the option --quick, or search and its own"
+                    ));
+                }
             }
         }
         if !wanted.engine && !wanted.tabular {
             (wanted.engine, wanted.tabular) = (true, true);
         }
-        Ok(wanted)
+        Ok(Self::Speed(wanted))
+    }
+
+    /// The feature with which xtask does this.
+    fn feature(&self) -> &'static str {
+        match self {
+            Self::Speed(_) => "bench",
+            Self::Search(_) => "search",
+        }
     }
 }
 
-/// Builds in release and hands over to the measuring build.
+/// Does it, if this is the build for it; else builds that one in release and hands over.
 ///
 /// # Errors
-/// If the build or a measurement fails.
-#[cfg(not(feature = "bench"))]
+/// If the build or a measurement fails. A peer that cannot be had is said to be missing, no error.
 pub fn bench(options: &[&str]) -> Result<(), String> {
+    let wanted = Wanted::read(options)?;
+    match wanted {
+        #[cfg(feature = "search")]
+        Wanted::Search(options) => measuring().and_then(|target| search::bench(&options, &target)),
+        #[cfg(feature = "bench")]
+        Wanted::Speed(speed) => measuring().and_then(|target| measure(&speed, &target)),
+        #[allow(unreachable_patterns, reason = "reachable without the features")]
+        wanted => hand_over(wanted.feature(), options),
+    }
+}
+
+#[cfg_attr(feature = "search", allow(dead_code, reason = "this build does it all itself"))]
+fn hand_over(feature: &str, options: &[&str]) -> Result<(), String> {
     use std::process::Command;
 
-    Wanted::read(options)?;
     let run = |command: &mut Command, what: &str| match command.current_dir(crate::root()).status() {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(format!("{what}: {status}")),
         Err(why) => Err(format!("{what} cannot be started: {why}")),
     };
-    let build = "build --release --locked --package kilter-cli --package xtask --features xtask/bench";
+    // Only the speed of kilter itself needs the program beside the rooms.
+    let program = if feature == "bench" { "--package kilter-cli " } else { "" };
+    let build = format!("build --release --locked {program}--package xtask --features xtask/{feature}");
     run(Command::new(crate::cargo()).args(build.split(' ')), &format!("cargo {build}"))?;
     let measuring = target()?.join("release").join("xtask");
     run(Command::new(&measuring).arg("bench").args(options), "the measuring build of xtask")
 }
 
-/// Measures.
-///
-/// # Errors
-/// If a measurement fails. A peer that cannot be had is said to be missing, no error.
+/// The target folder, if this build may measure.
 #[cfg(feature = "bench")]
-pub fn bench(options: &[&str]) -> Result<(), String> {
-    let wanted = Wanted::read(options)?;
+fn measuring() -> Result<std::path::PathBuf, String> {
     if cfg!(debug_assertions) {
         return Err("figures of a debug build say nothing; run: cargo xtask bench".to_owned());
     }
-    let target = target()?;
-    let python = peer::Python::prepare(&target);
+    target()
+}
+
+#[cfg(feature = "bench")]
+fn measure(speed: &Speed, target: &std::path::Path) -> Result<(), String> {
+    let python = peer::Python::prepare(target, "bench-venv", peer::PACKAGES);
     if let Err(why) = &python {
         println!("no peers, kilter alone: {why}");
     }
     let python = python.ok();
-    if wanted.engine {
-        engine::bench(&target, python.as_ref(), wanted.quick)?.publish(&target.join("bench/engine.json"))?;
+    if speed.engine {
+        engine::bench(target, python.as_ref(), speed.quick)?.publish(&target.join("bench/engine.json"))?;
     }
-    if wanted.tabular {
-        tabular::bench(python.as_ref(), wanted.quick)?.publish(&target.join("bench/tabular.json"))?;
+    if speed.tabular {
+        tabular::bench(python.as_ref(), speed.quick)?.publish(&target.join("bench/tabular.json"))?;
     }
     Ok(())
 }

@@ -10,8 +10,8 @@ use serde_json::Value;
 use super::gauge::Took;
 use crate::root;
 
-/// What is installed; a new line makes an older environment install it.
-const PACKAGES: &str = "optuna>=5,<6 scikit-learn>=1.7,<2";
+/// What the engine's and the models' peers need.
+pub const PACKAGES: &str = "optuna>=5,<6 scikit-learn>=1.7,<2";
 
 /// One thread each: the peers' linear algebra would take all cores.
 const ONE_THREAD: [(&str, &str); 3] =
@@ -23,14 +23,14 @@ pub struct Python {
 }
 
 impl Python {
-    /// Makes the environment, or takes the one made before.
-    pub fn prepare(target: &Path) -> Result<Self, String> {
-        let python = Self { folder: target.join("bench-venv") };
+    /// Makes the environment of this name, or takes the one made before of the same packages.
+    pub fn prepare(target: &Path, name: &str, packages: &str) -> Result<Self, String> {
+        let python = Self { folder: target.join(name) };
         let stamp = python.folder.join("kilter-packages");
-        if std::fs::read_to_string(&stamp).is_ok_and(|made_of| made_of == PACKAGES) {
+        if std::fs::read_to_string(&stamp).is_ok_and(|made_of| made_of == packages) {
             return Ok(python);
         }
-        println!("making {} with {PACKAGES}", python.folder.display());
+        println!("making {} with {packages}", python.folder.display());
         let quietly = |command: &mut Command, what: &str| match command.stdin(Stdio::null()).output() {
             Ok(output) if output.status.success() => Ok(()),
             Ok(output) => {
@@ -41,8 +41,8 @@ impl Python {
         };
         quietly(Command::new("python3").args(["-m", "venv"]).arg(&python.folder), "python3 -m venv")?;
         let mut pip = python.command();
-        quietly(pip.args(["-m", "pip", "install", "--quiet"]).args(PACKAGES.split(' ')), "pip install")?;
-        std::fs::write(&stamp, PACKAGES).map_err(|why| format!("cannot write {}: {why}", stamp.display()))?;
+        quietly(pip.args(["-m", "pip", "install", "--quiet"]).args(packages.split(' ')), "pip install")?;
+        std::fs::write(&stamp, packages).map_err(|why| format!("cannot write {}: {why}", stamp.display()))?;
         Ok(python)
     }
 

@@ -53,13 +53,8 @@ fn friedman_matches_scipy() {
     for (rank, expected) in result.mean_ranks.iter().zip([3.0, 17.0 / 6.0, 2.25, 23.0 / 12.0]) {
         near(*rank, expected, 1e-12);
     }
-    let untied = [
-        vec![0.1, 0.2, 0.3],
-        vec![0.2, 0.1, 0.3],
-        vec![0.1, 0.25, 0.4],
-        vec![0.5, 0.6, 0.7],
-        vec![1.0, 3.0, 2.0],
-    ];
+    let untied =
+        [vec![0.1, 0.2, 0.3], vec![0.2, 0.1, 0.3], vec![0.1, 0.25, 0.4], vec![0.5, 0.6, 0.7], vec![1.0, 3.0, 2.0]];
     let result = friedman(&untied).unwrap();
     near(result.chi_squared, 6.4, 1e-12);
     near(result.p_value, 0.040_762_203_978_366_11, 1e-12);
