@@ -7,7 +7,10 @@ use crate::merge::Merge;
 use crate::quantize::Quantize;
 use crate::report::Report;
 use crate::reproduce::Reproduce;
+use crate::show::Show;
+use crate::storage::StorageVerb;
 use crate::tune::{Resume, Tune};
+use crate::worker::Worker;
 
 /// Keeps your model's hyperparameters in kilter.
 #[derive(Debug, Parser)]
@@ -50,6 +53,8 @@ pub enum Verb {
     Tune(Box<Tune>),
     /// Continue a study where it stopped
     Resume(Resume),
+    /// Help run a study that another process began
+    Worker(Worker),
     /// Print a method's claims and whether they hold
     Reproduce(Reproduce),
     /// Make one model of several
@@ -63,9 +68,11 @@ pub enum Verb {
     /// Show a study's best trial
     Best(OfStudy),
     /// Show one trial whole
-    Show(OfTrial),
+    Show(Show),
     /// Print what a trial printed
     Logs(Logs),
+    /// Look after the file that studies are remembered in
+    Storage(StorageVerb),
     /// List the recipes, or one recipe's hyperparameters
     Recipes(Named),
     /// List the samplers
@@ -98,7 +105,6 @@ pub struct OfStudy {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  kilter show 17 --study breast-cancer")]
 pub struct OfTrial {
     /// The trial's number [default: the best]
     #[arg(value_name = "TRIAL")]

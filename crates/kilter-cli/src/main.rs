@@ -16,12 +16,14 @@ mod reproduce;
 mod samplers;
 mod session;
 mod show;
+mod storage;
 mod studies;
 mod style;
 mod summary;
 mod trials;
 mod tune;
 mod weights;
+mod worker;
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -67,6 +69,8 @@ fn run(cli: Cli, voice: &style::Voice) -> Result<ExitCode, Fault> {
     match cli.verb {
         Verb::Tune(args) => tune::tune(*args, voice),
         Verb::Resume(args) => tune::resume(&args, voice),
+        Verb::Worker(args) => worker::worker(&args, voice),
+        Verb::Storage(args) => storage::storage(&args, voice),
         Verb::Reproduce(args) => reproduce::reproduce(&args, voice),
         Verb::Merge(args) => merge::merge(&args, voice),
         Verb::Quantize(args) => quantize::quantize(&args, voice),

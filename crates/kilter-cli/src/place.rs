@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kilter_numerics::Stream;
 use kilter_space::nearest;
-use kilter_study::storage::StudyEntry;
+use kilter_study::storage::{Durability, Opening, StudyEntry};
 use kilter_study::{Sqlite, Storage, StudyError};
 
 use crate::args::InStorage;
@@ -17,10 +17,22 @@ pub struct Place {
     /// The storage.
     pub storage: Arc<dyn Storage>,
     file: PathBuf,
+    durability: Durability,
 }
 
-/// The file of a storage address.
-fn file_of(address: &str) -> Result<PathBuf, Fault> {
+/// A storage address taken apart: the file, and what a power cut may cost.
+fn file_of(address: &str) -> Result<(PathBuf, Durability), Fault> {
+    let (address, durability) = match address.rsplit_once('?') {
+        Some((address, "durability=full")) => (address, Durability::Full),
+        Some((address, "durability=normal")) => (address, Durability::Normal),
+        Some((_, option)) if option.contains('=') => {
+            return Err(Fault::call(format!(
+                "storage `{address}`: there is no option `{option}`; write ?durability=full (a power cut loses nothing, each \
+                 change waits for the disk) or ?durability=normal"
+            )));
+        }
+        _ => (address, Durability::Normal),
+    };
     let file = match address.split_once(':') {
         Some(("sqlite", file)) => file.trim_start_matches("//"),
         Some((scheme, _)) if scheme.len() > 1 => {
@@ -33,7 +45,19 @@ fn file_of(address: &str) -> Result<PathBuf, Fault> {
     if file.is_empty() {
         return Err(Fault::call("storage: the file's name is missing; write for example sqlite:kilter.db"));
     }
-    Ok(PathBuf::from(file))
+    Ok((PathBuf::from(file), durability))
+}
+
+/// The file of a storage address that is there, with what only a file can do.
+pub fn open_file(at: &InStorage) -> Result<Sqlite, Fault> {
+    let (file, durability) = file_of(&at.storage)?;
+    if !file.exists() {
+        return Err(Fault::Storage(format!(
+            "there is no {} here; begin a study with `kilter tune`, or name another file with --storage sqlite:FILE",
+            file.display()
+        )));
+    }
+    Ok(Sqlite::open_with(&file, Opening { durability, ..Opening::default() })?)
 }
 
 /// A folder's name is at most 255 bytes long on most systems.
@@ -42,20 +66,15 @@ const LONGEST_FOLDER: usize = 200;
 impl Place {
     /// Opens the storage, making it if there is none.
     pub fn make(at: &InStorage) -> Result<Self, Fault> {
-        let file = file_of(&at.storage)?;
-        Ok(Self { storage: Arc::new(Sqlite::open(&file)?), file })
+        let (file, durability) = file_of(&at.storage)?;
+        let storage = Sqlite::open_with(&file, Opening { durability, ..Opening::default() })?;
+        Ok(Self { storage: Arc::new(storage), file, durability })
     }
 
     /// Opens a storage that is there.
     pub fn open(at: &InStorage) -> Result<Self, Fault> {
-        let file = file_of(&at.storage)?;
-        if !file.exists() {
-            return Err(Fault::Storage(format!(
-                "there is no {} here; begin a study with `kilter tune`, or name another file with --storage sqlite:FILE",
-                file.display()
-            )));
-        }
-        Ok(Self { storage: Arc::new(Sqlite::open(&file)?), file })
+        let (file, durability) = file_of(&at.storage)?;
+        Ok(Self { storage: Arc::new(open_file(at)?), file, durability })
     }
 
     /// The study of this name, or the newest.
@@ -99,10 +118,14 @@ impl Place {
 
     /// `--storage …`, if it is not the default, to be added to suggested commands.
     pub fn option(&self) -> String {
-        if self.file == Path::new("kilter.db") {
+        let durability = match self.durability {
+            Durability::Normal => "",
+            Durability::Full => "?durability=full",
+        };
+        if self.file == Path::new("kilter.db") && durability.is_empty() {
             String::new()
         } else {
-            format!(" --storage {}", quoted(&format!("sqlite:{}", self.file.display())))
+            format!(" --storage {}", quoted(&format!("sqlite:{}{durability}", self.file.display())))
         }
     }
 }

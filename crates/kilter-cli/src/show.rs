@@ -2,21 +2,39 @@
 
 use std::process::ExitCode;
 
-use kilter_study::State;
+use clap::Args;
+use kilter_search::sampler;
+use kilter_study::storage::StudyEntry;
+use kilter_study::{Opened, Recomputed, Row, State, recompute};
 use serde_json::json;
 
 use crate::args::OfTrial;
-use crate::fault::Fault;
+use crate::fault::{FAILED, Fault};
 use crate::look::{chosen, look_at};
+use crate::place::Place;
 use crate::session::quoted;
 use crate::style::{Voice, bytes, duration, short, sparkline};
 use crate::summary::trial_json;
 
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  kilter show 17 --study breast-cancer")]
+pub struct Show {
+    #[command(flatten)]
+    pub of: OfTrial,
+    /// Let the sampler propose this trial once more from what it had seen, and compare
+    #[arg(long)]
+    pub recompute: bool,
+}
+
 /// `kilter show`
-pub fn show(args: &OfTrial, voice: &Voice) -> Result<ExitCode, Fault> {
+pub fn show(args: &Show, voice: &Voice) -> Result<ExitCode, Fault> {
+    let Show { of: args, recompute } = args;
     let (place, entry, history) = look_at(args.study.as_deref(), &args.storage)?;
     let row = chosen(args.trial, &entry, &history)?;
     let folder = place.trials_folder(&entry.spec.name).join(row.number.to_string());
+    if *recompute {
+        return recomputed(&place, &entry, row, voice);
+    }
     if voice.json {
         let mut document = trial_json(row, &entry.spec.goals);
         if let Some(document) = document.as_object_mut() {
@@ -82,4 +100,37 @@ pub fn show(args: &OfTrial, voice: &Voice) -> Result<ExitCode, Fault> {
     }
     voice.say(&format!("folder {}", folder.display()))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// `kilter show --recompute`: exit 1 if something else comes out.
+fn recomputed(place: &Place, entry: &StudyEntry, row: &Row, voice: &Voice) -> Result<ExitCode, Fault> {
+    let sampler = sampler(&entry.spec.sampler).map_err(Fault::call)?;
+    let Recomputed { stored, again } = recompute(&place.storage, entry, sampler, row.number)?;
+    let same = stored == again;
+    if voice.json {
+        voice.document(&json!({
+            "study": entry.spec.name, "number": row.number, "seen": stored.seen, "same": same,
+            "params": stored.config, "recomputed": again.config,
+        }))?;
+    } else {
+        let head =
+            format!("trial {} of {}, proposed again from its {} events", row.number, entry.spec.name, stored.seen);
+        voice.say(&voice.strong(&head))?;
+        let answers =
+            |opened: &Opened| opened.config.answers().iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+        let mut names = answers(&stored);
+        names.extend(answers(&again).into_iter().filter(|name| stored.config.get(name.as_str()).is_none()));
+        for name in names {
+            let of = |opened: &Opened| opened.config.get(name.as_str()).map_or("–".to_owned(), ToString::to_string);
+            let (was, is) = (of(&stored), of(&again));
+            let note = if was == is { String::new() } else { format!("  (stored: {was})") };
+            voice.say(&format!("  {name} = {is}{note}"))?;
+        }
+        voice.say(if same {
+            "the same as stored"
+        } else {
+            "not the same as stored: made by another build, or on another kind of CPU"
+        })?;
+    }
+    Ok(if same { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }

@@ -143,7 +143,8 @@ fn default_row(study: &Study) -> Option<&Row> {
     study.history().rows().find(|row| *row.config() == defaults && row.state == State::Complete)
 }
 
-fn counts(history: &History) -> Json {
+/// How many trials are in each state.
+pub fn counts(history: &History) -> Json {
     let states = [State::Waiting, State::Running, State::Stale, State::Complete, State::Pruned, State::Failed];
     states
         .into_iter()

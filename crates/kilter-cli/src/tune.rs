@@ -9,6 +9,7 @@ use clap::Args;
 use kilter_search::{pruner, sampler};
 use kilter_space::{Defaults, Domain, Entry, Outline, Value, nearest, parse_domain, parse_value};
 use kilter_study::process::{MetricSource, Template};
+use kilter_study::storage::Retry;
 use kilter_study::{Better, Conduct, Goal, Metric, StorageError, Study, StudySpec};
 
 use crate::args::InStorage;
@@ -62,12 +63,19 @@ pub struct Tune {
     #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true, help_heading = "How much")]
     pub workers: usize,
 
+    /// How often a trial is begun anew when the process that ran it died
+    #[arg(long, value_name = "N", default_value_t = 2, allow_negative_numbers = true, help_heading = "How much")]
+    pub retries: u32,
+
     /// How to search (`kilter samplers` lists them)
     #[arg(long, value_name = "NAME[:key=value,…]", default_value = "auto", help_heading = "How")]
     pub sampler: String,
     /// When to stop hopeless trials (`kilter pruners` lists them)
     #[arg(long, value_name = "NAME[:key=value,…]", default_value = "auto", help_heading = "How")]
     pub pruner: String,
+    /// Let each trial see exactly those up to WORKERS before it, waiting for them: the same study every time
+    #[arg(long, help_heading = "How")]
+    pub in_order: bool,
     /// The study's seed
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true, help_heading = "How")]
     pub seed: u64,
@@ -142,7 +150,7 @@ pub fn tune(args: Tune, voice: &Voice) -> Result<ExitCode, Fault> {
         pruner: args.pruner.clone(),
         seed: args.seed,
         trials: Some(args.trials.unwrap_or(what.trials)),
-        conduct: Conduct::default(),
+        conduct: conduct(&args)?,
         plan: plan.to_value()?,
     };
     let recipe = plan.recipe(&spec)?;
@@ -193,6 +201,19 @@ pub fn resume(args: &Resume, voice: &Voice) -> Result<ExitCode, Fault> {
         study.want_trials(trials)?;
     }
     session::run(study, &place, &plan, recipe, voice)
+}
+
+/// How trials are asked for and begun anew.
+fn conduct(args: &Tune) -> Result<Conduct, Fault> {
+    let pruner = args.pruner.split(':').next().unwrap_or_default();
+    if args.in_order && args.workers > 1 && !["auto", "none"].contains(&pruner) {
+        return Err(Fault::call(format!(
+            "--in-order with several workers makes a study repeatable, but when `{pruner}` stops a trial hangs on how quick \
+             the others are; leave out --pruner, or use --workers 1"
+        )));
+    }
+    let in_order = args.in_order.then_some(args.workers as u64);
+    Ok(Conduct { in_order, retry: Retry { attempts: args.retries.saturating_add(1) } })
 }
 
 /// A hyperparameter is set or searched, and once.

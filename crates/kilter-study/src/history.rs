@@ -173,6 +173,11 @@ impl History {
         }
     }
 
+    /// Goes on behind an event that cannot be read.
+    pub(crate) fn skip_to(&mut self, revision: u64) {
+        self.revision = revision;
+    }
+
     /// Takes one event. Events come in revision order; one seen before changes nothing.
     pub fn apply(&mut self, event: &Event) {
         if event.revision <= self.revision {

@@ -13,4 +13,6 @@ mod interrupt;
 mod look;
 mod report;
 mod room;
+mod storage;
 mod weights;
+mod worker;

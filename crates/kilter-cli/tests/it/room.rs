@@ -82,7 +82,16 @@ impl Room {
 
     /// Begins `kilter` and does not wait. What it says goes to the files `out` and `err` of the folder.
     pub fn begin<W: AsRef<str>>(&self, words: impl IntoIterator<Item = W>) -> Running {
-        let file = |name: &str| fs::File::create(self.at(name)).unwrap();
+        self.begin_into("", words)
+    }
+
+    /// Begins one more beside others: what it says goes to the files `NAME.out` and `NAME.err`.
+    pub fn begin_as<W: AsRef<str>>(&self, name: &str, words: impl IntoIterator<Item = W>) -> Running {
+        self.begin_into(&format!("{name}."), words)
+    }
+
+    fn begin_into<W: AsRef<str>>(&self, stem: &str, words: impl IntoIterator<Item = W>) -> Running {
+        let file = |name: &str| fs::File::create(self.at(&format!("{stem}{name}"))).unwrap();
         let words = words.into_iter().map(|word| word.as_ref().to_owned());
         let mut command = plain(Command::new(KILTER));
         command.args(words).current_dir(self.path()).stdin(Stdio::null()).stdout(file("out")).stderr(file("err"));

@@ -16,7 +16,7 @@ use kilter_space::{Domain, Name, Outline, Value};
 use serde::{Deserialize, Serialize};
 
 pub use memory::Memory;
-pub use sqlite::{Durability, Opening, Sqlite};
+pub use sqlite::{Checked, Durability, Opening, Sqlite};
 pub use worker::{Clock, SystemClock, Worker};
 
 use crate::event::{End, Event, Opened, Point};

@@ -152,6 +152,59 @@ fn a_file_that_was_deleted_or_replaced_takes_no_more_results() {
     gone();
 }
 
+/// A study of two trials, one of which ended, and what a check says of it after `damage`.
+fn checked(damage: &str) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s.db");
+    let storage = Sqlite::open(&path).unwrap();
+    let id = storage.create(&spec("s")).unwrap();
+    for _ in 0..2 {
+        let number = storage.reserve(id, &alive()).unwrap();
+        let lease = storage.open(id, number, &opened(0.5), &alive()).unwrap();
+        if number == 0 {
+            storage.finish(&lease, &complete(0.5)).unwrap();
+        }
+    }
+    storage.reserve(id, &alive()).unwrap();
+    Connection::open(&path).unwrap().execute_batch(damage).unwrap();
+    let found = storage.check().unwrap();
+    assert_eq!(found.studies, 1);
+    found.faults
+}
+
+#[test]
+fn a_check_finds_what_does_not_agree() {
+    assert!(checked("").is_empty());
+    let faults = checked("DELETE FROM events WHERE revision = 2");
+    assert!(faults[0] == "study s: events 2 to 2 are missing", "{faults:?}");
+    let faults = checked("DELETE FROM events WHERE revision = 3");
+    assert!(faults[0] == "study s: the log ends at event 2, and should at 3", "{faults:?}");
+    let faults = checked("UPDATE events SET change = '{\"unheard\":1}' WHERE revision = 2");
+    assert!(faults[0].starts_with("study s: event 2:") && faults[0].contains("unheard"), "{faults:?}");
+    let faults = checked("UPDATE trials SET stage = 3 WHERE number = 1");
+    assert_eq!(faults, ["study s: trial 1 is running by its events, and something else in its table"]);
+    let faults = checked("UPDATE trials SET number = 7 WHERE number = 0");
+    assert!(faults.contains(&"study s: no event tells of trial 7".to_owned()), "{faults:?}");
+}
+
+#[test]
+fn a_copy_holds_what_the_file_held_and_replaces_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = Sqlite::open(&folder.path().join("s.db")).unwrap();
+    let id = storage.create(&spec("s")).unwrap();
+    (0..50).for_each(|k| storage.want_trials(id, k).unwrap());
+    let to = folder.path().join("copy.db");
+    assert_eq!(storage.copy_to(&to).unwrap(), fs::metadata(&to).unwrap().len());
+    storage.want_trials(id, 99).unwrap();
+    let copy = Sqlite::open(&to).unwrap();
+    assert_eq!(copy.changes(id, 0, 99).unwrap().events, storage.changes(id, 0, 50).unwrap().events);
+    assert!(matches!(storage.copy_to(&to), Err(StorageError::Unusable { .. })));
+    assert_eq!(copy.changes(id, 0, 99).unwrap().events.len(), 50);
+    let (before, after) = storage.vacuum().unwrap();
+    assert!(before >= after && after > 0);
+    assert_eq!(storage.changes(id, 0, 99).unwrap().events.len(), 51);
+}
+
 #[test]
 fn places_that_cannot_be_used_are_named_with_the_reason() {
     let folder = tempfile::tempdir().unwrap();

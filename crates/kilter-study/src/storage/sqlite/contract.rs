@@ -1,7 +1,7 @@
 //! The contract of every storage, kept by a SQLite file.
 
 use kilter_space::{Domain, Name, Outline, Value};
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{OptionalExtension, Row, Transaction, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -16,7 +16,7 @@ use crate::event::{Change, End, Event, Opened, Point};
 
 /// Stages of a trial. A reserved number has no event yet. Queries that look for trials by their stage spell its number
 /// out, since only then SQLite takes the stage's own index.
-mod stage {
+pub(super) mod stage {
     pub const RESERVED: i64 = 0;
     pub const WAITING: i64 = 1;
     pub const RUNNING: i64 = 2;
@@ -51,6 +51,17 @@ fn log(on: &Transaction<'_>, study: StudyId, number: Option<u64>, now: i64, chan
     on.prepare_cached("INSERT INTO events (study, revision, number, at_ms, change) VALUES (?1, ?2, ?3, ?4, ?5)")?
         .execute(params![study.0, revision, number.map(|n| n as i64), now, text(change)?])?;
     Ok(())
+}
+
+/// The event in a row of revision, number, time and change.
+pub(super) fn event(row: &Row<'_>) -> Result<Event, Trouble> {
+    let change = row.get_ref(3)?.as_str().map_err(rusqlite::Error::from)?;
+    Ok(Event {
+        revision: row.get::<_, i64>(0)? as u64,
+        number: row.get::<_, Option<i64>>(1)?.map(|n| n as u64),
+        at_ms: row.get(2)?,
+        change: parse("events.change", change)?,
+    })
 }
 
 /// Is the holder gone? Asked of the process where it can be seen, else of the deadline.
@@ -371,13 +382,7 @@ impl Storage for Sqlite {
             let mut rows = statement.query(params![study.0, since, limit_and_one])?;
             let mut events = Vec::new();
             while let Some(row) = rows.next()? {
-                let change = row.get_ref(3)?.as_str().map_err(rusqlite::Error::from)?;
-                events.push(Event {
-                    revision: row.get::<_, i64>(0)? as u64,
-                    number: row.get::<_, Option<i64>>(1)?.map(|n| n as u64),
-                    at_ms: row.get(2)?,
-                    change: parse("events.change", change)?,
-                });
+                events.push(event(row)?);
             }
             let more = events.len() > limit;
             events.truncate(limit);

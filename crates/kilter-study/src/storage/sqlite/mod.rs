@@ -6,6 +6,7 @@
 
 mod contract;
 mod file;
+mod upkeep;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub use file::{Durability, Opening};
+pub use upkeep::Checked;
 
 use super::StorageError;
 use super::worker::Clock;
