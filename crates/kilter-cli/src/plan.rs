@@ -42,6 +42,19 @@ pub enum Job {
     },
 }
 
+impl Job {
+    /// Without its secrets, whose names are given.
+    fn masked(&self) -> (Self, Vec<String>) {
+        match self {
+            Self::Recipe { name } => (Self::Recipe { name: name.clone() }, Vec::new()),
+            Self::Command { command, folder, metrics } => {
+                let (command, secrets) = command.masked();
+                (Self::Command { command, folder: folder.clone(), metrics: metrics.clone() }, secrets)
+            }
+        }
+    }
+}
+
 impl Plan {
     /// The plan stored with a study.
     pub fn of(spec: &StudySpec) -> Result<Self, Fault> {
@@ -53,9 +66,14 @@ impl Plan {
         })
     }
 
-    /// As a value to be stored.
+    /// As a value to be stored: without the command's secrets.
     pub fn to_value(&self) -> Result<serde_json::Value, Fault> {
-        serde_json::to_value(self).map_err(Fault::work)
+        serde_json::to_value(Self { job: self.job.masked().0, ..*self }).map_err(Fault::work)
+    }
+
+    /// What is not stored: the names of the command's secrets.
+    pub fn secrets(&self) -> Vec<String> {
+        self.job.masked().1
     }
 
     /// The recipe that runs the study's trials, each as a process of its own.
@@ -69,8 +87,8 @@ impl Plan {
             }
             Job::Command { command, folder, metrics } => {
                 let (outline, goals) = (spec.outline.clone(), spec.goals.clone());
-                let recipe =
-                    CommandRecipe::new(command.clone(), outline, metrics.clone(), goals, folder.clone(), binary);
+                let command = command.unmasked(|variable| std::env::var(variable).ok()).map_err(Fault::call)?;
+                let recipe = CommandRecipe::new(command, outline, metrics.clone(), goals, folder.clone(), binary);
                 Ok(Arc::new(recipe.map_err(Fault::call)?))
             }
         }

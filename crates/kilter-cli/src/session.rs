@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kilter_space::{Config, Defaults, Fit, replay};
 use kilter_study::{Interrupt, Outcome, Recipe, Run, State, Study, Summary, Workers};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use crate::fault::{FAILED, Fault, INTERRUPTED};
@@ -25,8 +25,11 @@ pub fn run(
 ) -> Result<ExitCode, Fault> {
     let name = study.spec().name.clone();
     summary::opening(&study, voice);
-    let ran = work(&mut study, place, plan, &recipe, voice)?;
     let resume = format!("kilter resume {}{}", quoted(&name), place.option());
+    let ran = work(&mut study, place, plan, &recipe, voice).map_err(|fault| match fault {
+        Fault::Storage(why) => Fault::Storage(format!("{why}\n  continue then with: {resume}")),
+        other => other,
+    })?;
     if ran.interrupted {
         summary::closing(&study, None, &ran, place, voice)?;
         voice.remark(&format!("interrupted; what was done is kept. Continue with:\n  {resume}"));
@@ -64,9 +67,13 @@ pub fn work(
 /// Ctrl-C once finishes what runs, twice stops at once; SIGTERM and a closed terminal stop at once.
 fn listen(interrupt: &Interrupt, voice: Voice) -> Result<(), Fault> {
     let interrupt = interrupt.clone();
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(Fault::work)?;
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGXFSZ]).map_err(Fault::work)?;
     std::thread::spawn(move || {
         for signal in signals.forever() {
+            // A file that may not grow is heard of by whoever writes it.
+            if signal == SIGXFSZ {
+                continue;
+            }
             if signal != SIGINT || interrupt.is_set() {
                 interrupt.at_once();
                 continue;

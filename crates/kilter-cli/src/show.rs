@@ -67,6 +67,9 @@ pub fn show(args: &Show, voice: &Voice) -> Result<ExitCode, Fault> {
                 voice.say(&format!("    {line}"))?;
             }
         }
+        for remark in &end.remarks {
+            voice.say(remark)?;
+        }
         let mut took = vec![format!("{} wall", duration(end.usage.wall_seconds))];
         took.extend(end.usage.cpu_seconds.map(|seconds| format!("{} CPU", duration(seconds))));
         took.extend(end.usage.peak_bytes.map(|peak| format!("{} memory at the peak", bytes(peak))));

@@ -268,6 +268,9 @@ pub fn trial_json(row: &Row, goals: &[Goal]) -> Json {
             }
             object.insert("failure".to_owned(), told);
         }
+        if !end.remarks.is_empty() {
+            object.insert("remarks".to_owned(), json!(end.remarks));
+        }
         if let Some(why) = &end.why {
             object.insert("stopped".to_owned(), json!(why.to_string()));
         }

@@ -175,6 +175,16 @@ pub fn tune(args: Tune, voice: &Voice) -> Result<ExitCode, Fault> {
     if let Some(defaults) = &defaults {
         study.enqueue(defaults)?;
     }
+    let secrets = plan.secrets();
+    if !secrets.is_empty() {
+        let variables: Vec<String> =
+            secrets.iter().map(|name| format!("KILTER_SECRET_{}", name.to_uppercase())).collect();
+        voice.remark(&format!(
+            "the command holds what looks like a secret ({}), which is not stored; `kilter resume` will want {}",
+            secrets.join(", "),
+            variables.join(", ")
+        ));
+    }
     session::run(study, &place, &plan, recipe, voice)
 }
 

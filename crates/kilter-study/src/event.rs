@@ -125,6 +125,9 @@ pub struct End {
     pub why: Option<Why>,
     /// What it took.
     pub usage: Usage,
+    /// What else is to be said of it: output that was left out, reports that were thinned.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<String>,
 }
 
 /// JSON knows no NaN: a log that held one could never be read again.
@@ -160,11 +163,18 @@ impl End {
         });
         let state = if odd.is_some() { EndState::Failed } else { EndState::Complete };
         let metrics = metrics.into_iter().filter(|(_, value)| value.is_finite()).collect();
-        Self { state, metrics, failure: odd, why: None, usage }
+        Self { state, metrics, failure: odd, why: None, usage, remarks: Vec::new() }
     }
 
     /// Failed.
     pub fn failed(failure: Failure, usage: Usage) -> Self {
-        Self { state: EndState::Failed, metrics: BTreeMap::new(), failure: Some(failure), why: None, usage }
+        Self {
+            state: EndState::Failed,
+            metrics: BTreeMap::new(),
+            failure: Some(failure),
+            why: None,
+            usage,
+            remarks: Vec::new(),
+        }
     }
 }

@@ -204,15 +204,17 @@ impl Study {
         let goals = self.spec().goals.clone();
         let folder = how.folder.join(lease.number.to_string());
         let parent = opened.parent.map(|number| how.folder.join(number.to_string()));
-        let stopped = Arc::new(Mutex::new(None));
+        let (stopped, thinned) = (Arc::new(Mutex::new(None)), Arc::new(Mutex::new(None)));
         let port = StudyPort {
             storage: storage.clone(),
             judge: self.judge().clone(),
             lease,
             points: Vec::new(),
+            thinning: Thinning::default(),
             unsent: 0,
             sent: Instant::now(),
             stopped: stopped.clone(),
+            thinned: thinned.clone(),
             deadline: how.time_limit.map(|limit| (Instant::now() + limit, limit)),
             interrupt: how.interrupt.clone(),
         };
@@ -223,11 +225,13 @@ impl Study {
             let watch = Stopwatch::start();
             let result = catch_unwind(AssertUnwindSafe(|| recipe.run(&opened.config, &mut run)));
             let usage = run.usage().unwrap_or_else(|| watch.wall_only());
+            let mut remarks = run.remarks().to_vec();
             // The port's last reports are stored when the run is dropped.
             drop(run);
             let result = result.unwrap_or_else(|panic| Err(Failure::Panicked { message: message_of(&*panic) }));
             let why = stopped.lock().ok().and_then(|mut why| why.take());
-            let stored = store(&*storage, &lease, &goals, result, why, usage);
+            remarks.extend(thinned.lock().ok().and_then(|thinned| thinned.clone()));
+            let stored = store(&*storage, &lease, &goals, result, why, usage, remarks);
             // Before the end is told: a process that then goes must be the last to hold the storage, to close it well.
             drop(storage);
             // Nobody listens only if the loop ended by an error of its own.
@@ -246,6 +250,7 @@ fn store(
     result: Result<Outcome, Failure>,
     why: Option<Why>,
     usage: Usage,
+    remarks: Vec<String>,
 ) -> Result<bool, StorageError> {
     let end = match (why, result) {
         // A run that was told to stop may have returned with half of its result: it does not count as whole.
@@ -253,17 +258,22 @@ fn store(
             storage.release(lease)?;
             return Ok(false);
         }
+        // No fault of the trial's, and the next one would fare no better.
+        (_, Err(Failure::NoRoom { path })) => {
+            let _ = storage.release(lease);
+            return Err(StorageError::full(path));
+        }
         (Some(Why::TimeLimit { seconds }), _) => End::failed(Failure::TimedOut { seconds }, usage),
         (_, Err(failure @ Failure::Panicked { .. })) => End::failed(failure, usage),
         (Some(why @ Why::Pruned { .. }), result) => {
             let outcome = result.unwrap_or_default();
             let metrics = outcome.metrics.into_iter().filter(|(_, value)| value.is_finite()).collect();
-            End { state: EndState::Pruned, metrics, failure: None, why: Some(why), usage }
+            End { state: EndState::Pruned, metrics, failure: None, why: Some(why), usage, remarks: Vec::new() }
         }
         (None, Ok(outcome)) => End::of(outcome.metrics, goals, usage),
         (None, Err(failure)) => End::failed(failure, usage),
     };
-    storage.finish(lease, &end)?;
+    storage.finish(lease, &End { remarks, ..end })?;
     Ok(true)
 }
 
@@ -278,11 +288,34 @@ struct StudyPort {
     judge: Arc<Mutex<Judge>>,
     lease: Lease,
     points: Vec<Point>,
+    thinning: Thinning,
     unsent: usize,
     sent: Instant,
     stopped: Arc<Mutex<Option<Why>>>,
+    thinned: Arc<Mutex<Option<String>>>,
     deadline: Option<(Instant, Duration)>,
     interrupt: Interrupt,
+}
+
+/// Which of a trial's reports are kept: all of the first ten thousand, every second of the next ten thousand kept, every
+/// fourth after that, and so on. A trial that reports for ever takes little more room than one that reports long.
+#[derive(Default)]
+struct Thinning {
+    heard: u64,
+    kept: u64,
+}
+
+impl Thinning {
+    const AT_ONE_PACE: u64 = 10_000;
+
+    /// Is the next report kept?
+    fn keeps(&mut self) -> bool {
+        let pace = 1 << (self.kept / Self::AT_ONE_PACE).min(63);
+        let keeps = self.heard.is_multiple_of(pace);
+        self.heard += 1;
+        self.kept += u64::from(keeps);
+        keeps
+    }
 }
 
 impl StudyPort {
@@ -309,16 +342,17 @@ impl RunPort for StudyPort {
     fn report(&mut self, step: u64, metrics: &[(&str, f64)]) -> Flow {
         let points = metrics.iter().map(|(metric, value)| Point { step, metric: (*metric).to_owned(), value: *value });
         self.points.extend(points);
-        self.unsent += metrics.len();
         let mut judge = lock(&self.judge);
-        if judge.is_watching() {
-            let verdict = judge.verdict(self.lease.number, &self.points);
-            drop(judge);
-            if let Ok(Verdict::Stop(why)) = verdict {
-                return self.stop(why);
-            }
+        let verdict = judge.is_watching().then(|| judge.verdict(self.lease.number, &self.points));
+        drop(judge);
+        // Judged is every report, whether it is kept or not.
+        if self.thinning.keeps() {
+            self.unsent += metrics.len();
         } else {
-            drop(judge);
+            self.points.truncate(self.points.len() - metrics.len());
+        }
+        if let Some(Ok(Verdict::Stop(why))) = verdict {
+            return self.stop(why);
         }
         // Ten thousand reports a second are no ten thousand transactions.
         if self.sent.elapsed() >= HEARTBEAT {
@@ -348,5 +382,11 @@ impl RunPort for StudyPort {
 impl Drop for StudyPort {
     fn drop(&mut self) {
         self.send();
+        let Thinning { heard, kept } = self.thinning;
+        if heard > kept
+            && let Ok(mut thinned) = self.thinned.lock()
+        {
+            *thinned = Some(format!("of its {heard} reports {kept} are kept"));
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! Recipes: functions with declared questions. A shell command is one, and so is every method.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use kilter_space::{Config, ConfigError, SpaceError, Value, Walk};
 use serde::{Deserialize, Serialize};
@@ -124,6 +126,12 @@ pub enum Failure {
         /// How often.
         times: u32,
     },
+    /// The disk is full: no fault of the trial, which waits to be run again.
+    #[error("the disk is full: cannot write {}", .path.display())]
+    NoRoom {
+        /// What could not be written.
+        path: PathBuf,
+    },
     /// The recipe panicked.
     #[error("panicked: {message}")]
     Panicked {
@@ -149,6 +157,7 @@ impl Failure {
             Self::NotFinite { .. } => "not_finite",
             Self::NotStarted { .. } => "not_started",
             Self::WorkerLost { .. } => "worker_lost",
+            Self::NoRoom { .. } => "no_room",
             Self::Panicked { .. } => "panicked",
             Self::Refused { .. } => "refused",
         }
@@ -161,6 +170,16 @@ impl Failure {
                 Some(tail.as_str()).filter(|tail| !tail.is_empty())
             }
             _ => None,
+        }
+    }
+
+    /// A file of the trial's could not be written.
+    pub fn unwritable(path: &Path, why: &io::Error) -> Self {
+        match why.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                Self::NoRoom { path: path.to_owned() }
+            }
+            _ => Self::refused(format!("cannot write {}: {why}", path.display())),
         }
     }
 

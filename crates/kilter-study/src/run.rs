@@ -61,13 +61,14 @@ pub struct Run {
     folder: PathBuf,
     resume_from: Option<PathBuf>,
     usage: Option<Usage>,
+    remarks: Vec<String>,
 }
 
 impl Run {
     /// A run of trial `number` of the study with this seed. `repeat` counts how often the same question was run before
     /// under other chance; `folder` is the trial's own.
     pub fn new(port: Box<dyn RunPort>, seed: u64, number: u64, repeat: u64, folder: PathBuf) -> Self {
-        Self { port, seed, number, repeat, fidelity: None, folder, resume_from: None, usage: None }
+        Self { port, seed, number, repeat, fidelity: None, folder, resume_from: None, usage: None, remarks: Vec::new() }
     }
 
     /// A run that nobody watches, for tests and single trainings. Its folder is the system's temporary one.
@@ -130,6 +131,16 @@ impl Run {
     /// What the run took, if the recipe told.
     pub fn usage(&self) -> Option<Usage> {
         self.usage
+    }
+
+    /// Says something of the run that belongs to its end, whatever that is: that output was left out, for example.
+    pub fn remark(&mut self, text: String) {
+        self.remarks.push(text);
+    }
+
+    /// What was said so far.
+    pub fn remarks(&self) -> &[String] {
+        &self.remarks
     }
 
     /// The random stream for `purpose`: the same for every attempt of the trial, different between trials and repeats.

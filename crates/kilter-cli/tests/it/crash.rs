@@ -191,3 +191,98 @@ fn two_tuners_of_one_study_share_its_trials() {
     assert_eq!(states(&trials)["complete"], 6);
     assert_eq!(room.read("who").lines().count(), 6, "no trial ran twice");
 }
+
+/// A trial with a child of its own, that reports while it runs, for as long as chance has it.
+const BUSY: &str = "
+import random, subprocess, sys, time
+script, role = sys.argv[:2]
+if role == 'child':
+    time.sleep(5)
+    sys.exit()
+subprocess.Popen([sys.executable, script, 'child', sys.argv[2]])
+for step in range(random.randrange(6)):
+    print('loss=' + str(1 + step), flush=True)
+    time.sleep(0.01)
+print('loss=' + sys.argv[3], flush=True)
+";
+
+/// How many rounds; `KILTER_CRASH_ROUNDS=200` for the long run.
+fn rounds() -> u64 {
+    std::env::var("KILTER_CRASH_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(5)
+}
+
+#[test]
+fn whatever_is_killed_whenever_the_counts_add_up_and_nothing_survives() {
+    const TRIALS: u64 = 6;
+    let mut hits = std::collections::BTreeMap::new();
+    for round in 0..rounds() {
+        let mut chance = kilter_numerics::Stream::new(&[round], "crash rounds");
+        let room = Room::new();
+        room.script("t.py", BUSY);
+        let script = room.at("t.py").to_string_lossy().into_owned();
+        let words = ["tune", "--quiet", "--minimize", "--metric", LOSS, "--param", "x=0..1", "--study", "t"];
+        let more = [
+            "--trials",
+            "6",
+            "--workers",
+            "2",
+            "--sampler",
+            "random",
+            "--",
+            python(),
+            &script,
+            "main",
+            "{folder}",
+            "{x}",
+        ];
+        let mut tuner = room.begin(words.into_iter().chain(more));
+        let mut killed_trials = 0;
+        // Some kills at random moments, each at the tuner, a supervisor or anything of a trial.
+        for _ in 0..1 + chance.below(3) {
+            let moment = std::time::Duration::from_micros(chance.below(350_000));
+            let began = std::time::Instant::now();
+            while began.elapsed() < moment && !tuner.has_ended() {
+                std::thread::yield_now();
+            }
+            let target = ["tuner", "supervisor", "trial"][chance.below(3) as usize];
+            if target == "tuner" {
+                tuner.kill();
+                room.wait_until_empty();
+                tuner = room.begin(["resume", "t", "--quiet"]);
+            } else {
+                let of_trials: Vec<(u32, String)> =
+                    room.processes().into_iter().filter(|(pid, _)| *pid != tuner.id()).collect();
+                let supervises = |command: &str| command.contains(" __supervise ");
+                let found = of_trials.iter().find(|(_, command)| supervises(command) == (target == "supervisor"));
+                let Some((pid, _)) = found else { continue };
+                // It may have ended a moment ago.
+                let _ =
+                    std::process::Command::new("sh").arg("-c").arg(format!("kill -KILL {pid} 2>/dev/null")).status();
+                killed_trials += 1;
+            }
+            *hits.entry(target).or_insert(0) += 1;
+        }
+        let code = tuner.end();
+        room.wait_until_empty();
+        // Killed before it stored the study, it left none.
+        if !room.exists("kilter.db")
+            || room.line("studies --json").done().json()["studies"].as_array().unwrap().is_empty()
+        {
+            continue;
+        }
+        if code != Some(0) {
+            room.line("resume t --quiet").done();
+        }
+        let trials = room.trials();
+        assert_eq!(numbers(&trials), (0..TRIALS).collect::<Vec<_>>(), "round {round}");
+        let states = states(&trials);
+        let (complete, failed) = (states.get("complete").unwrap_or(&0), states.get("failed").unwrap_or(&0));
+        assert_eq!(complete + failed, TRIALS as usize, "round {round}: {states:?}");
+        assert!(*failed <= killed_trials, "round {round}: {failed} failed by {killed_trials} kills: {trials:?}");
+        for trial in trials.iter().filter(|trial| trial["state"] == "complete") {
+            assert_eq!(trial["values"][0], trial["params"]["x"], "round {round}: the last figure is the whole trial's");
+        }
+        room.line("storage check").done().says("is whole");
+    }
+    println!("{} rounds; killed: {hits:?}", rounds());
+}

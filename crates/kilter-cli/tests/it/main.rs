@@ -7,6 +7,7 @@ mod bad_input;
 mod commands;
 mod crash;
 mod failures;
+mod faults;
 mod first_minute;
 mod help;
 mod interrupt;

@@ -35,7 +35,14 @@ fn history(ours: &[f64], theirs: &[f64]) -> History {
             vec![(Name::new("arm").unwrap(), Value::from(arm)), (Name::new("seed").unwrap(), Value::from(seed as i64))];
         let opened = Opened { config: Config::new(answers), ..Opened::default() };
         let metrics: BTreeMap<String, f64> = [("m".to_owned(), value)].into();
-        let end = End { state: EndState::Complete, metrics, failure: None, why: None, usage: Usage::default() };
+        let end = End {
+            state: EndState::Complete,
+            metrics,
+            failure: None,
+            why: None,
+            usage: Usage::default(),
+            remarks: Vec::new(),
+        };
         for change in [Change::Opened(opened), Change::Ended(end)] {
             revision += 1;
             history.apply(&Event { revision, number: Some(number as u64), at_ms: 0, change });

@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use kilter_meter::{Stopwatch, Usage};
@@ -17,7 +17,7 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 use super::figures::MetricSource;
-use super::log::keep;
+use super::log::{Kept, keep};
 use super::supervisor::Word;
 use super::wire::{Figure, Listener, Reply, SOCKET_VARIABLE, Said};
 use crate::recipe::Failure;
@@ -33,8 +33,8 @@ pub(super) enum Heard {
     Supervisor(Word),
     /// The supervisor is gone.
     SupervisorGone,
-    /// A stream of output has ended; its last lines.
-    Closed(Stream, Vec<String>),
+    /// A stream of output has ended; what is kept of it.
+    Closed(Stream, Kept),
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -79,6 +79,9 @@ pub(super) struct Finished {
 /// SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// How many words of a trial may wait to be heard.
+const BACKLOG: usize = 4096;
+
 /// How often the interrupt and the time limit are looked at while a trial is silent.
 const GLANCE: Duration = Duration::from_millis(50);
 
@@ -88,9 +91,9 @@ pub(super) fn tend(launch: Launch<'_>, run: &mut Run) -> Result<Finished, Failur
     let not_started =
         |why: &dyn std::fmt::Display| Failure::NotStarted { program: program.clone(), why: why.to_string() };
     let watch = Stopwatch::start();
-    std::fs::create_dir_all(run.folder())
-        .map_err(|why| not_started(&format!("its folder {} cannot be made: {why}", run.folder().display())))?;
-    let (sender, heard) = channel();
+    std::fs::create_dir_all(run.folder()).map_err(|why| Failure::unwritable(run.folder(), &why))?;
+    // A trial that says more than can be heard waits.
+    let (sender, heard) = sync_channel(BACKLOG);
     let listener =
         Listener::open(sender.clone()).map_err(|why| not_started(&format!("no socket for its reports: {why}")))?;
     let (control, theirs) = UnixStream::pair().map_err(|why| not_started(&why))?;
@@ -135,7 +138,7 @@ pub(super) fn tend(launch: Launch<'_>, run: &mut Run) -> Result<Finished, Failur
         said: None,
         stopping: None,
         group: None,
-        tails: [None, None],
+        kept: Default::default(),
         listener,
     };
     let word = tending.follow();
@@ -154,18 +157,18 @@ fn listen_to(
     stream: Stream,
     log: PathBuf,
     sources: &[MetricSource],
-    heard: &Sender<Heard>,
+    heard: &SyncSender<Heard>,
 ) {
     let (sources, heard) = (sources.to_vec(), heard.clone());
     std::thread::spawn(move || {
-        let tail = keep(from, &log, |line| {
+        let kept = keep(from, &log, |line| {
             for (i, source) in sources.iter().enumerate() {
                 if let Some(figure) = source.in_line(line) {
                     let _ = heard.send(Heard::Figure(i, figure));
                 }
             }
         });
-        let _ = heard.send(Heard::Closed(stream, tail));
+        let _ = heard.send(Heard::Closed(stream, kept));
     });
 }
 
@@ -187,7 +190,7 @@ struct Tending<'a> {
     said: Option<Result<BTreeMap<String, Figure>, Failure>>,
     stopping: Option<Stopping>,
     group: Option<Pid>,
-    tails: [Option<Vec<String>>; 2],
+    kept: [Kept; 2],
     listener: Listener,
 }
 
@@ -220,7 +223,7 @@ impl Tending<'_> {
                     last = Some((killed.clone(), Instant::now()));
                     self.listener.close();
                 }
-                Ok(Heard::Closed(stream, tail)) => self.tails[stream as usize] = Some(tail),
+                Ok(Heard::Closed(stream, kept)) => self.kept[stream as usize] = kept,
                 Ok(Heard::SupervisorGone) | Err(RecvTimeoutError::Timeout) => {}
                 // Nobody is left who could say anything.
                 Err(RecvTimeoutError::Disconnected) => return last.map_or(killed, |(word, _)| word),
@@ -313,7 +316,13 @@ impl Tending<'_> {
     }
 
     fn finished(self, code: Option<i32>, signal: Option<i32>, usage: Usage) -> Finished {
-        let [out, err] = self.tails.map(Option::unwrap_or_default);
+        for (kept, name) in self.kept.iter().zip(["stdout.log", "stderr.log"]).filter(|(kept, _)| kept.left_out > 0) {
+            let megabytes = kept.left_out as f64 / 1e6;
+            self.run.remark(format!(
+                "it printed {megabytes:.1} MB more than {name} keeps: the beginning and the last lines"
+            ));
+        }
+        let [out, err] = self.kept.map(|kept| kept.tail);
         let tail = if err.iter().all(|line| line.trim().is_empty()) { out } else { err };
         Finished {
             figures: self.figures,

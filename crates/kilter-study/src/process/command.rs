@@ -77,6 +77,11 @@ impl Template {
         Ok(Self(words))
     }
 
+    /// Words that make a command.
+    pub(super) fn of(words: Vec<String>) -> Self {
+        Self(words)
+    }
+
     /// The words as written.
     pub fn words(&self) -> &[String] {
         &self.0
@@ -178,7 +183,7 @@ fn pieces(word: &str) -> Vec<Piece<'_>> {
 }
 
 /// `text` as one word of a POSIX shell.
-fn shell_quoted(text: &str) -> String {
+pub(super) fn shell_quoted(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=+,@%".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         text.to_owned()
@@ -271,7 +276,7 @@ impl Recipe for CommandRecipe {
         let config_file = folder.join("config.json");
         std::fs::create_dir_all(&folder)
             .and_then(|()| std::fs::write(&config_file, serde_json::to_vec_pretty(config)?))
-            .map_err(|why| Failure::refused(format!("cannot write {}: {why}", config_file.display())))?;
+            .map_err(|why| Failure::unwritable(&config_file, &why))?;
         let number = run.number().to_string();
         let value = |name: &str| match name {
             "config" => config_file.display().to_string(),

@@ -8,6 +8,15 @@ use std::path::Path;
 /// A log file grows to this size, in bytes; what comes after is counted, and its last lines are kept.
 const LARGEST_FILE: u64 = 32 << 20;
 
+/// What is kept of a stream.
+#[derive(Default)]
+pub(super) struct Kept {
+    /// Its last lines.
+    pub tail: Vec<String>,
+    /// How many bytes are not in its file.
+    pub left_out: u64,
+}
+
 /// A line is looked at up to this length, in bytes.
 const LONGEST_LINE: usize = 64 << 10;
 
@@ -17,7 +26,7 @@ const TAIL_WIDTH: usize = 400;
 
 /// Copies `from` into the file at `path` until it ends, shows each line (without its end, invalid UTF-8 replaced) to
 /// `line`, and gives the last lines.
-pub(super) fn keep(mut from: impl Read, path: &Path, mut line: impl FnMut(&str)) -> Vec<String> {
+pub(super) fn keep(mut from: impl Read, path: &Path, mut line: impl FnMut(&str)) -> Kept {
     // A full disk costs the log, not the trial: the metric is still read.
     let mut file = File::create(path).ok();
     let mut tail = VecDeque::with_capacity(TAIL_LINES + 1);
@@ -55,7 +64,7 @@ pub(super) fn keep(mut from: impl Read, path: &Path, mut line: impl FnMut(&str))
         let note = format!("\n[kilter: {left_out} more bytes left out; the last lines were]\n{}\n", last.join("\n"));
         let _ = file.write_all(note.as_bytes());
     }
-    tail.into()
+    Kept { tail: tail.into(), left_out }
 }
 
 /// Progress bars end their lines with a carriage return, and leave empty ones behind.
@@ -84,7 +93,7 @@ mod tests {
         let mut seen = Vec::new();
         let tail = keep(&b"one\nt\xFFwo\r\rthree"[..], &path, |line| seen.push(line.to_owned()));
         assert_eq!(seen, ["one", "t\u{FFFD}wo", "three"]);
-        assert_eq!(tail, seen);
+        assert_eq!((&tail.tail, tail.left_out), (&seen, 0));
         assert_eq!(std::fs::read(&path).unwrap(), b"one\nt\xFFwo\r\rthree");
     }
 
@@ -94,7 +103,7 @@ mod tests {
         let path = folder.path().join("log");
         let flood = "0123456789abcde\n".repeat(3 << 20) + "the end\n";
         let tail = keep(flood.as_bytes(), &path, |_| {});
-        assert_eq!(tail.last().unwrap(), "the end");
+        assert_eq!((tail.tail.last().unwrap().as_str(), tail.left_out), ("the end", 16_777_224));
         let file = std::fs::read_to_string(&path).unwrap();
         assert!(file.len() < (32 << 20) + 1000, "{}", file.len());
         assert!(file.ends_with("the end\n") && file.contains("16777224 more bytes left out"));

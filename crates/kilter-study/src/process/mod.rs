@@ -9,12 +9,14 @@ mod command;
 mod figures;
 mod log;
 mod own;
+mod secrets;
 mod supervisor;
 mod wire;
 
 pub use command::{CommandRecipe, Template, TemplateError};
 pub use figures::{MetricError, MetricSource};
 pub use own::{OwnProcess, Task, run_task};
+pub use secrets::SecretNeeded;
 pub use supervisor::supervise;
 pub use wire::{Client, Reply, SOCKET_VARIABLE, WireError};
 

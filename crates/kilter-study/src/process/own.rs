@@ -87,7 +87,7 @@ impl Recipe for OwnProcess {
         let file = run.folder().join("task.json");
         std::fs::create_dir_all(run.folder())
             .and_then(|()| std::fs::write(&file, serde_json::to_vec_pretty(&task)?))
-            .map_err(|why| Failure::refused(format!("cannot write {}: {why}", file.display())))?;
+            .map_err(|why| Failure::unwritable(&file, &why))?;
         let launch = Launch {
             supervisor: &self.binary,
             argv: vec![self.binary.clone().into(), super::RUN_TASK.into(), file.into()],

@@ -8,7 +8,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::SyncSender;
 
 use serde::{Deserialize, Serialize};
 
@@ -115,7 +115,7 @@ pub(super) struct Listener {
 
 impl Listener {
     /// Opens a socket whose words go to `heard`.
-    pub(super) fn open(heard: Sender<Heard>) -> io::Result<Self> {
+    pub(super) fn open(heard: SyncSender<Heard>) -> io::Result<Self> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let folder = runtime_folder();
         let path = folder.join(COUNT.fetch_add(1, Ordering::Relaxed).to_string());
@@ -163,7 +163,7 @@ pub(super) fn remove_socket(path: &Path) {
     let _ = path.parent().map(std::fs::remove_dir);
 }
 
-fn listen(stream: &UnixStream, heard: &Sender<Heard>) {
+fn listen(stream: &UnixStream, heard: &SyncSender<Heard>) {
     let mut lines = BufReader::new(stream);
     let mut line = String::new();
     while lines.read_line(&mut line).is_ok_and(|read| read > 0) {

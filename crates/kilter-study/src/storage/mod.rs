@@ -228,6 +228,16 @@ pub enum StorageError {
     },
 }
 
+impl StorageError {
+    /// The disk is full where `path` lies.
+    pub(crate) fn full(path: PathBuf) -> Self {
+        Self::Unusable {
+            path,
+            why: "the disk is full; what was completed is kept, free some space and resume".to_owned(),
+        }
+    }
+}
+
 /// The memory of studies. Every method is one transaction.
 pub trait Storage: Send + Sync {
     /// Makes a study.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kilter_numerics::Stream;
-use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::super::StorageError;
 use super::super::worker::{Clock, SystemClock};
@@ -88,6 +88,16 @@ pub(super) fn open(path: &Path, how: &Opening) -> Result<(Connection, Connection
         return Err(StorageError::Network { path: path.to_owned(), system });
     }
     let explain = |why: rusqlite::Error| explain(path, &why);
+    if let Some(snapshot) = unwritable(path) {
+        let open = || snapshot.connect().map_err(explain);
+        let connection = open()?;
+        let found = schema(path, &connection, MIGRATIONS.len() as i64)?;
+        if found != MIGRATIONS.len() as i64 {
+            let why = "it is of an older kilter and cannot be written; copy it to where it can".to_owned();
+            return Err(StorageError::Unusable { path: path.to_owned(), why });
+        }
+        return Ok((connection, open()?));
+    }
     let mut writer = connect(path).map_err(explain)?;
     migrate(path, &mut writer, MIGRATIONS)?;
     let durability = match how.durability {
@@ -96,6 +106,45 @@ pub(super) fn open(path: &Path, how: &Opening) -> Result<(Connection, Connection
     };
     writer.pragma_update(None, "synchronous", durability).map_err(explain)?;
     Ok((writer, connect(path).map_err(explain)?))
+}
+
+/// A file that nobody can write at present, to be looked at as it is.
+struct Snapshot(String);
+
+impl Snapshot {
+    fn connect(&self) -> rusqlite::Result<Connection> {
+        Connection::open_with_flags(&self.0, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI)
+    }
+}
+
+/// Reading a file in WAL mode needs a second file beside it. Where none can be made, as on a read-only medium or in
+/// another's folder, the file can be looked at by itself, so long as no writer's log lies beside it.
+fn unwritable(path: &Path) -> Option<Snapshot> {
+    use std::fmt::Write;
+    use std::os::unix::ffi::OsStrExt;
+
+    if !path.is_file() || beside(path, "-wal").exists() {
+        return None;
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let may_write = |path: &Path| nix::unistd::access(path, nix::unistd::AccessFlags::W_OK).is_ok();
+    if may_write(folder) {
+        return None;
+    }
+    let mut address = "file:".to_owned();
+    for byte in Path::new(".").join(path).as_os_str().as_bytes() {
+        let plain = byte.is_ascii_alphanumeric() || b"/._-".contains(byte);
+        // Writing into a string does not fail.
+        let _ = if plain { write!(address, "{}", *byte as char) } else { write!(address, "%{byte:02X}") };
+    }
+    Some(Snapshot(address + "?immutable=1"))
+}
+
+/// `path` with something behind its name.
+fn beside(path: &Path, end: &str) -> std::path::PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    name.into()
 }
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
@@ -130,10 +179,9 @@ fn number(connection: &Connection, pragma: &str) -> rusqlite::Result<i64> {
     connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get(0))
 }
 
-/// Brings the file to the newest schema: makes the tables if it is new, carries an older one forward, in one transaction.
-fn migrate(path: &Path, connection: &mut Connection, steps: &[&str]) -> Result<(), StorageError> {
+/// The schema that the file has; 0 if it is new.
+fn schema(path: &Path, connection: &Connection, known: i64) -> Result<i64, StorageError> {
     let explain = |why: rusqlite::Error| explain(path, &why);
-    let known = steps.len() as i64;
     // Reading anything at all tells whether the file is a database.
     let mut ours = number(connection, "application_id").map_err(explain)? == APPLICATION_ID;
     if !ours {
@@ -150,11 +198,21 @@ fn migrate(path: &Path, connection: &mut Connection, steps: &[&str]) -> Result<(
             }
         }
     }
-    let refuse_newer = |found: i64| match found > known {
+    refuse_newer(path, if ours { number(connection, "user_version").map_err(explain)? } else { 0 }, known)
+}
+
+fn refuse_newer(path: &Path, found: i64, known: i64) -> Result<i64, StorageError> {
+    match found > known {
         true => Err(StorageError::Newer { path: path.to_owned(), found, known }),
         false => Ok(found),
-    };
-    let found = if ours { refuse_newer(number(connection, "user_version").map_err(explain)?)? } else { 0 };
+    }
+}
+
+/// Brings the file to the newest schema: makes the tables if it is new, carries an older one forward, in one transaction.
+fn migrate(path: &Path, connection: &mut Connection, steps: &[&str]) -> Result<(), StorageError> {
+    let explain = |why: rusqlite::Error| explain(path, &why);
+    let known = steps.len() as i64;
+    let found = schema(path, connection, known)?;
     write_ahead(connection).map_err(explain)?;
     if found == known {
         return Ok(());
@@ -171,7 +229,7 @@ fn migrate(path: &Path, connection: &mut Connection, steps: &[&str]) -> Result<(
         transaction.commit()?;
         Ok(found)
     };
-    refuse_newer(carry().map_err(explain)?).map(drop)
+    refuse_newer(path, carry().map_err(explain)?, known).map(drop)
 }
 
 /// Which file a path names: its device and its number there.
@@ -269,10 +327,7 @@ pub(super) fn explain(path: &Path, why: &rusqlite::Error) -> StorageError {
             path,
         },
         Some(ErrorCode::ReadOnly) => StorageError::Unusable { path, why: "the file is read-only".to_owned() },
-        Some(ErrorCode::DiskFull) => StorageError::Unusable {
-            path,
-            why: "the disk is full; what was completed is kept, free some space and resume".to_owned(),
-        },
+        Some(ErrorCode::DiskFull) => StorageError::full(path),
         _ => StorageError::Unusable { path, why: why.to_string() },
     }
 }

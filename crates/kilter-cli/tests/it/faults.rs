@@ -1,0 +1,144 @@
+//! What the world does to a study: disks that fill up, media that cannot be written, commands that never stop talking.
+
+use std::fs;
+use std::process::Command;
+
+use crate::room::{KILTER, LOSS, Room, Said, python, states, wait_until};
+
+/// Runs a shell script in the room, with `$KILTER` and a small disk that it may mount at `small`. Where the system lets
+/// nobody have a mount of his own there is nothing to be seen.
+fn with_own_mounts(room: &Room, script: &str) -> Option<String> {
+    fs::create_dir(room.at("small")).unwrap();
+    let may = Command::new("unshare").args(["-rm", "true"]).output().is_ok_and(|output| output.status.success());
+    if !may {
+        eprintln!("no mounts of one's own here: nothing was tested");
+        return None;
+    }
+    room.script("steps.sh", &format!("set -u\nKILTER={KILTER}\n{script}"));
+    let mut shell = Command::new("unshare");
+    let output =
+        shell.args(["-rm", "sh", "steps.sh"]).current_dir(room.path()).env("LC_ALL", "C.UTF-8").output().unwrap();
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    println!("{said}");
+    Some(said)
+}
+
+#[test]
+fn a_full_disk_stops_the_study_and_room_lets_it_go_on() {
+    let room = Room::new();
+    let script = "mount -t tmpfs -o size=500k tmpfs small; cd small
+        $KILTER tune --quiet --param x=0..1 --metric 'loss=(.*)' --minimize --trials 200 --study t -- sh -c 'echo loss={x}'
+        echo first exit $?
+        mount -o remount,size=20m tmpfs .
+        $KILTER trials --json > ../before.json
+        $KILTER storage check; echo check exit $?
+        $KILTER resume --quiet; echo second exit $?
+        $KILTER trials --json > ../after.json";
+    let Some(said) = with_own_mounts(&room, script) else { return };
+    assert!(said.contains("first exit 4"), "{said}");
+    assert!(said.contains("the disk is full") && said.contains("continue then with: kilter resume t"), "{said}");
+    assert!(said.contains("is whole") && said.contains("check exit 0") && said.contains("second exit 0"), "{said}");
+    let trials = |file: &str| {
+        let document: serde_json::Value = serde_json::from_str(&room.read(file)).unwrap();
+        document["trials"].as_array().unwrap().clone()
+    };
+    let complete = states(&trials("before.json")).get("complete").copied().unwrap_or_default();
+    assert!((1..200).contains(&complete), "{complete} before the disk was full");
+    let after = trials("after.json");
+    assert_eq!(states(&after).into_iter().collect::<Vec<_>>(), [("complete".to_owned(), 200)], "none was burnt");
+}
+
+#[test]
+fn a_file_that_may_not_grow_stops_the_study_and_not_the_tuner() {
+    let room = Room::new();
+    room.script("t.sh", "echo loss=$1\n");
+    let words = "tune --quiet --param x=0..1 --metric loss=(.*) --minimize --trials 60 --study t -- sh t.sh {x}";
+    let quoted: Vec<String> = words.split(' ').map(|word| format!("'{word}'")).collect();
+    let mut shell = Command::new("sh");
+    let line = format!("ulimit -f 90; exec {KILTER} {}", quoted.join(" "));
+    let output = shell.arg("-c").arg(line).current_dir(room.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    assert!(said.contains("kilter.db") && said.contains("continue then with: kilter resume t"), "{said}");
+    room.line("resume --quiet").done();
+    assert_eq!(states(&room.trials())["complete"], 60);
+}
+
+#[test]
+fn a_read_only_medium_can_be_looked_at_and_not_resumed() {
+    let room = Room::new();
+    let script = "mount -t tmpfs -o size=20m tmpfs small; cd small
+        $KILTER tune --quiet --param x=0..1 --metric 'loss=(.*)' --minimize --trials 3 --study 'a b' -- sh -c 'echo loss={x}'
+        mount -o remount,ro tmpfs .
+        $KILTER trials; echo trials exit $?
+        $KILTER show 1; echo show exit $?
+        $KILTER storage check; echo check exit $?
+        $KILTER resume --trials 5; echo resume exit $?
+        $KILTER tune breast-cancer --storage sqlite:new.db; echo tune exit $?";
+    let Some(said) = with_own_mounts(&room, script) else { return };
+    for expected in
+        ["3 trials: 3 complete", "trials exit 0", "show exit 0", "check exit 0", "resume exit 4", "tune exit 4"]
+    {
+        assert!(said.contains(expected), "no {expected:?} in {said}");
+    }
+    assert!(said.contains("the file is read-only"), "{said}");
+}
+
+#[test]
+fn a_flood_of_output_and_reports_is_bounded_in_memory_and_on_disk_and_said() {
+    let room = Room::new();
+    room.script(
+        "t.py",
+        "import sys\n\
+         for _ in range(40): sys.stdout.write(('x' * 3999 + '\\n') * 250)\n\
+         sys.stdout.write('loss=0.5\\n' * 100000 + 'loss=0.25\\n')\n",
+    );
+    let words =
+        ["tune", "--quiet", "--minimize", "--metric", LOSS, "--param", "x=0..1", "--trials", "1", "--study", "t"];
+    let mut tuner = room.begin(words.into_iter().chain(["--", python(), "t.py", "{x}"]));
+    let mut peak = 0;
+    wait_until("the end", || {
+        let status = fs::read_to_string(format!("/proc/{}/status", tuner.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        peak = peak.max(line.map_or(0, |line| line.trim().trim_end_matches(" kB").parse().unwrap()));
+        tuner.has_ended()
+    });
+    assert_eq!(tuner.end(), Some(0), "{}", room.read("err"));
+    assert!(peak > 0 && peak < 200_000, "{peak} kB in memory");
+    let size = |name: &str| fs::metadata(room.at(name)).unwrap().len();
+    assert!(size("kilter.trials/t/0/stdout.log") < (32 << 20) + 10_000);
+    assert!(size("kilter.db") < 4_000_000, "{}", size("kilter.db"));
+    let said = room.line("show 0").done().says("MB more than stdout.log keeps: the beginning and the last lines");
+    assert!(said.out.contains("of its 100001 reports 33751 are kept"), "{}", said.out);
+    let trial = &room.trials()[0];
+    assert_eq!((trial["values"][0].as_f64(), trial["remarks"].as_array().unwrap().len()), (Some(0.25), 2));
+}
+
+fn tune_with_secrets(room: &Room) -> Said {
+    room.script("t.sh", "echo $2 $4 >> seen; echo loss=$5\n");
+    let words = ["tune", "--minimize", "--metric", LOSS, "--param", "x=0..1", "--trials", "2", "--study", "t", "--"];
+    let command = ["sh", "t.sh", "--api-key", "hunter2x", "--db", "postgres://me:swordfish@host/db", "{x}"];
+    room.kilter(words.iter().chain(&command)).done()
+}
+
+#[test]
+fn secrets_of_a_command_are_not_stored_and_a_resume_says_what_it_needs() {
+    let room = Room::new();
+    tune_with_secrets(&room).remarks("what looks like a secret (api_key, password), which is not stored");
+    for name in room.files() {
+        let content = fs::read(room.at(&name)).unwrap_or_default();
+        let holds = |secret: &str| content.windows(secret.len()).any(|window| window == secret.as_bytes());
+        assert!(name == "seen" || !(holds("hunter2x") || holds("swordfish")), "{name} holds a secret");
+    }
+    let said = room.line("resume --trials 3").with(2);
+    assert!(
+        said.err.contains("(`api_key`); set it in the environment, as in: export KILTER_SECRET_API_KEY=…"),
+        "{}",
+        said.err
+    );
+    room.line("worker t").with(2).remarks("KILTER_SECRET_API_KEY");
+    let mut kilter = assert_cmd::Command::new(KILTER);
+    let kilter = kilter.current_dir(room.path()).args(["resume", "--trials", "3"]);
+    kilter.env("KILTER_SECRET_API_KEY", "hunter2x").env("KILTER_SECRET_PASSWORD", "swordfish").assert().success();
+    assert_eq!(room.read("seen"), "hunter2x postgres://me:swordfish@host/db\n".repeat(3));
+}
