@@ -58,9 +58,11 @@ impl Voice {
     }
 
     /// Writes the JSON document.
-    pub fn document(&self, document: &serde_json::Value) -> Result<(), Fault> {
-        let text = serde_json::to_string_pretty(document).map_err(Fault::work)?;
-        self.say(&text)
+    pub fn document(&self, document: &impl serde::Serialize) -> Result<(), Fault> {
+        let mut out = std::io::BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
+        serde_json::to_writer_pretty(&mut out, document).map_err(std::io::Error::from)?;
+        writeln!(out)?;
+        Ok(out.flush()?)
     }
 
     /// Writes a remark to standard error.

@@ -1,17 +1,51 @@
 //! Names of hyperparameters, and the nearest of them to a mistyped one.
 
 use std::borrow::Borrow;
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// The name of a hyperparameter: a letter or `_` first, then letters, digits, `_` and `.` (any script).
 ///
 /// The same name is used on the command line, in TOML, JSON and expressions; a `.` separates scopes (`tree.max_depth`).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(into = "String")]
 pub struct Name(Arc<str>);
+
+impl<'de> Deserialize<'de> for Name {
+    /// A history of a hundred thousand trials has a handful of names, a hundred thousand times each: those read before
+    /// are shared.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        /// As many as any space has; a file full of names must not fill the memory.
+        const MOST: usize = 1024;
+        thread_local! {
+            static READ: RefCell<HashSet<Name>> = RefCell::default();
+        }
+        struct Visitor;
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = Name;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of a hyperparameter")
+            }
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Name, E> {
+                READ.with_borrow_mut(|read| match read.get(text) {
+                    Some(name) => Ok(name.clone()),
+                    None => {
+                        let name = Name::new(text).map_err(E::custom)?;
+                        if read.len() < MOST {
+                            read.insert(name.clone());
+                        }
+                        Ok(name)
+                    }
+                })
+            }
+        }
+        deserializer.deserialize_str(Visitor)
+    }
+}
 
 /// Why a text cannot name a hyperparameter.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

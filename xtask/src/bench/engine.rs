@@ -95,15 +95,15 @@ impl Place<'_> {
     }
 }
 
-fn text(why: impl std::fmt::Display) -> String {
+pub(super) fn text(why: impl std::fmt::Display) -> String {
     why.to_string()
 }
 
-fn sampler(name: &str) -> Result<Box<dyn Sampler>, String> {
+pub(super) fn sampler(name: &str) -> Result<Box<dyn Sampler>, String> {
     kilter_search::sampler(name).map_err(text)
 }
 
-fn spec() -> Result<StudySpec, String> {
+pub(super) fn spec() -> Result<StudySpec, String> {
     let entry = |(name, domain): &(&str, &str)| Entry::new(name, parse_domain(domain).map_err(text)?).map_err(text);
     let entries: Vec<Entry> = SPACE.iter().map(entry).collect::<Result<_, String>>()?;
     Ok(StudySpec {
@@ -120,7 +120,7 @@ fn spec() -> Result<StudySpec, String> {
 }
 
 /// Asks, answers, tells.
-fn one_trial(study: &mut Study) -> Result<(), String> {
+pub(super) fn one_trial(study: &mut Study) -> Result<(), String> {
     let Asked::Trial(trial) = study.ask().map_err(text)? else {
         return Err("the study had nothing to ask".to_owned());
     };

@@ -12,6 +12,8 @@ mod paired;
 mod peer;
 mod search;
 #[cfg(feature = "bench")]
+mod storage;
+#[cfg(feature = "bench")]
 mod tabular;
 
 /// What is asked for.
@@ -21,11 +23,14 @@ enum Wanted {
     Speed(Speed),
     /// How well samplers search. Takes hours with peers, so only by its name.
     Search(search::options::Options),
+    /// One of the processes that the storage's figures start.
+    Process { file: String, seconds: f64 },
 }
 
 #[cfg_attr(not(feature = "bench"), allow(dead_code, reason = "this build hands over what it cannot do"))]
 struct Speed {
     engine: bool,
+    storage: bool,
     tabular: bool,
     quick: bool,
 }
@@ -35,22 +40,27 @@ impl Wanted {
         if let ["search", rest @ ..] = options {
             return search::options::Options::read(rest).map(Self::Search);
         }
-        let mut wanted = Speed { engine: false, tabular: false, quick: false };
+        if let ["storage-process", file, seconds] = options {
+            let seconds = seconds.parse().map_err(|why| format!("{seconds}: {why}"))?;
+            return Ok(Self::Process { file: (*file).to_owned(), seconds });
+        }
+        let mut wanted = Speed { engine: false, storage: false, tabular: false, quick: false };
         for &option in options {
             match option {
                 "engine" => wanted.engine = true,
+                "storage" => wanted.storage = true,
                 "tabular" => wanted.tabular = true,
-                "all" => (wanted.engine, wanted.tabular) = (true, true),
+                "all" => (wanted.engine, wanted.storage, wanted.tabular) = (true, true, true),
                 "--quick" => wanted.quick = true,
                 _ => {
                     return Err(format!(
-                        "bench {option}: there are engine, tabular, all (both) and the option --quick, or search and its own"
+                        "bench {option}: there are engine, storage, tabular, all of them and the option --quick, or search and its own"
                     ));
                 }
             }
         }
-        if !wanted.engine && !wanted.tabular {
-            (wanted.engine, wanted.tabular) = (true, true);
+        if !wanted.engine && !wanted.storage && !wanted.tabular {
+            (wanted.engine, wanted.storage, wanted.tabular) = (true, true, true);
         }
         Ok(Self::Speed(wanted))
     }
@@ -58,7 +68,7 @@ impl Wanted {
     /// The feature with which xtask does this.
     fn feature(&self) -> &'static str {
         match self {
-            Self::Speed(_) => "bench",
+            Self::Speed(_) | Self::Process { .. } => "bench",
             Self::Search(_) => "search",
         }
     }
@@ -75,6 +85,8 @@ pub fn bench(options: &[&str]) -> Result<(), String> {
         Wanted::Search(options) => measuring().and_then(|target| search::bench(&options, &target)),
         #[cfg(feature = "bench")]
         Wanted::Speed(speed) => measuring().and_then(|target| measure(&speed, &target)),
+        #[cfg(feature = "bench")]
+        Wanted::Process { file, seconds } => storage::process(std::path::Path::new(&file), seconds),
         #[allow(unreachable_patterns, reason = "reachable without the features")]
         wanted => hand_over(wanted.feature(), options),
     }
@@ -115,6 +127,9 @@ fn measure(speed: &Speed, target: &std::path::Path) -> Result<(), String> {
     let python = python.ok();
     if speed.engine {
         engine::bench(target, python.as_ref(), speed.quick)?.publish(&target.join("bench/engine.json"))?;
+    }
+    if speed.storage {
+        storage::bench(target, speed.quick)?.publish(&target.join("bench/storage.json"))?;
     }
     if speed.tabular {
         tabular::bench(python.as_ref(), speed.quick)?.publish(&target.join("bench/tabular.json"))?;

@@ -221,7 +221,10 @@ fn whatever_is_killed_whenever_the_counts_add_up_and_nothing_survives() {
         room.script("t.py", BUSY);
         let script = room.at("t.py").to_string_lossy().into_owned();
         let words = ["tune", "--quiet", "--minimize", "--metric", LOSS, "--param", "x=0..1", "--study", "t"];
+        // A tuner may die more often than a trial is begun anew by default.
         let more = [
+            "--retries",
+            "9",
             "--trials",
             "6",
             "--workers",
