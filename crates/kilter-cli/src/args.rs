@@ -1,6 +1,7 @@
 //! The one table of verbs: parsing, help and suggestions come from it. Each verb's options stand in its own file.
 
-use clap::{Args, Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::logs::Logs;
 use crate::merge::Merge;
@@ -28,6 +29,19 @@ pub struct Cli {
     pub how: How,
     #[command(subcommand)]
     pub verb: Verb,
+}
+
+impl Cli {
+    /// Reads the call. `tune` remembers which of its options were given: a study's file may say the others.
+    pub fn read() -> Result<Self, clap::Error> {
+        let matches = Self::command().try_get_matches()?;
+        let mut cli = Self::from_arg_matches(&matches).map_err(|why| why.format(&mut Self::command()))?;
+        if let (Verb::Tune(tune), Some((_, words))) = (&mut cli.verb, matches.subcommand()) {
+            let given = words.ids().filter(|id| words.value_source(id.as_str()) == Some(ValueSource::CommandLine));
+            tune.given = given.map(ToString::to_string).collect();
+        }
+        Ok(cli)
+    }
 }
 
 /// How it is said.

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use kilter_space::text::TextError;
 use kilter_study::{StorageError, StudyError};
 
 /// Exit 1: the work failed.
@@ -18,6 +19,8 @@ pub enum Fault {
     Work(String),
     /// Exit 4: the storage cannot be reached.
     Storage(String),
+    /// Exit 2: a file is wrong, here and there; nothing was changed.
+    Text(TextError),
     /// Nobody reads our output any more.
     PipeClosed,
 }
@@ -36,7 +39,7 @@ impl Fault {
     /// The exit code.
     pub fn code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Call(_) => 2,
+            Self::Call(_) | Self::Text(_) => 2,
             Self::Work(_) => FAILED,
             Self::Storage(_) => 4,
             Self::PipeClosed => 0,
@@ -47,7 +50,7 @@ impl Fault {
     pub fn message(&self) -> &str {
         match self {
             Self::Call(why) | Self::Work(why) | Self::Storage(why) => why,
-            Self::PipeClosed => "",
+            Self::Text(_) | Self::PipeClosed => "",
         }
     }
 }
@@ -72,6 +75,12 @@ impl From<StudyError> for Fault {
             | StudyError::NotProposed { .. }
             | StudyError::Unknown { .. } => Self::call(why),
         }
+    }
+}
+
+impl From<TextError> for Fault {
+    fn from(why: TextError) -> Self {
+        Self::Text(why)
     }
 }
 

@@ -18,6 +18,7 @@ mod session;
 mod show;
 mod storage;
 mod studies;
+mod study_file;
 mod style;
 mod summary;
 mod trials;
@@ -29,7 +30,6 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser;
 use kilter_study::process;
 
 use crate::args::{Cli, Verb};
@@ -46,7 +46,7 @@ fn main() -> ExitCode {
         }
         _ => {}
     }
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::read() {
         Ok(cli) => cli,
         Err(why) => {
             let code = if why.use_stderr() { 2 } else { 0 };

@@ -4,6 +4,9 @@ use std::io::{IsTerminal, Write};
 
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 
+use kilter_space::text::TextError;
+use miette::{GraphicalReportHandler, GraphicalTheme};
+
 use crate::args::How;
 use crate::fault::Fault;
 
@@ -75,12 +78,32 @@ impl Voice {
 
     /// Writes an error to standard error.
     pub fn complain(&self, fault: &Fault) {
+        if let Fault::Text(why) = fault {
+            return self.point(why);
+        }
         if !fault.message().is_empty() {
             let head = if self.color_err { "\x1b[1;31merror:\x1b[0m" } else { "error:" };
             let _ = writeln!(std::io::stderr().lock(), "{head} {}", fault.message());
         }
     }
 }
+
+impl Voice {
+    /// Shows each thing that is wrong with a text at its place.
+    fn point(&self, why: &TextError) {
+        let theme = if self.color_err { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+        let hand = GraphicalReportHandler::new_themed(theme).with_width(WIDTH);
+        let mut said = String::new();
+        for problem in why.problems() {
+            // Writing into a text does not fail.
+            let _ = hand.render_report(&mut said, problem);
+        }
+        let _ = write!(std::io::stderr().lock(), "{}", said.trim_start_matches('\n'));
+    }
+}
+
+/// How wide messages about a file are at most: a terminal of the usual size.
+const WIDTH: usize = 80;
 
 /// A plain table: columns apart by two spaces, numbers to the right, no frame.
 pub fn table(header: &[String], rows: Vec<Vec<String>>) -> String {

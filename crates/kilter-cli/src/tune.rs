@@ -1,13 +1,14 @@
 //! `kilter tune` and `kilter resume`.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
 use kilter_search::{pruner, sampler};
-use kilter_space::{Defaults, Domain, Entry, Outline, Value, nearest, parse_domain, parse_value};
+use kilter_space::text::SpaceText;
+use kilter_space::{Defaults, Domain, Feasible, Outline, Value, nearest, parse_domain, parse_value};
 use kilter_study::process::{MetricSource, Template};
 use kilter_study::storage::Retry;
 use kilter_study::{Better, Conduct, Goal, Metric, StorageError, Study, StudySpec};
@@ -18,12 +19,21 @@ use crate::place::Place;
 use crate::plan::{Job, Plan};
 use crate::reproduce::REPRODUCTION;
 use crate::session;
+use crate::study_file::{Origin, StudyFile, space_in};
 use crate::style::Voice;
 
 #[derive(Debug, Args)]
 #[command(
     after_help = "DOMAIN is 0..1 (float), log:1e-5..1e-1, 0..1/0.05 (step), int:1..8, int:log:16..512, adam|sgd|soap \
-                  (choice; typed: true|false, 1|2|4) or fixed:3.\n\nExamples:\n  kilter tune breast-cancer --trials 50\n  \
+                  (choice; typed: true|false, 1|2|4), ordinal:s<m<l, subset:a,b,c, permutation:a,b,c or \
+                  fixed:3.\n\nA study in one file: every option is a key of the same name, and after them comes what is \
+                  searched. `kilter tune` beside a kilter.toml needs no more words.\n\n  \
+                  command = \"python3 train.py --opt {optimizer} --lr {lr} --momentum {momentum}\"\n  \
+                  metric = \"loss=([0-9.eE+-]+)\"\n  minimize = true\n  trials = 100\n  \
+                  [parameters.optimizer]\n  choice = [\"adam\", \"sgd\"]\n  \
+                  [parameters.lr]\n  float = [1e-5, 1e-1]\n  log = true\n  default = 1e-3\n  \
+                  [parameters.momentum]\n  float = [0, 0.99]\n  when = \"optimizer == 'sgd'\"\n  \
+                  [[constraints]]\n  require = \"lr < 0.01 or momentum < 0.5\"\n\nExamples:\n  kilter tune breast-cancer --trials 50\n  \
                   kilter tune --param lr=log:1e-5..1e-1 --param layers=int:1..8 \\\n      --metric 'loss=([0-9.eE+-]+)' \
                   --minimize -- python3 train.py --lr {lr} --layers {layers}"
 )]
@@ -38,6 +48,12 @@ pub struct Tune {
     /// Search this hyperparameter (repeatable)
     #[arg(long, value_name = "NAME=DOMAIN", help_heading = "What is searched")]
     pub param: Vec<String>,
+    /// Search the space of this file (TOML or JSON; `kilter space --help` shows one)
+    #[arg(long, value_name = "FILE", help_heading = "What is searched")]
+    pub space: Option<PathBuf>,
+    /// Take everything that is not said here from this study file [default: kilter.toml, if nothing to tune is named]
+    #[arg(long, value_name = "FILE", help_heading = "What is searched")]
+    pub file: Option<PathBuf>,
     /// Fix this hyperparameter (repeatable)
     #[arg(long, value_name = "NAME=VALUE", help_heading = "What is searched")]
     pub set: Vec<String>,
@@ -85,6 +101,10 @@ pub struct Tune {
     pub study: Option<String>,
     #[command(flatten)]
     pub storage: InStorage,
+
+    /// The options that were given: a study file says the others.
+    #[arg(skip)]
+    pub given: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -111,23 +131,30 @@ const RECIPE_TRIALS: u64 = 50;
 const COMMAND_TRIALS: u64 = 100;
 
 /// Begins a study and runs it. Everything is checked before anything is written.
-pub fn tune(args: Tune, voice: &Voice) -> Result<ExitCode, Fault> {
+pub fn tune(mut args: Tune, voice: &Voice) -> Result<ExitCode, Fault> {
+    let file = StudyFile::complete(&mut args)?;
+    let from = Origin(file.as_ref());
+    let space = match (&args.space, &file) {
+        (Some(path), _) => Some(space_in(path)?),
+        (None, Some(file)) => Some(file.space()?),
+        (None, None) => None,
+    };
     let params = args.param.iter().map(|text| param(text)).collect::<Result<Vec<_>, _>>()?;
     let set = args.set.iter().map(|text| setting(text)).collect::<Result<Vec<_>, _>>()?;
     named_once(&params, &set)?;
-    let directions = directions(&args)?;
+    let directions = directions(&args).map_err(from.option(&["minimize", "maximize"]))?;
     if args.trials == Some(0) {
-        return Err(Fault::call("--trials 0 would run nothing; ask for at least 1"));
+        return Err(from.option(&["trials"])(Fault::call("--trials 0 would run nothing; ask for at least 1")));
     }
     if args.workers == 0 {
-        return Err(Fault::call("--workers 0 would run nothing; ask for at least 1"));
+        return Err(from.option(&["workers"])(Fault::call("--workers 0 would run nothing; ask for at least 1")));
     }
-    let timeout_seconds = args.timeout.as_deref().map(seconds).transpose()?;
+    let timeout_seconds = args.timeout.as_deref().map(seconds).transpose().map_err(from.option(&["timeout"]))?;
     let what = match (&args.recipe, args.command.is_empty()) {
-        (Some(name), true) => of_recipe(name, &args, &set, &params, directions)?,
-        (None, false) => of_command(&args, &set, params, directions)?,
+        (Some(name), true) => of_recipe(name, &args, space.as_ref(), &set, &params, directions, &from)?,
+        (None, false) => of_command(&args, space.as_ref(), &set, &params, directions, &from)?,
         (Some(name), false) if kilter_recipes::find(name).is_none() => {
-            of_recipe(name, &args, &set, &params, directions)?
+            of_recipe(name, &args, space.as_ref(), &set, &params, directions, &from)?
         }
         (Some(name), false) => {
             return Err(Fault::call(format!("both a recipe (`{name}`) and a command are given; tune one of them")));
@@ -136,11 +163,14 @@ pub fn tune(args: Tune, voice: &Voice) -> Result<ExitCode, Fault> {
             return Err(Fault::call(
                 "nothing to tune; name a recipe (`kilter recipes` lists them), as in: kilter tune breast-cancer\n  or a \
                  command after --, as in: kilter tune --param lr=log:1e-5..1e-1 --metric 'loss=([0-9.eE+-]+)' --minimize \
-                 -- python3 train.py --lr {lr}",
+                 -- python3 train.py --lr {lr}\n  or write both into a kilter.toml (`kilter tune --help` shows one)",
             ));
         }
     };
-    let (sampler, pruner) = (sampler(&args.sampler).map_err(Fault::call)?, pruner(&args.pruner).map_err(Fault::call)?);
+    let sampler = sampler(&args.sampler).map_err(Fault::call).map_err(from.option(&["sampler"]))?;
+    let pruner = pruner(&args.pruner).map_err(Fault::call).map_err(from.option(&["pruner"]))?;
+    Feasible::new(&what.outline)
+        .map_err(|why| space.as_ref().map_or_else(|| Fault::call(&why), |space| space.refusal(&why).into()))?;
     let plan = Plan { job: what.job, workers: args.workers, timeout_seconds };
     let mut spec = StudySpec {
         name: String::new(),
@@ -155,11 +185,12 @@ pub fn tune(args: Tune, voice: &Voice) -> Result<ExitCode, Fault> {
     };
     let recipe = plan.recipe(&spec)?;
     if let Some(name) = args.study.as_deref().filter(|name| name.trim().is_empty() || name.contains(char::is_control)) {
-        return Err(Fault::call(format!("--study {name:?}: a study's name is a line of text that is not empty")));
+        let why = format!("--study {name:?}: a study's name is a line of text that is not empty");
+        return Err(from.option(&["study"])(Fault::call(why)));
     }
     let place = Place::make(&args.storage)?;
     // The defaults are the first trial: what tuning is worth is seen beside them.
-    let defaults = Defaults::config(&spec.outline).ok().filter(|_| matches!(plan.job, Job::Recipe { .. }));
+    let defaults = Defaults::config(&spec.outline).ok();
     let id = loop {
         spec.name = match &args.study {
             Some(name) => name.clone(),
@@ -282,9 +313,11 @@ fn directions(args: &Tune) -> Result<Option<Direction>, Fault> {
 fn of_recipe(
     name: &str,
     args: &Tune,
+    space: Option<&SpaceText>,
     set: &[(String, Value)],
     params: &[(String, Domain)],
     direction: Option<Direction>,
+    from: &Origin<'_>,
 ) -> Result<What, Fault> {
     let Some(recipe) = kilter_recipes::find(name) else {
         let known = kilter_recipes::recipes();
@@ -296,22 +329,26 @@ fn of_recipe(
             None if bare(&args.maximize) => format!("a metric is written --maximize={name}"),
             None => "`kilter recipes` lists them".to_owned(),
         };
-        return Err(Fault::call(format!(
-            "there is no recipe `{name}`; {advice} (a command of your own goes after --)"
-        )));
+        let why = format!("there is no recipe `{name}`; {advice} (a command of your own goes after --)");
+        return Err(from.option(&["recipe"])(Fault::call(why)));
     };
     if !args.metric.is_empty() {
-        return Err(Fault::call("--metric says where a command's output carries a metric; a recipe tells its own"));
+        let why = "--metric says where a command's output carries a metric; a recipe tells its own";
+        return Err(from.option(&["metric"])(Fault::call(why)));
     }
     let declared = recipe.outline().ok_or_else(|| Fault::call(format!("`{name}` declares no space")))?;
-    let outline = declared.specialise(set, params).map_err(Fault::call)?;
+    let declared = match space {
+        Some(space) => space.over(declared)?,
+        None => declared.clone(),
+    };
+    let outline = declared.specialise(set, params).map_err(Fault::call).map_err(from.option(&["set"]))?;
     if outline.entries().iter().all(|entry| matches!(entry.domain, Domain::Fixed(_))) {
         return Err(Fault::call("every hyperparameter is fixed, so there is nothing to search; leave out a --set"));
     }
     let metrics = recipe.metrics();
     let metric = match direction.as_ref().and_then(|direction| direction.metric.as_deref()) {
         None => metrics.first().ok_or_else(|| Fault::call(format!("`{name}` gives no metric")))?,
-        Some(wanted) => find_metric(wanted, metrics, name)?,
+        Some(wanted) => find_metric(wanted, metrics, name).map_err(from.option(&["minimize", "maximize"]))?,
     };
     let goal = Goal { metric: metric.name.clone(), better: direction.map_or(metric.better, |d| d.better) };
     let job = Job::Recipe { name: name.to_owned() };
@@ -327,32 +364,47 @@ fn find_metric<'a>(wanted: &str, metrics: &'a [Metric], recipe: &str) -> Result<
     })
 }
 
+/// The space of a command: as declared in a file, with the domains of `params` and the answers of `set`.
+fn declared(space: Option<&SpaceText>, set: &[(String, Value)], params: &[(String, Domain)]) -> Result<Outline, Fault> {
+    let space = space.filter(|space| !space.is_empty()).map(SpaceText::outline).transpose()?;
+    let mut outline = space.map_or_else(|| Outline::new(Vec::new()).map_err(Fault::call), Ok)?;
+    for (name, domain) in params {
+        outline = outline.with(name, domain.clone()).map_err(Fault::call)?;
+    }
+    let (known, further): (Vec<_>, Vec<_>) = set.iter().cloned().partition(|(name, _)| outline.entry(name).is_ok());
+    for (name, value) in further {
+        outline = outline.with(&name, Domain::Fixed(value)).map_err(Fault::call)?;
+    }
+    outline.specialise(&known, &[]).map_err(Fault::call)
+}
+
 fn of_command(
     args: &Tune,
+    space: Option<&SpaceText>,
     set: &[(String, Value)],
-    params: Vec<(String, Domain)>,
+    params: &[(String, Domain)],
     direction: Option<Direction>,
+    from: &Origin<'_>,
 ) -> Result<What, Fault> {
-    let template = Template::new(args.command.clone()).map_err(Fault::call)?;
-    if params.iter().all(|(_, domain)| matches!(domain, Domain::Fixed(_))) {
+    let command = from.option(&["command"]);
+    let template = Template::new(args.command.clone()).map_err(Fault::call).map_err(&command)?;
+    let outline = declared(space, set, params)?;
+    if outline.entries().iter().all(|entry| matches!(entry.domain, Domain::Fixed(_))) {
         return Err(Fault::call(
             "there is nothing to search; declare a parameter, as in --param lr=log:1e-5..1e-1, and write {lr} into the \
              command",
         ));
     }
-    let fixed = set.iter().map(|(name, value)| (name.clone(), Domain::Fixed(value.clone())));
-    let entries = params.into_iter().chain(fixed).map(|(name, domain)| Entry::new(&name, domain));
-    let outline = Outline::new(entries.collect::<Result<_, _>>().map_err(Fault::call)?).map_err(Fault::call)?;
-    template.check(&outline).map_err(Fault::call)?;
+    template.check(&outline).map_err(Fault::call).map_err(&command)?;
     if let Some(program) = template.program() {
-        find_program(program)?;
+        find_program(program).map_err(&command)?;
     }
     let sources = args
         .metric
         .iter()
         .map(|text| MetricSource::parse(text).map_err(|why| Fault::call(format!("--metric {text:?}: {why}"))));
-    let sources = sources.collect::<Result<Vec<_>, _>>()?;
-    let goal = command_goal(&sources, direction)?;
+    let sources = sources.collect::<Result<Vec<_>, _>>().map_err(from.option(&["metric"]))?;
+    let goal = command_goal(&sources, direction).map_err(from.option(&["minimize", "maximize", "metric"]))?;
     let folder = std::env::current_dir().map_err(Fault::work)?;
     let stem = stem_of(&args.command);
     Ok(What {

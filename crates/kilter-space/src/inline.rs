@@ -107,7 +107,7 @@ pub fn parse_value(text: &str) -> Value {
 }
 
 /// `value` written so that [`parse_value`] reads it back.
-pub(crate) fn quoted(value: &Value) -> String {
+pub fn quoted(value: &Value) -> String {
     let plain = value.to_string();
     match value {
         // Bars, commas and < part values, a colon may end the name of a kind, a quote in front would open a quoted text.

@@ -34,7 +34,7 @@ pub use encoding::{Coordinate, Encoding};
 pub use enumerate::{Configs, Count};
 pub use expression::{Expr, ExprError, Truth};
 pub use feasible::{Feasible, Means};
-pub use inline::{InlineError, parse_domain, parse_value};
+pub use inline::{InlineError, parse_domain, parse_value, quoted};
 pub use name::{Name, NameError, nearest};
 pub use outline::{Entry, Outline, Prior, SpaceError};
 pub use value::Value;

@@ -53,6 +53,33 @@ pub struct Prior {
     pub spread: f64,
 }
 
+impl Prior {
+    /// Which of its keys cannot be beside `domain` (none: no key can), and why.
+    pub(crate) fn trouble(&self, domain: &Domain) -> Option<(&'static str, String)> {
+        let (low, high, log) = match domain {
+            Domain::Float(range) => (range.low(), range.high(), range.is_log()),
+            Domain::Int(range) => (range.low() as f64, range.high() as f64, range.is_log()),
+            _ => return Some(("", "only a float or int range has one; leave it out".to_owned())),
+        };
+        let Self { center, spread } = *self;
+        if !(low <= center && center <= high) {
+            return Some((
+                "center",
+                format!("its center ({center:?}) lies outside {low:?} to {high:?}; move it inside"),
+            ));
+        }
+        let smallest = if log { 1.0 } else { 0.0 };
+        if !(spread.is_finite() && spread > smallest) {
+            let advice = match log {
+                true => "on a logarithmic range it is a factor, which must be above 1, for example 3.0",
+                false => "it is a distance, which must be above 0",
+            };
+            return Some(("spread", format!("its spread is {spread:?}; {advice}")));
+        }
+        None
+    }
+}
+
 /// A space as data. Cloning it is cheap.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(try_from = "Parts", into = "Parts")]
@@ -288,6 +315,14 @@ impl Entry {
 }
 
 impl Entry {
+    /// Searches it in another domain. A default or prior that the domain does not hold goes.
+    pub(crate) fn search(&mut self, domain: Domain) {
+        self.default = self.default.take().and_then(|value| domain.accept(&value));
+        self.prior = self.prior.take().filter(|prior| prior.trouble(&domain).is_none());
+        self.setting = false;
+        self.domain = domain;
+    }
+
     pub(crate) fn question<'a>(&'a self, allowed: &'a Domain) -> Question<'a> {
         Question {
             name: &self.name,
@@ -426,9 +461,7 @@ impl Outline {
         let mut entries = self.entries.to_vec();
         for entry in &mut entries {
             if let Some((_, domain)) = searched.iter().rev().find(|(name, _)| entry.name == **name) {
-                entry.domain = domain.clone();
-                entry.default = entry.default.take().and_then(|value| domain.accept(&value));
-                entry.setting = false;
+                entry.search(domain.clone());
             } else if let Some((_, value)) = set.iter().rev().find(|(name, _)| entry.name == **name) {
                 entry.domain = Domain::Fixed(entry.check(value)?);
                 entry.default = None;
@@ -436,6 +469,23 @@ impl Outline {
                 let default = entry.default.take().ok_or_else(|| SpaceError::Unanswered(entry.name.clone()))?;
                 entry.domain = Domain::Fixed(default);
             }
+        }
+        Self::build(entries, self.constraints.to_vec(), self.complete)
+    }
+
+    /// This space with another domain for `name`, or with this further question behind all others.
+    ///
+    /// # Errors
+    /// If `name` cannot be a name.
+    pub fn with(&self, name: &str, domain: Domain) -> Result<Self, SpaceError> {
+        let mut entries = self.entries.to_vec();
+        let mut declared = false;
+        for entry in entries.iter_mut().filter(|entry| entry.name == *name) {
+            entry.search(domain.clone());
+            declared = true;
+        }
+        if !declared {
+            entries.push(Entry::new(name, domain)?);
         }
         Self::build(entries, self.constraints.to_vec(), self.complete)
     }

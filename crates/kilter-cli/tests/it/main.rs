@@ -15,5 +15,6 @@ mod look;
 mod report;
 mod room;
 mod storage;
+mod study_file;
 mod weights;
 mod worker;

@@ -118,10 +118,7 @@ impl SpaceText {
         let mut declared = false;
         for entry in self.parameters.iter_mut().map(|parameter| &mut parameter.entry) {
             if entry.name == *name {
-                entry.default = entry.default.take().and_then(|value| domain.accept(&value));
-                entry.prior = entry.prior.take().filter(|prior| prior_trouble(prior, &domain).is_none());
-                entry.setting = false;
-                entry.domain = domain.clone();
+                entry.search(domain.clone());
                 declared = true;
             }
         }
@@ -143,12 +140,60 @@ impl SpaceText {
     ///
     /// # Errors
     /// If it declares no parameter, conditions speak of unknown names or wait for each other.
-    pub fn outline(self) -> Result<Outline, TextError> {
+    pub fn outline(&self) -> Result<Outline, TextError> {
         if self.is_empty() {
             let problem = self.source.problem_of_all("no parameter is declared");
             return Err(problem.help("write [parameters.learning_rate] and under it float = [1e-5, 1e-1]").into());
         }
         let names: Vec<&str> = self.entries().map(|entry| entry.name.as_str()).collect();
+        self.only_speaks_of(&names)?;
+        let entries = self.entries().cloned().collect();
+        let constraints = self.constraints().cloned().collect();
+        Outline::constrained(entries, constraints).map_err(|why| self.refusal(&why))
+    }
+
+    /// `declared` with these parameters in the place of its own of the same name, and under these constraints as well.
+    /// What a parameter does not say here (default, prior, what it does) it says as declared, if that still fits.
+    ///
+    /// # Errors
+    /// If a parameter is not declared, or has a condition: when it is asked is not for this text to say. Also as
+    /// [`SpaceText::outline`].
+    pub fn over(&self, declared: &Outline) -> Result<Outline, TextError> {
+        let names: Vec<&str> = declared.entries().iter().map(|entry| entry.name.as_str()).collect();
+        let mut problems = Vec::new();
+        for Parameter { entry, place, when } in &self.parameters {
+            let name = &entry.name;
+            if !names.contains(&name.as_str()) {
+                let problem = self.source.problem(format!("there is no hyperparameter `{name}`"), place.clone());
+                problems.push(match nearest(name.as_str(), names.iter().copied()) {
+                    Some(near) => problem.help(format!("did you mean `{near}`?")),
+                    None => problem.help(format!("there are {}", names.join(", "))),
+                });
+            } else if let Some(when) = when {
+                let problem =
+                    self.source.problem(format!("when `{name}` is asked is not to be changed"), when.place.clone());
+                problems.push(problem.help("leave out `when`"));
+            }
+        }
+        TextError::unless(problems, ())?;
+        self.only_speaks_of(&names)?;
+        let mut entries = declared.entries().to_vec();
+        for entry in &mut entries {
+            let Some(said) = self.entries().find(|said| said.name == entry.name) else { continue };
+            entry.search(said.domain.clone());
+            entry.setting = said.setting;
+            entry.default = said.default.clone().or(entry.default.take());
+            entry.prior = said.prior.or(entry.prior.take());
+            if !said.about.is_empty() {
+                entry.about.clone_from(&said.about);
+            }
+        }
+        let constraints = declared.constraints().iter().chain(self.constraints()).cloned().collect();
+        Outline::constrained(entries, constraints).map_err(|why| self.refusal(&why))
+    }
+
+    /// Refuses conditions and constraints that speak of other names than `names`.
+    fn only_speaks_of(&self, names: &[&str]) -> Result<(), TextError> {
         let mut problems = Vec::new();
         let conditions = self.parameters.iter().filter_map(|parameter| parameter.when.as_ref());
         for condition in conditions.chain(&self.constraints) {
@@ -163,21 +208,25 @@ impl SpaceText {
                 }
             }
         }
-        TextError::unless(problems, ())?;
-        let entries = self.entries().cloned().collect();
-        let constraints = self.constraints().cloned().collect();
-        Outline::constrained(entries, constraints).map_err(|why| self.locate(&why))
+        TextError::unless(problems, ())
     }
 
-    /// Where a refusal of the space as a whole belongs.
-    fn locate(&self, why: &SpaceError) -> TextError {
+    /// A refusal of the space as a whole, at the parameters or constraints that it is about.
+    pub fn refusal(&self, why: &SpaceError) -> TextError {
         let names: &[Name] = match why {
             SpaceError::Cycle(names) => names,
             SpaceError::DeclaredTwice(name) | SpaceError::Outside { name, .. } => std::slice::from_ref(name),
             _ => &[],
         };
+        let rules: &[String] = match why {
+            SpaceError::Contradiction(rules) => rules,
+            SpaceError::Vanishing(rule) => std::slice::from_ref(rule),
+            _ => &[],
+        };
         let members = names.iter().filter_map(|name| self.parameters.iter().find(|p| p.entry.name == *name));
-        let mut places = members.map(|p| p.when.as_ref().map_or(p.place.clone(), |when| when.place.clone()));
+        let places = members.map(|p| p.when.as_ref().map_or(p.place.clone(), |when| when.place.clone()));
+        let rules = rules.iter().filter_map(|rule| self.constraints.iter().find(|c| c.expr.source() == rule));
+        let mut places = places.chain(rules.map(|rule| rule.place.clone()));
         let Some(first) = places.next() else {
             return self.source.problem_of_all(why.to_string()).into();
         };
@@ -569,7 +618,7 @@ impl Reader<'_> {
         };
         let (center, spread) = (number("center"), number("spread"));
         let prior = Prior { center: center?, spread: spread? };
-        match prior_trouble(&prior, domain) {
+        match prior.trouble(domain) {
             None => Some(prior),
             Some((key, why)) => {
                 let at =
@@ -661,26 +710,4 @@ fn in_a_table(why: &DomainError) -> String {
         DomainError::NoChoice => "there must be at least one value; write for example [\"adam\", \"sgd\"]".to_owned(),
         why => why.to_string(),
     }
-}
-
-/// Which key of a prior cannot be, and why.
-fn prior_trouble(prior: &Prior, domain: &Domain) -> Option<(&'static str, String)> {
-    let (low, high, log) = match domain {
-        Domain::Float(range) => (range.low(), range.high(), range.is_log()),
-        Domain::Int(range) => (range.low() as f64, range.high() as f64, range.is_log()),
-        _ => return Some(("", "only a float or int range has one; leave it out".to_owned())),
-    };
-    let Prior { center, spread } = *prior;
-    if !(low <= center && center <= high) {
-        return Some(("center", format!("its center ({center:?}) lies outside {low:?} to {high:?}; move it inside")));
-    }
-    let smallest = if log { 1.0 } else { 0.0 };
-    if !(spread.is_finite() && spread > smallest) {
-        let advice = match log {
-            true => "on a logarithmic range it is a factor, which must be above 1, for example 3.0",
-            false => "it is a distance, which must be above 0",
-        };
-        return Some(("spread", format!("its spread is {spread:?}; {advice}")));
-    }
-    None
 }

@@ -2,18 +2,18 @@
 
 use std::fmt::Write;
 
-use kilter_space::text::{Document, Format, Problem, SpaceText, TextError};
+use kilter_space::text::{Document, Format, Problem, TextError};
 use kilter_space::{Defaults, Domain, Entry, Expr, Outline, Prior, Value, parse_domain};
 use proptest::prelude::*;
 
 use crate::given::{domain, plain_value, text};
 
 fn toml(text: &str) -> Result<Outline, TextError> {
-    Document::read("space.toml", text.as_bytes(), Format::Toml)?.space(&[]).and_then(SpaceText::outline)
+    Document::read("space.toml", text.as_bytes(), Format::Toml)?.space(&[]).and_then(|space| space.outline())
 }
 
 fn json(text: &str) -> Result<Outline, TextError> {
-    Document::read("space.json", text.as_bytes(), Format::Json)?.space(&[]).and_then(SpaceText::outline)
+    Document::read("space.json", text.as_bytes(), Format::Json)?.space(&[]).and_then(|space| space.outline())
 }
 
 fn names(outline: &Outline) -> Vec<&str> {
