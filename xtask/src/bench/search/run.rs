@@ -21,11 +21,11 @@ const BUDGETS: [u64; 3] = [50, 100, 200];
 /// Searches what is missing, and judges.
 pub fn bench(options: &Options, target: &Path) -> Result<(), String> {
     if options.list {
-        return list();
+        return list(target);
     }
     let folder = target.join("bench/search");
     std::fs::create_dir_all(&folder).map_err(|why| format!("cannot make {}: {why}", folder.display()))?;
-    let problems = problems(&|name, group| options.wants_problem(name, group))?;
+    let problems = problems(&|name, group| options.wants_problem(name, group), Some(target))?;
     let missed = |wanted: &&String| {
         let one = Options { problems: vec![(*wanted).clone()], ..options.clone() };
         !problems.iter().any(|problem| one.wants_problem(&problem.name, problem.group))
@@ -178,10 +178,10 @@ fn gather(folder: &Path, files: &mut Vec<std::path::PathBuf>) -> Result<(), Stri
     Ok(())
 }
 
-fn list() -> Result<(), String> {
+fn list(target: &Path) -> Result<(), String> {
     println!("problems");
-    for problem in problems(&|_, _| true)? {
-        println!("  {:<12} {:<18} {}", problem.group, problem.name, problem.about);
+    for problem in problems(&|_, _| true, Some(target))? {
+        println!("  {:<12} {:<28} {}", problem.group, problem.name, problem.about);
     }
     println!("methods");
     for method in Method::all() {

@@ -1,8 +1,10 @@
 //! What is searched: a space, the losses of its configurations, and the two levels between which regret is measured.
 
 mod functions;
+mod large;
 mod tables;
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kilter_numerics::Stream;
@@ -11,7 +13,8 @@ use kilter_space::{Chooser, Config, Entry, Expr, Halt, Outline, Random, Walk, pa
 use kilter_study::{Better, Failure, Fidelity, Flow, Goal, Interrupt, Metric, Outcome, Recipe, Run};
 
 /// The groups, in the order of the report.
-pub const GROUPS: [&str; 6] = ["tables", "functions", "conditional", "constrained", "fronts", "steps"];
+pub const GROUPS: [&str; 9] =
+    ["tables", "hpobench", "hpolib", "nas", "functions", "conditional", "constrained", "fronts", "steps"];
 
 /// Draws of which a function's median is taken.
 const DRAWS: u64 = 10_000;
@@ -57,7 +60,7 @@ pub struct Problem {
 pub enum Levels {
     /// One goal: the best loss there is, and the median configuration's.
     Loss { best: f64, median: f64 },
-    /// Several goals: the hypervolume of the whole front below a reference that the median configuration, too, does not
+    /// Two goals: the hypervolume of the whole front below a reference that the median configuration, too, does not
     /// dominate.
     Front { reference: Vec<f64>, hypervolume: f64 },
 }
@@ -86,7 +89,8 @@ impl Problem {
         let median = |goal: usize| median(losses.iter().map(|losses| losses[goal]).collect());
         problem.levels = match best {
             Best::Loss(best) => Levels::Loss { best, median: median(0) },
-            Best::Front(front) => {
+            Best::Front(points) => {
+                let front = front_of(points);
                 // A tenth beyond the front, so that its ends count too.
                 let beyond = |goal: usize| {
                     let values = || front.iter().map(|point| point[goal]);
@@ -169,8 +173,20 @@ impl Problem {
 pub enum Best {
     /// Of one goal.
     Loss(f64),
-    /// Of several: points so dense that their hypervolume is the front's.
+    /// Of two: points among which the front lies, dense enough that their hypervolume is its.
     Front(Vec<Vec<f64>>),
+}
+
+/// Those of many points with two losses that no other dominates.
+fn front_of(mut points: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
+    points.sort_by(|a, b| a[0].total_cmp(&b[0]).then(a[1].total_cmp(&b[1])));
+    let mut least = f64::INFINITY;
+    points.retain(|point| {
+        let better = point[1] < least;
+        least = least.min(point[1]);
+        better
+    });
+    points
 }
 
 /// A question written inline.
@@ -297,11 +313,19 @@ impl Recipe for Sitting {
     }
 }
 
-/// All problems that can be had here and are asked for; what is missing is said.
-pub fn problems(wanted: &dyn Fn(&str, &str) -> bool) -> Result<Vec<Arc<Problem>>, String> {
+/// All problems that are asked for and can be had here; what is missing is said. Without a target folder nothing is
+/// fetched.
+pub fn problems(wanted: &dyn Fn(&str, &str) -> bool, target: Option<&Path>) -> Result<Vec<Arc<Problem>>, String> {
     let mut all = Vec::new();
-    tables::golden(&mut Collector { wanted, all: &mut all })?;
-    functions::functions(&mut Collector { wanted, all: &mut all })?;
+    let to = &mut Collector { wanted, all: &mut all };
+    tables::golden(to)?;
+    match target.map(large::Large::have) {
+        Some(Ok(large)) => large.offer(to)?,
+        Some(Err(why)) => println!("without HPOBench, HPOLib and NAS-Bench-201: {why}"),
+        None => {}
+    }
+    large::nas_bench_macro(to)?;
+    functions::functions(to)?;
     Ok(all)
 }
 
@@ -342,7 +366,7 @@ mod tests {
     }
 
     fn by_name(groups: &[&str]) -> BTreeMap<String, Arc<Problem>> {
-        let problems = problems(&|_, group| groups.contains(&group)).unwrap();
+        let problems = problems(&|_, group| groups.contains(&group), None).unwrap();
         problems.into_iter().map(|problem| (problem.name.clone(), problem)).collect()
     }
 
@@ -447,8 +471,18 @@ mod tests {
         for (name, problem) in by_name(&["fronts"]) {
             let Levels::Front { reference, .. } = &problem.levels else { panic!("{name} has two goals") };
             assert_eq!(problem.regret(std::slice::from_ref(reference)), 1.0);
-            // The front's left end alone is worth something, and not all.
-            let end = problem.regret(&[vec![0.0, 1.0]]);
+            // One point of it is worth something, and not all: ZDT's left end, or the network without any multiplication
+            // but the stem's.
+            let identities = || vec![Value::from("identity"); 8];
+            let named = |values: Vec<Value>| {
+                let names = (0..values.len()).map(|i| Name::new(&format!("layer{i}")).unwrap());
+                Config::new(names.zip(values).collect())
+            };
+            let point = match name.starts_with("zdt") {
+                true => vec![0.0, 1.0],
+                false => problem.losses(&named(identities())).unwrap(),
+            };
+            let end = problem.regret(&[point]);
             assert!(end > 0.0 && end < 1.0, "{name}: {end}");
         }
     }

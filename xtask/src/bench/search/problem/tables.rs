@@ -5,7 +5,7 @@ use std::path::Path;
 use kilter_space::{Choice, Config, Domain, Entry, Int, Value};
 use serde::Deserialize;
 
-use super::{Collector, Levels, Objective, Problem, Sketch, median, text};
+use super::{Best, Collector, Levels, Objective, Problem, Sketch, median, text};
 
 /// One hyperparameter of a table.
 pub struct Column {
@@ -22,7 +22,6 @@ pub enum Kind {
     /// The level's index, a whole number.
     Index,
     /// The levels themselves, in order.
-    #[expect(dead_code, reason = "the larger tables have them")]
     Ordinal,
     /// The levels themselves, without order.
     Choice,
@@ -56,8 +55,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// A table without fidelity from its rows in any order.
-    #[expect(dead_code, reason = "the larger tables are made by it")]
+    /// A table without fidelity, its losses by goal, then by place: the last column's levels change fastest.
     pub fn new(columns: Vec<Column>, losses: Vec<Vec<f64>>) -> Self {
         Self { columns, losses, curves: None }
     }
@@ -105,6 +103,11 @@ impl Table {
             goals: self.losses.len(),
             steps: self.curves.as_ref().and_then(|(steps, _)| steps.last().copied()).unwrap_or(1),
         };
+        if let [_, _, ..] = self.losses.as_slice() {
+            let front = (0..self.losses[0].len()).map(|place| self.losses.iter().map(|goal| goal[place]).collect());
+            let front: Vec<Vec<f64>> = front.collect();
+            return Problem::drawn(sketch, self, Best::Front(front));
+        }
         let best = match &self.curves {
             // The whole trial's loss may be worse than an earlier step's.
             Some((_, curves)) => rows(&curves.concat()).into_iter().fold(f64::INFINITY, f64::min),
