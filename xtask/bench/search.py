@@ -106,14 +106,14 @@ def optuna_search(order, space):
             sampler = samplers.TPESampler(seed=seed, **constraints)
         case "tpe-independent":
             sampler = samplers.TPESampler(seed=seed, multivariate=False, **constraints)
+        case "tpe-grouped":
+            sampler = samplers.TPESampler(seed=seed, multivariate=True, group=True, **constraints)
         case "cma":
             sampler = samplers.CmaEsSampler(seed=seed)
         case "nsga2":
             sampler = samplers.NSGAIISampler(seed=seed, **constraints)
         case "gp":
             sampler = samplers.GPSampler(seed=seed, **constraints)
-        case "random":
-            sampler = samplers.RandomSampler(seed=seed)
     match pruner:
         case "median":
             pruner = pruners.MedianPruner()
@@ -179,7 +179,15 @@ def hyperopt_search(order, space):
             return hp.qloguniform(name, numpy.log(low - 0.5), numpy.log(high + 0.5), 1)
         return hp.uniformint(name, low, high)
 
+    made = {}
+
     def node(question, above):
+        # The same name in two branches is one parameter only if it is one node.
+        if question["name"] not in made:
+            made[question["name"]] = new_node(question, above)
+        return made[question["name"]]
+
+    def new_node(question, above):
         name, domain = question["name"], question["domain"]
         below = children.get(name, [])
         if domain["kind"] != "choice" and not below:
@@ -195,7 +203,6 @@ def hyperopt_search(order, space):
                 if space.is_asked(child, known):
                     branch[child["name"]] = node(child, known)
             branches.append(branch)
-        # The same name in two branches is one parameter only if it is one node.
         return hp.choice(name, branches)
 
     def flatten(tree, into):
@@ -267,7 +274,7 @@ def smac_search(order, space):
             # ConfigSpace has no floats in steps: the step's number.
             count = round((domain["high"] - domain["low"]) / domain["step"])
             parameter = Integer(name, (0, count))
-            grids[name] = (domain["low"], domain["step"])
+            grids[name] = domain
         else:
             parameter = Float(name, (domain["low"], domain["high"]), log=domain["log"])
         parameters[name] = parameter
@@ -293,9 +300,9 @@ def smac_search(order, space):
 
     def named(config):
         answers = {name: value.item() if hasattr(value, "item") else value for name, value in dict(config).items()}
-        for name, (low, step) in grids.items():
+        for name, domain in grids.items():
             if name in answers:
-                answers[name] = low + step * answers[name]
+                answers[name] = min(domain["low"] + domain["step"] * answers[name], domain["high"])
         return {
             question["name"]: space.value(question, answers[question["name"]])
             for question in space.questions

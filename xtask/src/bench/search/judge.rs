@@ -22,6 +22,8 @@ const NOTHING: f64 = 1.0;
 /// Problems that are judged together.
 pub struct Section {
     pub title: &'static str,
+    /// The name of its files.
+    pub file: &'static str,
     pub problems: Vec<String>,
     pub groups: Vec<&'static str>,
     pub methods: Vec<String>,
@@ -46,7 +48,7 @@ pub struct Ranks {
 impl Section {
     /// The section of these problems, from the searched cells by (problem, method): in the order of seeds.
     pub fn new(
-        title: &'static str,
+        (title, file): (&'static str, &'static str),
         problems: &[&Problem],
         methods: &[String],
         budgets: &[u64],
@@ -80,6 +82,7 @@ impl Section {
         };
         Self {
             title,
+            file,
             problems: problems.iter().map(|problem| problem.name.clone()).collect(),
             groups: problems.iter().map(|problem| problem.group).collect(),
             budgets: budgets.to_vec(),

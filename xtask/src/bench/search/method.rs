@@ -26,6 +26,10 @@ fn one_goal(problem: &Problem) -> bool {
     problem.goals().len() == 1 && !problem.has_fidelity()
 }
 
+fn conditional(problem: &Problem) -> bool {
+    one_goal(problem) && problem.outline.entries().iter().any(|entry| entry.when.is_some())
+}
+
 fn whole_trials(problem: &Problem) -> bool {
     !problem.has_fidelity()
 }
@@ -35,7 +39,7 @@ pub const PEERS: &[PeerMethod] = &[
     PeerMethod {
         name: "optuna-tpe",
         package: "optuna",
-        about: "TPESampler(), which is multivariate and grouped since Optuna 5",
+        about: "TPESampler()",
         fits: whole_trials,
         budget: None,
         seeds: None,
@@ -45,6 +49,14 @@ pub const PEERS: &[PeerMethod] = &[
         package: "optuna",
         about: "TPESampler(multivariate=False)",
         fits: whole_trials,
+        budget: None,
+        seeds: None,
+    },
+    PeerMethod {
+        name: "optuna-tpe-grouped",
+        package: "optuna",
+        about: "TPESampler(multivariate=True, group=True), on conditional spaces",
+        fits: conditional,
         budget: None,
         seeds: None,
     },
@@ -71,14 +83,6 @@ pub const PEERS: &[PeerMethod] = &[
         fits: whole_trials,
         budget: Some(100),
         seeds: Some(5),
-    },
-    PeerMethod {
-        name: "optuna-random",
-        package: "optuna",
-        about: "RandomSampler()",
-        fits: whole_trials,
-        budget: None,
-        seeds: None,
     },
     PeerMethod {
         name: "hyperopt-tpe",

@@ -5,6 +5,8 @@ pub mod options;
 #[cfg(feature = "search")]
 mod cell;
 #[cfg(feature = "search")]
+mod figure;
+#[cfg(feature = "search")]
 mod judge;
 #[cfg(feature = "search")]
 mod method;

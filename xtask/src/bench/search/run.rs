@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::cell::{Cell, Cells, Searched};
+use super::figure;
 use super::judge::Section;
 use super::method::{Method, PEERS};
 use super::options::Options;
@@ -84,6 +85,16 @@ pub fn bench(options: &Options, target: &Path) -> Result<(), String> {
     let file = folder.join("search.json");
     std::fs::write(&file, format!("{sheet:#}\n")).map_err(|why| format!("cannot write {}: {why}", file.display()))?;
     println!("Everything: {}", file.display());
+    for (section, name) in sections.iter().map(|section| (section, section.file)) {
+        let picture = folder.join(format!("{name}-curves.svg"));
+        figure::curves(section, &picture)?;
+        println!("Curves: {}", picture.display());
+        if let Some(ranks) = (0..section.budgets.len()).rev().find_map(|budget| section.ranks(budget)) {
+            let picture = folder.join(format!("{name}-ranks.svg"));
+            figure::ranks(section, &ranks, &picture)?;
+            println!("Ranks: {}", picture.display());
+        }
+    }
     Ok(())
 }
 
@@ -136,16 +147,16 @@ fn sections(
         }
     }
     let names: Vec<String> = methods.iter().map(|method| method.name().to_owned()).collect();
-    let of = |title: &'static str, fits: &dyn Fn(&Problem) -> bool| {
+    let of = |title: &'static str, file: &'static str, fits: &dyn Fn(&Problem) -> bool| {
         let mut chosen: Vec<&Problem> = problems.iter().map(|p| &**p).filter(|problem| fits(problem)).collect();
         chosen.sort_by_key(|problem| GROUPS.iter().position(|group| *group == problem.group));
         chosen.retain(|p| by_pair.keys().any(|(name, _)| *name == p.name));
-        Section::new(title, &chosen, &names, &budgets, &by_pair)
+        Section::new((title, file), &chosen, &names, &budgets, &by_pair)
     };
     let sections = [
-        of("One goal", &|problem| problem.goals().len() == 1 && !problem.has_fidelity()),
-        of("Several goals", &|problem| problem.goals().len() > 1),
-        of("Trials in steps (a budget counts steps, as whole trials)", &Problem::has_fidelity),
+        of("One goal", "one-goal", &|problem| problem.goals().len() == 1 && !problem.has_fidelity()),
+        of("Two goals", "two-goals", &|problem| problem.goals().len() > 1),
+        of("Trials in steps (a budget counts steps, as whole trials)", "steps", &Problem::has_fidelity),
     ];
     sections.into_iter().filter(|section| !section.problems.is_empty()).collect()
 }
