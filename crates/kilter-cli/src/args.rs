@@ -3,14 +3,26 @@
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::ask::{Ask, Tell};
+use crate::best::Best;
+use crate::completions::{Completions, Man};
+use crate::enqueue::Enqueue;
+use crate::export::Export;
+use crate::import::Import;
 use crate::logs::Logs;
 use crate::merge::Merge;
 use crate::quantize::Quantize;
+use crate::rename::{Copy, Delete, Rename};
 use crate::report::Report;
 use crate::reproduce::Reproduce;
+use crate::resume::Resume;
+use crate::retry::RetryTrials;
 use crate::show::Show;
+use crate::stop::Stop;
 use crate::storage::StorageVerb;
-use crate::tune::{Resume, Tune};
+use crate::tag::Tag;
+use crate::trials::Trials;
+use crate::tune::Tune;
 use crate::worker::Worker;
 
 /// Keeps your model's hyperparameters in kilter.
@@ -69,6 +81,8 @@ pub enum Verb {
     Resume(Resume),
     /// Help run a study that another process began
     Worker(Worker),
+    /// Let a study begin no more trials, wherever it runs
+    Stop(Stop),
     /// Print a method's claims and whether they hold
     Reproduce(Reproduce),
     /// Make one model of several
@@ -77,16 +91,36 @@ pub enum Verb {
     Quantize(Quantize),
     /// List the studies of a storage
     Studies(InStorage),
-    /// List a study's trials
-    Trials(OfStudy),
+    /// List a study's trials, all or some
+    Trials(Trials),
     /// Show a study's best trial
-    Best(OfStudy),
+    Best(Best),
     /// Show one trial whole
     Show(Show),
     /// Print what a trial printed
     Logs(Logs),
     /// Look after the file that studies are remembered in
     Storage(StorageVerb),
+    /// Write a study's trials as a table for other programs
+    Export(Export),
+    /// Bring in studies of Optuna, or a table of trials
+    Import(Import),
+    /// Try a configuration of your own next
+    Enqueue(Enqueue),
+    /// Run failed trials again
+    Retry(RetryTrials),
+    /// Write something on a study or a trial
+    Tag(Tag),
+    /// Give a study another name
+    Rename(Rename),
+    /// Copy a study, within a storage or into another
+    Copy(Copy),
+    /// Delete a study
+    Delete(Delete),
+    /// Ask for the next trial, to run it yourself
+    Ask(Ask),
+    /// Tell how a trial that you asked for ended
+    Tell(Tell),
     /// List the recipes, or one recipe's hyperparameters
     Recipes(Named),
     /// List the samplers
@@ -95,6 +129,10 @@ pub enum Verb {
     Pruners(Named),
     /// From inside a trial, in any language: report figures, learn whether to stop
     Report(Report),
+    /// Print what your shell needs to complete kilter's words
+    Completions(Completions),
+    /// Print the manual
+    Man(Man),
 }
 
 /// Where studies are remembered.
@@ -106,7 +144,6 @@ pub struct InStorage {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  kilter trials\n  kilter best breast-cancer --json")]
 pub struct OfStudy {
     /// The study [default: the newest]
     #[arg(value_name = "STUDY")]
@@ -116,6 +153,13 @@ pub struct OfStudy {
     pub study_option: Option<String>,
     #[command(flatten)]
     pub storage: InStorage,
+}
+
+impl OfStudy {
+    /// The study's name, however it was given.
+    pub fn name(&self) -> Option<&str> {
+        self.study.as_deref().or(self.study_option.as_deref())
+    }
 }
 
 #[derive(Debug, Args)]

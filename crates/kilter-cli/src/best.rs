@@ -1,28 +1,63 @@
-//! `kilter best`: the trial to use.
+//! `kilter best`: the trial to use, or the front of several directions.
 
 use std::process::ExitCode;
+
+use clap::Args;
+use kilter_study::State;
 
 use crate::args::OfStudy;
 use crate::fault::Fault;
 use crate::look::look_at;
 use crate::style::{Voice, short};
-use crate::summary::{count_words, trial_json};
+use crate::summary::{count_words, front_words, requirements_words, trial_json, trials_table};
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "With several directions it shows the front: the trials that no other surpasses in all of them; with \
+                        --json a list.\n\nExamples:\n  kilter best\n  kilter best breast-cancer --json"
+)]
+pub struct Best {
+    #[command(flatten)]
+    pub of: OfStudy,
+}
 
 /// `kilter best`
-pub fn best(args: &OfStudy, voice: &Voice) -> Result<ExitCode, Fault> {
-    let (_, entry, history) = look_at(args.study.as_deref().or(args.study_option.as_deref()), &args.storage)?;
-    let goal = &entry.spec.goals[0];
-    let best = history.best(goal).ok_or_else(|| {
-        Fault::work(format!("no trial of {} is complete yet ({})", entry.spec.name, count_words(&history)))
-    })?;
+pub fn best(args: &Best, voice: &Voice) -> Result<ExitCode, Fault> {
+    let (_, entry, history) = look_at(args.of.name(), &args.of.storage)?;
+    let (name, goals) = (&entry.spec.name, &entry.spec.goals);
+    let front = history.front(goals);
+    let Some(best) = front.first() else {
+        let complete = history.count(State::Complete);
+        return Err(Fault::work(match entry.spec.requirements.as_slice() {
+            requirements if complete > 0 && !requirements.is_empty() => {
+                format!(
+                    "none of the {complete} complete trials of {name} keeps what is required ({}); the nearest: kilter trials \
+                     --where \"state == 'complete'\" --sort violation --limit 5",
+                    requirements_words(requirements)
+                )
+            }
+            _ => format!("no trial of {name} is complete yet ({})", count_words(&history)),
+        }));
+    };
+    if goals.len() > 1 {
+        if voice.json {
+            voice.document(&front.iter().map(|row| trial_json(row, goals)).collect::<Vec<_>>())?;
+        } else if voice.quiet {
+            front.iter().try_for_each(|row| voice.say(&row.config().to_string()))?;
+        } else {
+            voice.say(&format!("{}  ({})", voice.strong(&front_words(&front, goals)), count_words(&history)))?;
+            voice.say(&trials_table(&front, goals, false))?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     if voice.json {
-        voice.document(&trial_json(best, &entry.spec.goals))?;
+        voice.document(&trial_json(best, goals))?;
     } else if voice.quiet {
         voice.say(&best.config().to_string())?;
     } else {
-        let value = short(best.value(&goal.metric).unwrap_or(f64::NAN));
-        voice
-            .say(&voice.strong(&format!("{} {value}  (trial {} of {})", goal.metric, best.number, entry.spec.name)))?;
+        let metric = &goals[0].metric;
+        let value = short(best.value(metric).unwrap_or(f64::NAN));
+        voice.say(&voice.strong(&format!("{metric} {value}  (trial {} of {name})", best.number)))?;
         for (name, value) in best.config().answers() {
             voice.say(&format!("  {name} = {value}"))?;
         }

@@ -58,7 +58,7 @@ impl Fault {
 impl From<StorageError> for Fault {
     fn from(why: StorageError) -> Self {
         match why {
-            StorageError::NameTaken(_) | StorageError::NoStudy(_) => Self::call(why),
+            StorageError::NameTaken(_) | StorageError::NoStudy(_) | StorageError::InUse(_) => Self::call(why),
             _ => Self::Storage(why.to_string()),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use kilter_space::Config;
 use kilter_study::storage::{Storage, StudyEntry, StudyId};
 use kilter_study::{History, Row};
 
@@ -29,6 +30,9 @@ pub fn look_at(study: Option<&str>, at: &InStorage) -> Result<(Place, StudyEntry
     let place = Place::open(at)?;
     let entry = place.study(study)?;
     let history = history(&place.storage, entry.id)?;
+    let mut spec = Arc::new(entry.spec);
+    history.amend_spec(&mut spec);
+    let entry = StudyEntry { spec: Arc::unwrap_or_clone(spec), ..entry };
     Ok((place, entry, history))
 }
 
@@ -44,8 +48,33 @@ pub fn chosen<'a>(trial: Option<u64>, entry: &StudyEntry, history: &'a History) 
             })
         }),
         None => history
-            .best(&entry.spec.goals[0])
+            .front(&entry.spec.goals)
+            .into_iter()
+            .next()
             .or_else(|| history.rows().next_back())
             .ok_or_else(|| Fault::call(format!("{} has no trial yet", entry.spec.name))),
     }
+}
+
+/// The configuration that `STUDY` or `STUDY:TRIAL` names: that trial's, or the best.
+pub fn best_or(from: &str, place: &Place) -> Result<Config, Fault> {
+    // A study's name may hold a colon itself.
+    let whole = place.study(Some(from));
+    let (name, trial) = match from.rsplit_once(':') {
+        Some((name, trial)) if whole.is_err() => {
+            let number = trial.parse().map_err(|_| {
+                Fault::call(format!("--from {from:?}: write STUDY or STUDY:TRIAL, for example breast-cancer:17"))
+            })?;
+            (name, Some(number))
+        }
+        _ => (from, None),
+    };
+    let entry = place.study(Some(name))?;
+    let history = history(&place.storage, entry.id)?;
+    if trial.is_none() && history.front(&entry.spec.goals).is_empty() {
+        return Err(Fault::call(format!(
+            "--from {from}: no trial of {name} is complete yet; name one, as in {name}:0"
+        )));
+    }
+    Ok(chosen(trial, &entry, &history)?.config().clone())
 }

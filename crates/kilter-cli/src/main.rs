@@ -1,8 +1,14 @@
 //! The `kilter` command: one binary, the verbs. See `kilter --help`.
 
+mod aims;
 mod args;
+mod ask;
 mod best;
+mod completions;
+mod enqueue;
+mod export;
 mod fault;
+mod import;
 mod logs;
 mod look;
 mod merge;
@@ -11,16 +17,21 @@ mod plan;
 mod progress;
 mod quantize;
 mod recipes;
+mod rename;
 mod report;
 mod reproduce;
+mod resume;
+mod retry;
 mod samplers;
 mod session;
 mod show;
+mod stop;
 mod storage;
 mod studies;
 mod study_file;
 mod style;
 mod summary;
+mod tag;
 mod trials;
 mod tune;
 mod weights;
@@ -68,9 +79,9 @@ fn main() -> ExitCode {
 fn run(cli: Cli, voice: &style::Voice) -> Result<ExitCode, Fault> {
     match cli.verb {
         Verb::Tune(args) => tune::tune(*args, voice),
-        Verb::Resume(args) => tune::resume(&args, voice),
         Verb::Worker(args) => worker::worker(&args, voice),
         Verb::Storage(args) => storage::storage(&args, voice),
+        Verb::Resume(args) => resume::resume(&args, voice),
         Verb::Reproduce(args) => reproduce::reproduce(&args, voice),
         Verb::Merge(args) => merge::merge(&args, voice),
         Verb::Quantize(args) => quantize::quantize(&args, voice),
@@ -82,6 +93,19 @@ fn run(cli: Cli, voice: &style::Voice) -> Result<ExitCode, Fault> {
         Verb::Recipes(args) => recipes::recipes(&args, voice),
         Verb::Samplers(args) => samplers::samplers(&args, voice),
         Verb::Pruners(args) => samplers::pruners(&args, voice),
+        Verb::Stop(args) => stop::stop(&args, voice),
+        Verb::Export(args) => export::export(&args, voice),
+        Verb::Import(args) => import::import(&args, voice),
+        Verb::Enqueue(args) => enqueue::enqueue(&args, voice),
+        Verb::Retry(args) => retry::retry(&args, voice),
+        Verb::Tag(args) => tag::tag(&args, voice),
+        Verb::Rename(args) => rename::rename(&args, voice),
+        Verb::Copy(args) => rename::copy(&args, voice),
+        Verb::Delete(args) => rename::delete(&args, voice),
+        Verb::Ask(args) => ask::ask(&args, voice),
+        Verb::Tell(args) => ask::tell(&args, voice),
+        Verb::Completions(args) => completions::completions(&args),
+        Verb::Man(args) => completions::man(&args, voice),
         Verb::Report(args) => report::report(&args, voice),
     }
 }

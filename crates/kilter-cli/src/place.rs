@@ -60,6 +60,14 @@ pub fn open_file(at: &InStorage) -> Result<Sqlite, Fault> {
     Ok(Sqlite::open_with(&file, Opening { durability, ..Opening::default() })?)
 }
 
+/// A study's name is a line of text.
+pub fn check_name(name: &str) -> Result<(), Fault> {
+    if name.trim().is_empty() || name.contains(char::is_control) {
+        return Err(Fault::call(format!("--study {name:?}: a study's name is a line of text that is not empty")));
+    }
+    Ok(())
+}
+
 /// A folder's name is at most 255 bytes long on most systems.
 const LONGEST_FOLDER: usize = 200;
 
@@ -114,6 +122,11 @@ impl Place {
             format!("{short}-{:08x}", Stream::new(&[], study).below(1 << 32))
         };
         self.file.with_extension("trials").join(folder)
+    }
+
+    /// The storage's address.
+    pub fn address(&self) -> String {
+        format!("sqlite:{}", self.file.display())
     }
 
     /// `--storage …`, if it is not the default, to be added to suggested commands.

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kilter_study::process::{CommandRecipe, MetricSource, OwnProcess, Template};
-use kilter_study::{Recipe, StudySpec};
+use kilter_study::{Goal, Recipe, StudySpec};
 use serde::{Deserialize, Serialize};
 
 use crate::fault::Fault;
 
 /// How a study's trials are run.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Plan {
     /// What runs.
     pub job: Job,
@@ -23,9 +23,12 @@ pub struct Plan {
 }
 
 /// What a trial runs.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Job {
+    /// Nothing that is known here.
+    #[default]
+    Nothing,
     /// A recipe of this binary.
     Recipe {
         /// Its name.
@@ -46,6 +49,7 @@ impl Job {
     /// Without its secrets, whose names are given.
     fn masked(&self) -> (Self, Vec<String>) {
         match self {
+            Self::Nothing => (Self::Nothing, Vec::new()),
             Self::Recipe { name } => (Self::Recipe { name: name.clone() }, Vec::new()),
             Self::Command { command, folder, metrics } => {
                 let (command, secrets) = command.masked();
@@ -58,9 +62,16 @@ impl Job {
 impl Plan {
     /// The plan stored with a study.
     pub fn of(spec: &StudySpec) -> Result<Self, Fault> {
+        if spec.plan.is_null() {
+            return Err(Fault::call(format!(
+                "nobody has said what the trials of {0} run: give the command, as in kilter resume {0} --metric \
+                 'loss=([0-9.eE+-]+)' -- python3 train.py …, or run them yourself with `kilter ask` and `kilter tell`",
+                spec.name
+            )));
+        }
         serde_json::from_value(spec.plan.clone()).map_err(|why| {
             Fault::call(format!(
-                "the study `{}` was not made by `kilter tune`, so it cannot be run here ({why})",
+                "the study `{}` was made by another program, so it cannot be run here ({why})",
                 spec.name
             ))
         })
@@ -80,18 +91,47 @@ impl Plan {
     pub fn recipe(&self, spec: &StudySpec) -> Result<Arc<dyn Recipe>, Fault> {
         let binary = std::env::current_exe().map_err(Fault::work)?;
         match &self.job {
+            Job::Nothing => Err(Fault::call("nobody has said what the trials run; give a command after --")),
             Job::Recipe { name } => {
                 let recipe =
                     kilter_recipes::find(name).ok_or_else(|| Fault::call(format!("there is no recipe `{name}`")))?;
                 Ok(Arc::new(OwnProcess::new(recipe, binary)))
             }
             Job::Command { command, folder, metrics } => {
-                let (outline, goals) = (spec.outline.clone(), spec.goals.clone());
+                let goal = |metric: String| {
+                    let known = spec.goals.iter().find(|goal| goal.metric == metric).cloned();
+                    known.unwrap_or_else(|| Goal::minimize(&metric))
+                };
+                let (outline, goals) = (spec.outline.clone(), spec.needed_metrics().into_iter().map(goal).collect());
                 let command = command.unmasked(|variable| std::env::var(variable).ok()).map_err(Fault::call)?;
                 let recipe = CommandRecipe::new(command, outline, metrics.clone(), goals, folder.clone(), binary);
                 Ok(Arc::new(recipe.map_err(Fault::call)?))
             }
         }
+    }
+
+    /// A command must give what the study measures.
+    pub fn check(&self, spec: &StudySpec) -> Result<(), Fault> {
+        let Job::Command { metrics, .. } = &self.job else { return Ok(()) };
+        let needed = spec.needed_metrics();
+        let given = |metric: &String| metrics.iter().any(|source| source.name() == metric);
+        match needed.iter().find(|metric| !given(metric)) {
+            Some(metric) if !metrics.is_empty() => Err(Fault::call(format!(
+                "{} measures `{metric}`, and no --metric is named so; write --metric '{metric}=PATTERN', as in --metric \
+                 '{metric}={metric}: ([0-9.]+)'",
+                spec.name
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// All metrics that a trial gives, if that is known beforehand: a command may report what it likes.
+    pub fn metrics<'a>(&self, recipe: &'a dyn Recipe) -> Option<Vec<&'a str>> {
+        let known = match &self.job {
+            Job::Command { metrics, .. } => !metrics.is_empty(),
+            _ => true,
+        };
+        known.then(|| recipe.metrics().iter().map(|metric| metric.name.as_str()).collect())
     }
 
     /// How long one trial may take.

@@ -41,7 +41,7 @@ impl Progress {
     }
 
     /// Takes one tick of the loop.
-    pub fn tick(&mut self, tick: &Tick<'_>, goal: &Goal) {
+    pub fn tick(&mut self, tick: &Tick<'_>, goals: &[Goal]) {
         if let Some(row) = tick.ended
             && let Some(failure) = row.end.as_ref().and_then(|end| end.failure.as_ref())
         {
@@ -49,22 +49,29 @@ impl Progress {
         }
         if let Some(bar) = &self.bar {
             bar.set_position(tick.history.ended() as u64);
-            bar.set_message(self.state(tick.history, goal));
+            bar.set_message(self.state(tick.history, goals));
             bar.tick();
         } else if tick.ended.is_some() && self.last.is_none_or(|last| last.elapsed() >= PACE) {
             self.last = Some(Instant::now());
             let of = self.wanted.map_or(String::new(), |wanted| format!("/{wanted}"));
-            let line = format!("{}{of} trials  {}", tick.history.ended(), self.state(tick.history, goal));
+            let line = format!("{}{of} trials  {}", tick.history.ended(), self.state(tick.history, goals));
             self.voice.remark(&line);
         }
     }
 
     /// `best loss 0.081 (trial 7)  eta 12 s  2 running  1 failed`: the most wanted first, narrow terminals cut the end.
-    fn state(&self, history: &History, goal: &Goal) -> String {
+    fn state(&self, history: &History, goals: &[Goal]) -> String {
         let mut parts = Vec::new();
-        if let Some(best) = history.best(goal) {
-            let value = best.value(&goal.metric).unwrap_or(f64::NAN);
-            parts.push(format!("best {} {} (trial {})", goal.metric, short(value), best.number));
+        match goals {
+            [goal] => parts.extend(history.best(goal).map(|best| {
+                let value = best.value(&goal.metric).unwrap_or(f64::NAN);
+                format!("best {} {} (trial {})", goal.metric, short(value), best.number)
+            })),
+            several => match history.front(several).len() {
+                0 => {}
+                1 => parts.push("front of 1 trial".to_owned()),
+                trials => parts.push(format!("front of {trials} trials")),
+            },
         }
         let done = history.ended().saturating_sub(self.ended_before);
         if let Some(wanted) = self.wanted

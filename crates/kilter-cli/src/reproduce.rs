@@ -7,7 +7,7 @@ use kilter_numerics::compare::Interval;
 use kilter_recipes::claim::{Measured, arms_name};
 use kilter_recipes::{Finding, Reproduction, Scale};
 use kilter_space::{Config, Name, nearest};
-use kilter_study::{Conduct, Goal, NoPruner, QueueOnly, Study, StudySpec};
+use kilter_study::{Conduct, Goal, Limits, NoPruner, QueueOnly, Study, StudySpec};
 use serde_json::json;
 
 use crate::args::InStorage;
@@ -176,6 +176,8 @@ fn study_of(
         seed: 0,
         trials: Some(trials.len() as u64),
         conduct: Conduct::default(),
+        requirements: Vec::new(),
+        limits: Limits::default(),
         plan: plan.to_value()?,
     };
     let study = Study::create(place.storage.clone(), spec, Box::new(QueueOnly), Box::new(NoPruner))?;

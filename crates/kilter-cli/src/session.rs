@@ -30,10 +30,14 @@ pub fn run(
         Fault::Storage(why) => Fault::Storage(format!("{why}\n  continue then with: {resume}")),
         other => other,
     })?;
-    if ran.interrupted {
+    if ran.interrupted || study.history().stopped().is_some() {
         summary::closing(&study, None, &ran, place, voice)?;
-        voice.remark(&format!("interrupted; what was done is kept. Continue with:\n  {resume}"));
+        let why = study.history().stopped().unwrap_or("interrupted");
+        voice.remark(&format!("{why}; what was done is kept. Continue with:\n  {resume}"));
         return Ok(ExitCode::from(INTERRUPTED));
+    }
+    if let Some(why) = study.enough() {
+        voice.remark(&format!("enough: {why}"));
     }
     let honest = honest_scores(&study, &recipe, place, voice);
     summary::closing(&study, honest.as_ref(), &ran, place, voice)?;
@@ -58,8 +62,8 @@ pub fn work(
         interrupt,
     };
     let mut progress = Progress::new(study, voice);
-    let goal = study.spec().goals[0].clone();
-    let ran = study.optimize(recipe, &how, &mut |tick| progress.tick(tick, &goal));
+    let goals = study.spec().goals.clone();
+    let ran = study.optimize(recipe, &how, &mut |tick| progress.tick(tick, &goals));
     progress.end();
     Ok(ran?)
 }
@@ -89,9 +93,10 @@ fn listen(interrupt: &Interrupt, voice: Voice) -> Result<(), Fault> {
 
 /// The best configuration and the defaults on data that tuning never saw, if the recipe holds any back.
 fn honest_scores(study: &Study, recipe: &Arc<dyn Recipe>, place: &Place, voice: &Voice) -> Option<Honest> {
+    let [goal] = study.spec().goals.as_slice() else { return None };
     let (setting, value) = recipe.holdout()?;
     let declared = recipe.outline()?;
-    let best = study.history().best(&study.spec().goals[0])?;
+    let best = study.history().best(goal)?;
     let score = |config: &Config, part: &str| -> Option<Outcome> {
         let answers = config.answers().iter().map(|(name, answer)| {
             let answer = if name.as_str() == setting { value.clone() } else { answer.clone() };

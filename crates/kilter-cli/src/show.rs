@@ -15,6 +15,7 @@ use crate::place::Place;
 use crate::session::quoted;
 use crate::style::{Voice, bytes, duration, short, sparkline};
 use crate::summary::trial_json;
+use crate::tag::tag_text;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  kilter show 17 --study breast-cancer")]
@@ -51,12 +52,25 @@ pub fn show(args: &Show, voice: &Voice) -> Result<ExitCode, Fault> {
     for (name, value) in row.config().answers() {
         voice.say(&format!("  {name} = {value}"))?;
     }
+    if !row.tags.is_empty() {
+        voice.say("tags")?;
+        for (name, value) in &row.tags {
+            voice.say(&format!("  {name} = {}", tag_text(value)))?;
+        }
+    }
     if let Some(end) = &row.end {
         if !end.metrics.is_empty() {
             voice.say("metrics")?;
             for (name, value) in &end.metrics {
                 voice.say(&format!("  {name} = {}", short(*value)))?;
             }
+        }
+        for (requirement, violation) in entry.spec.requirements.iter().zip(&end.violations) {
+            let verdict = match *violation {
+                excess if excess > 0.0 => voice.verdict(false, &format!("missed by {}", short(excess))),
+                _ => voice.verdict(true, "kept"),
+            };
+            voice.say(&format!("required {requirement}: {verdict}"))?;
         }
         if let Some(why) = &end.why {
             voice.say(&format!("stopped early: {why}"))?;

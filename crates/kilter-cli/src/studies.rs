@@ -19,14 +19,20 @@ pub fn studies(args: &InStorage, voice: &Voice) -> Result<ExitCode, Fault> {
     let mut documents = Vec::new();
     for study in place.storage.studies()? {
         let history = history(&place.storage, study.id)?;
-        let goal = &study.spec.goals[0];
-        let best = history.best(goal).and_then(|row| row.value(&goal.metric));
+        let goals = &study.spec.goals;
+        let front = history.front(goals);
+        let best = front.first().filter(|_| goals.len() == 1).and_then(|row| row.value(&goals[0].metric));
         documents.push(json!({
             "name": study.spec.name, "trials": history.len(), "complete": history.count(State::Complete),
-            "goal": goal, "best": best, "sampler": study.spec.sampler, "created_ms": study.created_ms,
+            "goals": goals, "best": best, "front": front.len(), "user": history.tags(), "stopped": history.stopped(), "sampler": study.spec.sampler, "created_ms": study.created_ms,
         }));
-        let value = best.map_or_else(|| "–".to_owned(), short);
-        rows.push(vec![study.spec.name.clone(), goal.metric.clone(), value, count_words(&history)]);
+        let value = match front.len() {
+            0 => "–".to_owned(),
+            n if goals.len() > 1 => format!("front of {n}"),
+            _ => best.map_or_else(|| "–".to_owned(), short),
+        };
+        let metrics: Vec<&str> = goals.iter().map(|goal| goal.metric.as_str()).collect();
+        rows.push(vec![study.spec.name.clone(), metrics.join(", "), value, count_words(&history)]);
     }
     if voice.json {
         voice.document(&json!({ "studies": documents }))?;

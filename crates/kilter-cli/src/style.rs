@@ -76,6 +76,13 @@ impl Voice {
         }
     }
 
+    /// Asks on standard error; the answer is read from standard input.
+    pub fn ask(&self, question: &str) {
+        let mut err = std::io::stderr().lock();
+        let _ = write!(err, "{question}");
+        let _ = err.flush();
+    }
+
     /// Writes an error to standard error.
     pub fn complain(&self, fault: &Fault) {
         if let Fault::Text(why) = fault {

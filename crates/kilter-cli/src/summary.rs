@@ -1,5 +1,7 @@
 //! What a study came to: the words at its beginning and its end, and one trial as text and as JSON.
 
+use kilter_space::Expr;
+use kilter_study::storage::StudyEntry;
 use kilter_study::{Goal, History, Outcome, Row, State, Study, Summary};
 use serde_json::{Value as Json, json};
 
@@ -26,11 +28,11 @@ pub fn opening(study: &Study, voice: &Voice) {
         .trials_wanted()
         .map_or(String::new(), |wanted| format!(", {wanted} trial{}", if wanted == 1 { "" } else { "s" }));
     let searched = spec.outline.entries().iter().filter(|entry| entry.domain.count() != Some(1)).count();
-    let goal = &spec.goals[0];
+    let aims: Vec<String> = spec.goals.iter().map(aim).collect();
     voice.remark(&format!(
         "study {}: {} of {searched} hyperparameter{}{wanted}, sampler {}",
         spec.name,
-        aim(goal),
+        aims.join(" and "),
         if searched == 1 { "" } else { "s" },
         spec.sampler,
     ));
@@ -54,13 +56,16 @@ pub fn closing(
 ) -> Result<(), Fault> {
     let (spec, history) = (study.spec(), study.history());
     let goal = &spec.goals[0];
-    let best = history.best(goal);
+    let front = history.front(&spec.goals);
     if voice.json {
+        let all = || front.iter().map(|row| trial_json(row, &spec.goals));
+        let best: Json = if spec.goals.len() > 1 { all().collect() } else { all().next().into() };
         return voice.document(&json!({
             "study": spec.name,
             "interrupted": ran.interrupted,
+            "why": study.enough(),
             "counts": counts(history),
-            "best": best.map(|row| trial_json(row, &spec.goals)),
+            "best": best,
             "default": default_row(study).map(|row| trial_json(row, &spec.goals)),
             "holdout": honest.map(|honest| json!({
                 "tuned": honest.tuned.metrics,
@@ -68,7 +73,13 @@ pub fn closing(
             })),
         }));
     }
-    let Some(best) = best else {
+    let Some(best) = front.first().copied() else {
+        if history.count(State::Complete) > 0 {
+            let (name, required) = (&spec.name, requirements_words(&spec.requirements));
+            voice.say(&format!("no trial of {name} keeps what is required: {required} ({})", count_words(history)))?;
+            let nearest = "kilter trials --where \"state == 'complete'\" --sort violation --limit 5";
+            return voice.say(&format!("see which come nearest:\n  {}", next_words(nearest, study, place)));
+        }
         voice.say(&format!("no trial of {} completed ({})", spec.name, count_words(history)))?;
         if history.count(State::Failed) == 0 {
             return Ok(());
@@ -80,10 +91,13 @@ pub fn closing(
         );
         return voice.say(&format!("see what one printed:\n  {next}"));
     };
-    let value = best.value(&goal.metric).unwrap_or(f64::NAN);
     if voice.quiet {
-        return voice.say(&best.config().to_string());
+        return front.iter().try_for_each(|row| voice.say(&row.config().to_string()));
     }
+    if spec.goals.len() > 1 {
+        return closing_front(&front, study, place, voice);
+    }
+    let value = best.value(&goal.metric).unwrap_or(f64::NAN);
     let head = format!("best {} {} in trial {}", goal.metric, short(value), best.number);
     voice.say(&format!("{} ({})", voice.strong(&head), count_words(history)))?;
     voice.say("")?;
@@ -108,6 +122,53 @@ pub fn closing(
     voice.say(&format!("  {}", next_words(&format!("kilter show {}", best.number), study, place)))?;
     let more = history.ended() as u64 * 2;
     voice.say(&format!("  kilter resume {} --trials {more}{}", quoted(&spec.name), place.option()))
+}
+
+/// How many trials of a front the closing table shows.
+const FRONT: usize = 20;
+
+/// The end of a study of several directions: the front, the course of its hypervolume, what to type next.
+fn closing_front(front: &[&Row], study: &Study, place: &Place, voice: &Voice) -> Result<(), Fault> {
+    let (spec, history) = (study.spec(), study.history());
+    voice.say(&format!("{} ({})", voice.strong(&front_words(front, &spec.goals)), count_words(history)))?;
+    voice.say("")?;
+    voice.say(&trials_table(&front[..front.len().min(FRONT)], &spec.goals, false))?;
+    if front.len() > FRONT {
+        let all = next_words("kilter best", study, place);
+        voice.say(&voice.faint(&format!("  and {} more: {all}", front.len() - FRONT)))?;
+    }
+    voice.say("")?;
+    let course = kilter_search::front_course(history, &spec.goals);
+    if let (Some(first), Some(last)) = (course.first(), course.last()) {
+        let line = format!("  hypervolume  {}  {} → {}", sparkline(&course, 60), short(*first), short(*last));
+        voice.say(&line)?;
+        voice.say(&voice.faint("  (the share of what lies between the worst and the best values seen)"))?;
+    }
+    voice.say("")?;
+    voice.say("next:")?;
+    voice.say(&format!("  {}", next_words(&format!("kilter show {}", front[0].number), study, place)))?;
+    let more = history.ended() as u64 * 2;
+    voice.say(&format!("  kilter resume {} --trials {more}{}", quoted(&spec.name), place.option()))
+}
+
+/// `front of 3 trials: loss 0.1 to 0.3, wall_seconds 2 to 9`
+pub fn front_words(front: &[&Row], goals: &[Goal]) -> String {
+    let range = |goal: &Goal| {
+        let values = front.iter().filter_map(|row| row.value(&goal.metric));
+        let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
+        if low == high {
+            format!("{} {}", goal.metric, short(low))
+        } else {
+            format!("{} {} to {}", goal.metric, short(low), short(high))
+        }
+    };
+    let ranges: Vec<String> = goals.iter().map(range).collect();
+    format!("front of {} trial{}: {}", front.len(), if front.len() == 1 { "" } else { "s" }, ranges.join(", "))
+}
+
+/// `latency_ms <= 10 and size < 3`
+pub fn requirements_words(requirements: &[Expr]) -> String {
+    requirements.iter().map(Expr::source).collect::<Vec<_>>().join(" and ")
 }
 
 /// What tuning was worth: the score it tuned, and the honest ones, beside the defaults'.
@@ -159,14 +220,22 @@ pub fn count_words(history: &History) -> String {
     let parts: Vec<String> = states
         .into_iter()
         .filter(|state| history.count(*state) > 0)
-        .map(|state| format!("{} {}", history.count(state), state.name()))
+        .map(|state| {
+            let infeasible = history.rows().filter(|row| row.violation().is_some_and(|v| v > 0.0)).count();
+            let note = match state {
+                State::Complete if infeasible > 0 => format!(", of them {infeasible} infeasible"),
+                _ => String::new(),
+            };
+            format!("{} {}{note}", history.count(state), state.name())
+        })
         .collect();
     format!("{} trial{}: {}", history.len(), if history.len() == 1 { "" } else { "s" }, parts.join(", "))
 }
 
 /// The best value after each complete trial, in the order of numbers.
 fn best_so_far(history: &History, goal: &Goal) -> Vec<f64> {
-    let values = history.rows().filter_map(|row| row.values(std::slice::from_ref(goal))?.first().copied());
+    let feasible = history.rows().filter(|row| row.is_feasible());
+    let values = feasible.filter_map(|row| row.value(&goal.metric));
     values
         .scan(f64::NAN, |best, value| {
             if best.is_nan() || goal.better.prefers(value, *best) {
@@ -212,7 +281,11 @@ pub fn trials_table(rows: &[&Row], goals: &[Goal], with_state: bool) -> String {
     let start = |row: &Row| -> Vec<String> {
         let mut cells = vec![row.number.to_string()];
         let failure = row.end.as_ref().and_then(|end| end.failure.as_ref());
-        let state = failure.map_or(row.state.name().to_owned(), |failure| format!("failed ({})", failure.name()));
+        let state = match failure {
+            Some(failure) => format!("failed ({})", failure.name()),
+            None if row.violation().is_some_and(|violation| violation > 0.0) => "complete (infeasible)".to_owned(),
+            None => row.state.name().to_owned(),
+        };
         cells.extend(with_state.then_some(state));
         cells.extend(goals.iter().map(|goal| row.value(&goal.metric).map_or_else(|| "–".to_owned(), short)));
         let time = row.end.as_ref().map_or_else(|| "–".to_owned(), |end| duration(end.usage.wall_seconds));
@@ -239,11 +312,22 @@ pub fn trials_table(rows: &[&Row], goals: &[Goal], with_state: bool) -> String {
 }
 
 /// A value for a table: floats short, the rest as it is.
-fn value_cell(value: &kilter_space::Value) -> String {
+pub fn value_cell(value: &kilter_space::Value) -> String {
     match value {
         kilter_space::Value::Float(x) => short(*x),
         other => other.to_string(),
     }
+}
+
+/// A study as JSON: what it is, and how far it has come.
+pub fn study_json(entry: &StudyEntry, history: &History) -> Json {
+    let spec = &entry.spec;
+    json!({
+        "name": spec.name, "goals": spec.goals, "requirements": spec.requirements, "limits": spec.limits,
+        "sampler": spec.sampler, "pruner": spec.pruner, "seed": spec.seed, "space": spec.outline,
+        "trials_wanted": history.trials_wanted().or(spec.trials), "stopped": history.stopped(), "user": history.tags(),
+        "counts": counts(history), "created_ms": entry.created_ms,
+    })
 }
 
 /// One trial as JSON, the same in every command.
@@ -253,11 +337,17 @@ pub fn trial_json(row: &Row, goals: &[Goal]) -> Json {
         "state": row.state,
         "values": row.values(goals),
         "params": row.config(),
-        "user": {},
+        "user": row.tags,
         "attempt": row.attempt,
+        "feasible": row.violation().map(|violation| violation == 0.0),
+        "opened_ms": row.opened_ms,
+        "ended_ms": row.ended_ms,
     });
     if let (Some(end), Some(object)) = (&row.end, object.as_object_mut()) {
         object.insert("metrics".to_owned(), json!(end.metrics));
+        if !end.violations.is_empty() {
+            object.insert("violations".to_owned(), json!(end.violations));
+        }
         object.insert("wall_seconds".to_owned(), json!(end.usage.wall_seconds));
         object.insert("cpu_seconds".to_owned(), json!(end.usage.cpu_seconds));
         object.insert("peak_bytes".to_owned(), json!(end.usage.peak_bytes));

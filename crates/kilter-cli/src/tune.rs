@@ -1,21 +1,21 @@
-//! `kilter tune` and `kilter resume`.
+//! `kilter tune`: a study is made and run.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Args;
 use kilter_search::{pruner, sampler};
 use kilter_space::text::SpaceText;
 use kilter_space::{Defaults, Domain, Feasible, Outline, Value, nearest, parse_domain, parse_value};
 use kilter_study::process::{MetricSource, Template};
-use kilter_study::storage::Retry;
-use kilter_study::{Better, Conduct, Goal, Metric, StorageError, Study, StudySpec};
+use kilter_study::storage::{Retry, StudyEntry};
+use kilter_study::{Conduct, Goal, Metric, QueueOnly, StorageError, Study, StudySpec};
 
+use crate::aims::{self, Aims, Direction, is_built_in, seconds};
 use crate::args::InStorage;
 use crate::fault::Fault;
-use crate::place::Place;
+use crate::place::{Place, check_name};
 use crate::plan::{Job, Plan};
 use crate::reproduce::REPRODUCTION;
 use crate::session;
@@ -60,14 +60,8 @@ pub struct Tune {
     /// Where a command's metric is: a pattern (last match, first group), json:KEY or NAME=file:PATH
     #[arg(long, value_name = "[NAME=]REGEX", help_heading = "What is better")]
     pub metric: Vec<String>,
-    /// Smaller is better (of the only metric, or of METRIC)
-    #[arg(long, value_name = "METRIC", num_args = 0..=1, require_equals = true, default_missing_value = "",
-          help_heading = "What is better")]
-    pub minimize: Vec<String>,
-    /// Larger is better
-    #[arg(long, value_name = "METRIC", num_args = 0..=1, require_equals = true, default_missing_value = "",
-          help_heading = "What is better")]
-    pub maximize: Vec<String>,
+    #[command(flatten)]
+    pub aims: Aims,
 
     /// How many trials in all [default: 50 for a recipe, 100 for a command]
     #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "How much")]
@@ -107,25 +101,6 @@ pub struct Tune {
     pub given: Vec<String>,
 }
 
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  kilter resume breast-cancer --trials 100")]
-pub struct Resume {
-    /// The study [default: the newest]
-    #[arg(value_name = "STUDY")]
-    pub study: Option<String>,
-    /// The study, as an option
-    #[arg(long = "study", value_name = "NAME", conflicts_with = "study")]
-    pub study_option: Option<String>,
-    /// How many trials in all [default: as many as were wanted]
-    #[arg(long, value_name = "N")]
-    pub trials: Option<u64>,
-    /// Trials at a time [default: as before]
-    #[arg(long, value_name = "N")]
-    pub workers: Option<usize>,
-    #[command(flatten)]
-    pub storage: InStorage,
-}
-
 /// Trials of a recipe, and of a command, where the user names no number.
 const RECIPE_TRIALS: u64 = 50;
 const COMMAND_TRIALS: u64 = 100;
@@ -142,14 +117,17 @@ pub fn tune(mut args: Tune, voice: &Voice) -> Result<ExitCode, Fault> {
     let params = args.param.iter().map(|text| param(text)).collect::<Result<Vec<_>, _>>()?;
     let set = args.set.iter().map(|text| setting(text)).collect::<Result<Vec<_>, _>>()?;
     named_once(&params, &set)?;
-    let directions = directions(&args).map_err(from.option(&["minimize", "maximize"]))?;
+    let directions = args.aims.directions().map_err(from.option(&["minimize", "maximize"]))?;
+    let requirements = args.aims.requirements().map_err(from.option(&["require"]))?;
+    let limits = args.aims.limits().map_err(from.option(&["budget", "stop_when"]))?;
     if args.trials == Some(0) {
         return Err(from.option(&["trials"])(Fault::call("--trials 0 would run nothing; ask for at least 1")));
     }
     if args.workers == 0 {
         return Err(from.option(&["workers"])(Fault::call("--workers 0 would run nothing; ask for at least 1")));
     }
-    let timeout_seconds = args.timeout.as_deref().map(seconds).transpose().map_err(from.option(&["timeout"]))?;
+    let timeout_seconds = args.timeout.as_deref().map(|text| seconds("--timeout", text, "")).transpose();
+    let timeout_seconds = timeout_seconds.map_err(from.option(&["timeout"]))?;
     let what = match (&args.recipe, args.command.is_empty()) {
         (Some(name), true) => of_recipe(name, &args, space.as_ref(), &set, &params, directions, &from)?,
         (None, false) => of_command(&args, space.as_ref(), &set, &params, directions, &from)?,
@@ -175,18 +153,28 @@ pub fn tune(mut args: Tune, voice: &Voice) -> Result<ExitCode, Fault> {
     let mut spec = StudySpec {
         name: String::new(),
         outline: what.outline,
-        goals: vec![what.goal],
+        goals: what.goals,
         sampler: args.sampler.clone(),
         pruner: args.pruner.clone(),
         seed: args.seed,
         trials: Some(args.trials.unwrap_or(what.trials)),
         conduct: conduct(&args)?,
+        requirements,
+        limits,
         plan: plan.to_value()?,
     };
+    let metrics: Option<Vec<&str>> = what.metrics.as_ref().map(|all| all.iter().map(String::as_str).collect());
+    aims::check(&spec, metrics.as_deref(), &from)?;
+    if spec.goals.len() > 1 && !matches!(args.pruner.as_str(), "auto" | "none") {
+        return Err(Fault::call(format!(
+            "--pruner {}: a pruner judges by one metric, and there are {} directions; leave it out",
+            args.pruner,
+            spec.goals.len()
+        )));
+    }
     let recipe = plan.recipe(&spec)?;
-    if let Some(name) = args.study.as_deref().filter(|name| name.trim().is_empty() || name.contains(char::is_control)) {
-        let why = format!("--study {name:?}: a study's name is a line of text that is not empty");
-        return Err(from.option(&["study"])(Fault::call(why)));
+    if let Some(name) = &args.study {
+        check_name(name).map_err(from.option(&["study"]))?;
     }
     let place = Place::make(&args.storage)?;
     // The defaults are the first trial: what tuning is worth is seen beside them.
@@ -219,29 +207,14 @@ pub fn tune(mut args: Tune, voice: &Voice) -> Result<ExitCode, Fault> {
     session::run(study, &place, &plan, recipe, voice)
 }
 
-/// Continues a study.
-pub fn resume(args: &Resume, voice: &Voice) -> Result<ExitCode, Fault> {
-    let place = Place::open(&args.storage)?;
-    let entry = place.study(args.study.as_deref().or(args.study_option.as_deref()))?;
-    if args.trials == Some(0) || args.workers == Some(0) {
-        return Err(Fault::call("--trials and --workers must be at least 1"));
-    }
-    let mut plan = Plan::of(&entry.spec)?;
-    plan.workers = args.workers.unwrap_or(plan.workers);
-    let recipe = plan.recipe(&entry.spec)?;
-    if entry.spec.sampler == REPRODUCTION {
-        return Err(Fault::call(format!(
-            "`{}` measures a method's claims; continue it with `kilter reproduce METHOD`, or resume another study by its name",
-            entry.spec.name
-        )));
-    }
-    let sampler = sampler(&entry.spec.sampler).map_err(Fault::call)?;
+/// A stored study with its sampler and its pruner.
+pub fn search(place: &Place, entry: StudyEntry) -> Result<Study, Fault> {
+    let sampler = match entry.spec.sampler.as_str() {
+        REPRODUCTION => Box::new(QueueOnly),
+        named => sampler(named).map_err(Fault::call)?,
+    };
     let pruner = pruner(&entry.spec.pruner).map_err(Fault::call)?;
-    let mut study = Study::hold(place.storage.clone(), entry.id, entry.spec, sampler, pruner)?;
-    if let Some(trials) = args.trials {
-        study.want_trials(trials)?;
-    }
-    session::run(study, &place, &plan, recipe, voice)
+    Ok(Study::hold(place.storage.clone(), entry.id, entry.spec, sampler, pruner)?)
 }
 
 /// How trials are asked for and begun anew.
@@ -280,34 +253,12 @@ fn named_once(params: &[(String, Domain)], set: &[(String, Value)]) -> Result<()
 /// What a study is about.
 struct What {
     outline: Outline,
-    goal: Goal,
+    goals: Vec<Goal>,
+    /// All metrics that a trial gives, if that is known beforehand.
+    metrics: Option<Vec<String>>,
     job: Job,
     trials: u64,
     stem: String,
-}
-
-/// A direction as given: the metric may be left open.
-struct Direction {
-    metric: Option<String>,
-    better: Better,
-}
-
-fn directions(args: &Tune) -> Result<Option<Direction>, Fault> {
-    let given = |names: &[String], better| {
-        names
-            .iter()
-            .map(|name| Direction { metric: Some(name.clone()).filter(|name| !name.is_empty()), better })
-            .collect::<Vec<_>>()
-    };
-    let mut all = given(&args.minimize, Better::Lower);
-    all.extend(given(&args.maximize, Better::Higher));
-    if all.len() > 1 {
-        return Err(Fault::call(format!(
-            "{} directions are given; this version of kilter searches in one: keep one --minimize or --maximize",
-            all.len()
-        )));
-    }
-    Ok(all.pop())
 }
 
 fn of_recipe(
@@ -316,7 +267,7 @@ fn of_recipe(
     space: Option<&SpaceText>,
     set: &[(String, Value)],
     params: &[(String, Domain)],
-    direction: Option<Direction>,
+    directions: Vec<Direction>,
     from: &Origin<'_>,
 ) -> Result<What, Fault> {
     let Some(recipe) = kilter_recipes::find(name) else {
@@ -325,8 +276,8 @@ fn of_recipe(
         let bare = |names: &[String]| names.iter().any(String::is_empty);
         let advice = match near {
             Some(near) => format!("did you mean `{near}`?"),
-            None if bare(&args.minimize) => format!("a metric is written --minimize={name}"),
-            None if bare(&args.maximize) => format!("a metric is written --maximize={name}"),
+            None if bare(&args.aims.minimize) => format!("a metric is written --minimize={name}"),
+            None if bare(&args.aims.maximize) => format!("a metric is written --maximize={name}"),
             None => "`kilter recipes` lists them".to_owned(),
         };
         let why = format!("there is no recipe `{name}`; {advice} (a command of your own goes after --)");
@@ -346,13 +297,25 @@ fn of_recipe(
         return Err(Fault::call("every hyperparameter is fixed, so there is nothing to search; leave out a --set"));
     }
     let metrics = recipe.metrics();
-    let metric = match direction.as_ref().and_then(|direction| direction.metric.as_deref()) {
-        None => metrics.first().ok_or_else(|| Fault::call(format!("`{name}` gives no metric")))?,
-        Some(wanted) => find_metric(wanted, metrics, name).map_err(from.option(&["minimize", "maximize"]))?,
+    let goal = |Direction { metric, better }: Direction| {
+        let metric = match metric.as_deref() {
+            None => metrics.first().map(|metric| metric.name.as_str()),
+            Some(built_in) if is_built_in(built_in) => Some(built_in),
+            Some(wanted) => {
+                Some(find_metric(wanted, metrics, name).map_err(from.option(&["minimize", "maximize"]))?.name.as_str())
+            }
+        };
+        let metric = metric.ok_or_else(|| Fault::call(format!("`{name}` gives no metric")))?.to_owned();
+        Ok::<_, Fault>(Goal { metric, better })
     };
-    let goal = Goal { metric: metric.name.clone(), better: direction.map_or(metric.better, |d| d.better) };
+    let usual = metrics.first().map(|metric| Goal { metric: metric.name.clone(), better: metric.better });
+    let goals = match directions.is_empty() {
+        true => vec![usual.ok_or_else(|| Fault::call(format!("`{name}` gives no metric")))?],
+        false => directions.into_iter().map(goal).collect::<Result<_, _>>()?,
+    };
+    let metrics = Some(metrics.iter().map(|metric| metric.name.clone()).collect());
     let job = Job::Recipe { name: name.to_owned() };
-    Ok(What { outline, goal, job, trials: RECIPE_TRIALS, stem: name.to_owned() })
+    Ok(What { outline, goals, metrics, job, trials: RECIPE_TRIALS, stem: name.to_owned() })
 }
 
 fn find_metric<'a>(wanted: &str, metrics: &'a [Metric], recipe: &str) -> Result<&'a Metric, Fault> {
@@ -383,11 +346,11 @@ fn of_command(
     space: Option<&SpaceText>,
     set: &[(String, Value)],
     params: &[(String, Domain)],
-    direction: Option<Direction>,
+    directions: Vec<Direction>,
     from: &Origin<'_>,
 ) -> Result<What, Fault> {
-    let command = from.option(&["command"]);
-    let template = Template::new(args.command.clone()).map_err(Fault::call).map_err(&command)?;
+    // A wrong command is told before a wrong space.
+    Template::new(args.command.clone()).map_err(Fault::call).map_err(from.option(&["command"]))?;
     let outline = declared(space, set, params)?;
     if outline.entries().iter().all(|entry| matches!(entry.domain, Domain::Fixed(_))) {
         return Err(Fault::call(
@@ -395,41 +358,50 @@ fn of_command(
              command",
         ));
     }
-    template.check(&outline).map_err(Fault::call).map_err(&command)?;
+    let job = command_job(&args.command, &args.metric, &outline, from)?;
+    let Job::Command { metrics: sources, .. } = &job else { return Err(Fault::work("a command is no command")) };
+    let goals = command_goals(sources, directions).map_err(from.option(&["minimize", "maximize", "metric"]))?;
+    // Without a source every metric may come by `kilter report`.
+    let named = sources.iter().map(|source| source.name().to_owned());
+    let metrics: Option<Vec<String>> = (!sources.is_empty()).then(|| named.collect());
+    Ok(What { outline, goals, metrics, job, trials: COMMAND_TRIALS, stem: stem_of(&args.command) })
+}
+
+/// A command as what a study runs, if command, hyperparameters and metrics go together.
+pub fn command_job(words: &[String], metrics: &[String], outline: &Outline, from: &Origin<'_>) -> Result<Job, Fault> {
+    let command = from.option(&["command"]);
+    let template = Template::new(words.to_vec()).map_err(Fault::call).map_err(&command)?;
+    template.check(outline).map_err(Fault::call).map_err(&command)?;
     if let Some(program) = template.program() {
         find_program(program).map_err(&command)?;
     }
-    let sources = args
-        .metric
-        .iter()
-        .map(|text| MetricSource::parse(text).map_err(|why| Fault::call(format!("--metric {text:?}: {why}"))));
-    let sources = sources.collect::<Result<Vec<_>, _>>().map_err(from.option(&["metric"]))?;
-    let goal = command_goal(&sources, direction).map_err(from.option(&["minimize", "maximize", "metric"]))?;
-    let folder = std::env::current_dir().map_err(Fault::work)?;
-    let stem = stem_of(&args.command);
-    Ok(What {
-        outline,
-        goal,
-        job: Job::Command { command: template, folder, metrics: sources },
-        trials: COMMAND_TRIALS,
-        stem,
-    })
-}
-
-fn command_goal(sources: &[MetricSource], direction: Option<Direction>) -> Result<Goal, Fault> {
-    let names: Vec<&str> = sources.iter().map(MetricSource::name).collect();
+    let read =
+        |text: &String| MetricSource::parse(text).map_err(|why| Fault::call(format!("--metric {text:?}: {why}")));
+    let metrics: Vec<MetricSource> =
+        metrics.iter().map(read).collect::<Result<_, _>>().map_err(from.option(&["metric"]))?;
+    let names: Vec<&str> = metrics.iter().map(MetricSource::name).collect();
     if let Some(name) = names.iter().enumerate().find_map(|(i, name)| names[..i].contains(name).then_some(name)) {
         return Err(Fault::call(format!(
             "two metrics are named `{name}`; put a name before each: --metric 'NAME=…' --metric 'OTHER=…'"
         )));
     }
-    let Some(Direction { metric, better }) = direction else {
+    Ok(Job::Command { command: template, folder: std::env::current_dir().map_err(Fault::work)?, metrics })
+}
+
+fn command_goals(sources: &[MetricSource], directions: Vec<Direction>) -> Result<Vec<Goal>, Fault> {
+    if directions.is_empty() {
         return Err(Fault::call(
             "say which way is better: --minimize or --maximize (with several metrics: --minimize=NAME)",
         ));
-    };
+    }
+    directions.into_iter().map(|direction| command_goal(sources, direction)).collect()
+}
+
+fn command_goal(sources: &[MetricSource], Direction { metric, better }: Direction) -> Result<Goal, Fault> {
+    let names: Vec<&str> = sources.iter().map(MetricSource::name).collect();
     let metric = match (metric, names.as_slice()) {
         (None, [only]) => (*only).to_owned(),
+        (Some(name), _) if is_built_in(&name) => name,
         // The only metric may go by the name of every nameless one.
         (Some(name), [only]) if name == "value" => (*only).to_owned(),
         (None, []) => {
@@ -500,7 +472,8 @@ fn stem_of(command: &[String]) -> String {
     named.map_or_else(|| "study".to_owned(), |stem| stem.to_string_lossy().into_owned())
 }
 
-fn param(text: &str) -> Result<(String, Domain), Fault> {
+/// `NAME=DOMAIN` of a `--param`.
+pub fn param(text: &str) -> Result<(String, Domain), Fault> {
     let (name, domain) = text.split_once('=').ok_or_else(|| {
         Fault::call(format!("--param {text:?}: write NAME=DOMAIN, for example --param lr=log:1e-5..1e-1"))
     })?;
@@ -514,20 +487,4 @@ pub fn setting(text: &str) -> Result<(String, Value), Fault> {
         .split_once('=')
         .ok_or_else(|| Fault::call(format!("--set {text:?}: write NAME=VALUE, for example --set folds=5")))?;
     Ok((name.to_owned(), parse_value(value)))
-}
-
-/// `90`, `30s`, `10m`, `2h`, `1d` in seconds.
-fn seconds(text: &str) -> Result<f64, Fault> {
-    let wrong = || Fault::call(format!("--timeout {text:?}: write a time such as 30s, 10m or 2h"));
-    let (number, unit) = text.split_at(text.trim_end_matches(char::is_alphabetic).len());
-    let factor = match unit {
-        "" | "s" => 1.0,
-        "m" | "min" => 60.0,
-        "h" => 3600.0,
-        "d" => 86400.0,
-        _ => return Err(wrong()),
-    };
-    let seconds = number.trim().parse::<f64>().map_err(|_| wrong())? * factor;
-    // Duration's own limit is some 5e11 years.
-    if seconds > 0.0 && Duration::try_from_secs_f64(seconds).is_ok() { Ok(seconds) } else { Err(wrong()) }
 }

@@ -3,8 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use kilter_search::{pruner, sampler};
-use kilter_study::{State, Study};
+use kilter_study::State;
 use serde_json::json;
 
 use crate::args::InStorage;
@@ -15,6 +14,7 @@ use crate::reproduce::REPRODUCTION;
 use crate::session::{self, quoted};
 use crate::style::Voice;
 use crate::summary::{count_words, counts};
+use crate::tune::search;
 
 #[derive(Debug, Args)]
 #[command(
@@ -49,12 +49,10 @@ pub fn worker(args: &Worker, voice: &Voice) -> Result<ExitCode, Fault> {
             "`{name}` measures a method's claims; `kilter reproduce METHOD --workers N` runs several of its trials at a time"
         )));
     }
-    let mut plan = Plan::of(&entry.spec)?;
+    let mut study = search(&place, entry)?;
+    let mut plan = Plan::of(study.spec())?;
     plan.workers = args.workers;
-    let recipe = plan.recipe(&entry.spec)?;
-    let sampler = sampler(&entry.spec.sampler).map_err(Fault::call)?;
-    let pruner = pruner(&entry.spec.pruner).map_err(Fault::call)?;
-    let mut study = Study::hold(place.storage.clone(), entry.id, entry.spec, sampler, pruner)?;
+    let recipe = plan.recipe(study.spec())?;
     let ran = session::work(&mut study, &place, &plan, &recipe, voice)?;
     let history = study.history();
     if voice.json {
@@ -65,9 +63,10 @@ pub fn worker(args: &Worker, voice: &Voice) -> Result<ExitCode, Fault> {
         let trials = if ran.ran == 1 { "1 trial".to_owned() } else { format!("{} trials", ran.ran) };
         voice.say(&format!("this worker ran {trials} of {name} ({})", count_words(history)))?;
     }
-    if ran.interrupted {
+    if ran.interrupted || history.stopped().is_some() {
+        let why = history.stopped().unwrap_or("interrupted");
         voice.remark(&format!(
-            "interrupted; what was done is kept. Join again with:\n  kilter worker {}{}",
+            "{why}; what was done is kept. Join again with:\n  kilter worker {}{}",
             quoted(&name),
             place.option()
         ));

@@ -10,8 +10,8 @@ use kilter_space::{
     Chooser, Config, Defaults, Entry, Fit, Halt, Outline, Value, Walk, parse_domain, parse_value, replay,
 };
 use kilter_study::{
-    Asked, Better, Conduct, End, Failure, Flow, Goal, History, Memory, Metric, Outcome, Recipe, Run, State, Study,
-    StudySpec,
+    Asked, Better, Conduct, End, Failure, Flow, Goal, History, Limits, Memory, Metric, Outcome, Recipe, Run, State,
+    Study, StudySpec,
 };
 use serde::Serialize;
 
@@ -367,6 +367,8 @@ fn tune(
         seed,
         trials: Some(trials),
         conduct: Conduct::default(),
+        requirements: Vec::new(),
+        limits: Limits::default(),
         plan: serde_json::Value::Null,
     };
     let goals = spec.goals.clone();

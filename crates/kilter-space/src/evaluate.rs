@@ -188,7 +188,8 @@ impl Node {
         }
     }
 
-    fn number(&self, slots: &[Option<Value>]) -> Option<f64> {
+    /// The number it comes to, if it is one.
+    pub(crate) fn number(&self, slots: &[Option<Value>]) -> Option<f64> {
         self.value(slots)?.number()
     }
 

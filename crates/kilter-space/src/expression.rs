@@ -94,6 +94,11 @@ impl Expr {
         self.root.truth(&answers)
     }
 
+    /// Its tree; slot `i` holds the answer to the `i`-th of [`Expr::names`].
+    pub(crate) fn compiled_as_written(&self) -> &Node {
+        &self.root
+    }
+
     /// Its tree, with every name as the slot that holds the name's answer.
     pub(crate) fn compiled(&self, slot: impl Fn(&Name) -> usize) -> Node {
         self.root.renamed(&|name| slot(&self.names[name].0))

@@ -9,6 +9,7 @@ mod domain;
 mod encoding;
 mod enumerate;
 mod evaluate;
+mod excess;
 mod expression;
 mod feasible;
 mod inline;

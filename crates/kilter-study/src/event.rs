@@ -7,6 +7,7 @@ use kilter_space::{Config, Domain, Name, Outline, Value};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::goal::Goal;
+use crate::limits::Limits;
 use crate::recipe::Failure;
 use crate::run::Why;
 use crate::sampler::Note;
@@ -51,6 +52,31 @@ pub enum Change {
     TrialsWanted(u64),
     /// The space changed: what is proposed from now on lies in this one.
     SpaceChanged(Outline),
+    /// The study's name changed.
+    Renamed(String),
+    /// Something else about the study changed, or something was written on a trial.
+    Amended(Amendment),
+}
+
+/// What can be changed of a study, or written on one of its trials, without any trial moving.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Amendment {
+    /// Tags of the study, or of a trial: what its users wrote on it. Null takes one away.
+    Tags(BTreeMap<String, serde_json::Value>),
+    /// No trial begins any more.
+    Stop {
+        /// Why.
+        why: String,
+        /// Running trials are stopped too; they run again when the study goes on.
+        at_once: bool,
+    },
+    /// Trials begin again.
+    GoOn,
+    /// When the study has had enough.
+    Limits(Limits),
+    /// What the front end needs to run its trials.
+    Plan(serde_json::Value),
 }
 
 /// A trial as it is opened: the proposal, walked.
@@ -123,6 +149,9 @@ pub struct End {
     /// Why it was stopped, if it was stopped early.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<Why>,
+    /// By how much each of the study's requirements is missed: above 0 if it is, at or below 0 if it holds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub violations: Vec<f64>,
     /// What it took.
     pub usage: Usage,
     /// What else is to be said of it: output that was left out, reports that were thinned.
@@ -163,7 +192,7 @@ impl End {
         });
         let state = if odd.is_some() { EndState::Failed } else { EndState::Complete };
         let metrics = metrics.into_iter().filter(|(_, value)| value.is_finite()).collect();
-        Self { state, metrics, failure: odd, why: None, usage, remarks: Vec::new() }
+        Self { state, metrics, failure: odd, why: None, violations: Vec::new(), usage, remarks: Vec::new() }
     }
 
     /// Failed.
@@ -173,8 +202,14 @@ impl End {
             metrics: BTreeMap::new(),
             failure: Some(failure),
             why: None,
+            violations: Vec::new(),
             usage,
             remarks: Vec::new(),
         }
+    }
+
+    /// By how much the study's requirements are missed together; 0 if all of them hold.
+    pub fn violation(&self) -> f64 {
+        self.violations.iter().filter(|violation| **violation > 0.0).sum()
     }
 }

@@ -1,8 +1,10 @@
 #![doc = include_str!("../README.md")]
 
+mod columns;
 mod event;
 mod goal;
 mod history;
+mod limits;
 mod optimize;
 mod order;
 mod pruner;
@@ -10,20 +12,25 @@ mod recipe;
 mod recompute;
 mod run;
 mod sampler;
+mod select;
 mod study;
 
+pub mod import;
 pub mod process;
 pub mod storage;
 
-pub use event::{Change, End, EndState, Event, Opened, Point};
+pub use columns::{Cells, Column};
+pub use event::{Amendment, Change, End, EndState, Event, Opened, Point};
 pub use goal::{Better, Goal, Metric};
-pub use history::{History, Row, State};
+pub use history::{History, Row, State, Tags};
 pub use kilter_meter::{Stopwatch, Usage};
+pub use limits::{BUILT_IN_METRICS, Limits, STOP_NAMES, built_in};
 pub use optimize::{Interrupt, Summary, Tick, Workers};
 pub use pruner::{NoPruner, Pruner, Running, Verdict};
 pub use recipe::{Failure, Fidelity, Outcome, Recipe};
 pub use recompute::{Recomputed, recompute};
 pub use run::{Flow, Run, RunPort, Why};
 pub use sampler::{Ask, Next, Note, Proposal, QueueOnly, Sampler, SearchError};
+pub use select::{FIELDS, SelectError, Selection, check_field, fields};
 pub use storage::{Conduct, Lease, Memory, Sqlite, Storage, StorageError, StudyId, StudySpec, Worker};
 pub use study::{Asked, Study, StudyError, Trial};

@@ -1,6 +1,7 @@
 //! The worker loop: asks, runs trials in threads, tells. (A trial that is a child process has a thread that waits for
 //! it.)
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -11,7 +12,6 @@ use std::time::{Duration, Instant};
 use kilter_meter::{Stopwatch, Usage};
 
 use crate::event::{End, EndState, Point};
-use crate::goal::Goal;
 use crate::history::{History, Row, State};
 use crate::pruner::Verdict;
 use crate::recipe::{Failure, Outcome, Recipe};
@@ -112,6 +112,8 @@ impl Study {
         let (mut idle_at, mut done) = (None, None);
         let (mut renewed, mut synced) = (Instant::now(), Instant::now());
         self.reap()?;
+        self.sync()?;
+        self.sit_down();
         loop {
             while running.len() < how.count.max(1) && !how.interrupt.is_set() && trouble.is_none() {
                 // What it gave nothing at gives nothing again.
@@ -131,7 +133,8 @@ impl Study {
             }
             if running.is_empty() {
                 let over = trouble.is_some() || how.interrupt.is_set();
-                if over || (done.is_some() && !self.goes_on_elsewhere()?) {
+                let nothing = done.is_some() && (self.enough().is_some() || !self.goes_on_elsewhere()?);
+                if over || nothing {
                     break;
                 }
             }
@@ -162,6 +165,9 @@ impl Study {
                     }
                     if second {
                         synced = Instant::now();
+                        if self.history().is_stopped_at_once() {
+                            how.interrupt.at_once();
+                        }
                     }
                     watch(&Tick { history: self.history(), ended: None });
                 }
@@ -201,7 +207,7 @@ impl Study {
         let Trial { lease, opened } = trial;
         let storage = self.storage().clone();
         let (recipe, done) = (recipe.clone(), done.clone());
-        let goals = self.spec().goals.clone();
+        let spec = self.shared_spec();
         let folder = how.folder.join(lease.number.to_string());
         let parent = opened.parent.map(|number| how.folder.join(number.to_string()));
         let (stopped, thinned) = (Arc::new(Mutex::new(None)), Arc::new(Mutex::new(None)));
@@ -231,7 +237,8 @@ impl Study {
             let result = result.unwrap_or_else(|panic| Err(Failure::Panicked { message: message_of(&*panic) }));
             let why = stopped.lock().ok().and_then(|mut why| why.take());
             remarks.extend(thinned.lock().ok().and_then(|thinned| thinned.clone()));
-            let stored = store(&*storage, &lease, &goals, result, why, usage, remarks);
+            let judged = |metrics, usage| spec.judged(&opened.config, metrics, usage);
+            let stored = store(&*storage, &lease, judged, result, why, usage, remarks);
             // Before the end is told: a process that then goes must be the last to hold the storage, to close it well.
             drop(storage);
             // Nobody listens only if the loop ended by an error of its own.
@@ -246,7 +253,7 @@ type Done = (Lease, Result<bool, StorageError>);
 fn store(
     storage: &dyn Storage,
     lease: &Lease,
-    goals: &[Goal],
+    judged: impl FnOnce(BTreeMap<String, f64>, Usage) -> End,
     result: Result<Outcome, Failure>,
     why: Option<Why>,
     usage: Usage,
@@ -268,9 +275,17 @@ fn store(
         (Some(why @ Why::Pruned { .. }), result) => {
             let outcome = result.unwrap_or_default();
             let metrics = outcome.metrics.into_iter().filter(|(_, value)| value.is_finite()).collect();
-            End { state: EndState::Pruned, metrics, failure: None, why: Some(why), usage, remarks: Vec::new() }
+            End {
+                state: EndState::Pruned,
+                metrics,
+                failure: None,
+                why: Some(why),
+                violations: Vec::new(),
+                usage,
+                remarks: Vec::new(),
+            }
         }
-        (None, Ok(outcome)) => End::of(outcome.metrics, goals, usage),
+        (None, Ok(outcome)) => judged(outcome.metrics, usage),
         (None, Err(failure)) => End::failed(failure, usage),
     };
     storage.finish(lease, &End { remarks, ..end })?;

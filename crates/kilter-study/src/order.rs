@@ -50,7 +50,12 @@ impl InOrder {
                 Change::Answered(_) | Change::Reported(_) => course.since.push(event.clone()),
                 Change::Requeued => course.since.retain(|event| matches!(event.change, Change::Answered(_))),
                 Change::Ended(_) => course.ended = Some(event.clone()),
-                Change::Claimed { .. } | Change::Late(_) | Change::TrialsWanted(_) | Change::SpaceChanged(_) => {}
+                Change::Claimed { .. }
+                | Change::Late(_)
+                | Change::TrialsWanted(_)
+                | Change::SpaceChanged(_)
+                | Change::Renamed(_)
+                | Change::Amended(_) => {}
             }
         }
     }

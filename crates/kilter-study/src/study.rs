@@ -1,11 +1,12 @@
 //! Studies as a front end holds them: ask, tell, look.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use kilter_numerics::Stream;
 use kilter_space::{Config, Fit, Outline, Space, SpaceError, replay};
 
-use crate::event::{End, Event, Opened, Point};
+use crate::event::{Amendment, End, Event, Opened, Point};
 use crate::history::{History, State};
 use crate::order::InOrder;
 use crate::pruner::{Pruner, Running, Verdict};
@@ -16,12 +17,14 @@ use crate::storage::{Claimed, Ended, Lease, Storage, StorageError, StudyId, Stud
 pub struct Study {
     storage: Arc<dyn Storage>,
     id: StudyId,
-    spec: StudySpec,
+    spec: Arc<StudySpec>,
     worker: Worker,
     sampler: Box<dyn Sampler>,
     history: History,
     order: Option<InOrder>,
     judge: Arc<Mutex<Judge>>,
+    /// Since when this process runs trials, and for how many seconds the study had run before.
+    sitting: Option<(Instant, f64)>,
 }
 
 /// A trial in this process's hands.
@@ -201,12 +204,38 @@ impl Study {
         let judge = Judge { storage: storage.clone(), id, spec: spec.clone(), pruner, history: History::default() };
         let (judge, history) = (Arc::new(Mutex::new(judge)), History::default());
         let order = spec.conduct.in_order.map(InOrder::new);
-        Self { storage, id, spec, worker: Worker::here(), sampler, history, order, judge }
+        let (spec, worker) = (Arc::new(spec), Worker::here());
+        Self { storage, id, spec, worker, sampler, history, order, judge, sitting: None }
     }
 
-    /// What the study is; its space is the one searched now.
+    /// What the study is, with everything that was changed since it was made: its space is the one searched now.
     pub fn spec(&self) -> &StudySpec {
         &self.spec
+    }
+
+    pub(crate) fn shared_spec(&self) -> Arc<StudySpec> {
+        self.spec.clone()
+    }
+
+    /// From now on this process runs trials: the time counts.
+    pub(crate) fn sit_down(&mut self) {
+        self.sitting = Some((Instant::now(), self.history.busy_seconds()));
+    }
+
+    /// For how long trials of the study ran, in seconds, all sittings together.
+    pub fn elapsed_seconds(&self) -> f64 {
+        match &self.sitting {
+            Some((since, before)) => before + since.elapsed().as_secs_f64(),
+            None => self.history.busy_seconds(),
+        }
+    }
+
+    /// Why no trial is to begin any more, if somebody stopped the study or it has had enough.
+    pub fn enough(&self) -> Option<String> {
+        match self.history.stopped() {
+            Some(why) => Some(why.to_owned()),
+            None => self.spec.limits.reached(&self.spec, &self.history, self.elapsed_seconds()),
+        }
     }
 
     /// Its key in its storage.
@@ -248,9 +277,7 @@ impl Study {
             Some(order) => order.take(events),
             None => sampler.observe(events, history),
         })?;
-        if let Some(newest) = self.history.later_spaces().last() {
-            self.spec.outline = newest.clone();
-        }
+        self.history.amend_spec(&mut self.spec);
         Ok(())
     }
 
@@ -295,6 +322,10 @@ impl Study {
     /// # Errors
     /// If the storage cannot be used or the sampler cannot propose.
     pub fn ask(&mut self) -> Result<Asked, StudyError> {
+        self.sync()?;
+        if let Some(why) = self.enough() {
+            return Ok(Asked::Done(why));
+        }
         if let Some(Claimed { lease, opened }) = self.storage.claim(self.id, &self.worker)? {
             return Ok(Asked::Trial(Trial { lease, opened }));
         }
@@ -424,6 +455,15 @@ impl Study {
     /// If the storage cannot be used.
     pub fn want_trials(&mut self, trials: u64) -> Result<(), StudyError> {
         self.storage.want_trials(self.id, trials)?;
+        self.sync()
+    }
+
+    /// Changes something about the study.
+    ///
+    /// # Errors
+    /// If the storage cannot be used.
+    pub fn amend(&mut self, what: &Amendment) -> Result<(), StudyError> {
+        self.storage.amend(self.id, None, what)?;
         self.sync()
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use kilter_space::{Entry, Outline, parse_domain};
 use kilter_study::{
-    Asked, Conduct, End, Goal, Memory, NoPruner, Sampler, Sqlite, Storage, Study, StudySpec, Trial, Usage,
+    Asked, Conduct, End, Goal, Limits, Memory, NoPruner, Sampler, Sqlite, Storage, Study, StudySpec, Trial, Usage,
 };
 use serde_json::json;
 
@@ -115,6 +115,8 @@ pub(super) fn spec() -> Result<StudySpec, String> {
         seed: 0,
         trials: None,
         conduct: Conduct::default(),
+        requirements: Vec::new(),
+        limits: Limits::default(),
         plan: serde_json::Value::Null,
     })
 }

@@ -107,7 +107,7 @@ refused! {
     negative_timeout: ["tune", "breast-cancer", "--timeout", "-5s"],
     timeout_in_an_unknown_unit: ["tune", "breast-cancer", "--timeout", "3w"],
     metric_of_a_recipe: ["tune", "breast-cancer", "--metric", LOSS],
-    several_directions: ["tune", "breast-cancer", "--minimize=log_loss", "--maximize=auc"],
+    several_directions_without_names: ["tune", "breast-cancer", "--minimize", "--maximize=auc"],
     empty_study_name: ["tune", "breast-cancer", "--study", ""],
     unknown_option: ["tune", "breast-cancer", "--trails", "5"],
     unknown_verb: ["tnue", "breast-cancer"],

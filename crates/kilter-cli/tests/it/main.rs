@@ -3,17 +3,23 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod ask;
 mod bad_input;
 mod commands;
 mod crash;
+mod enough;
 mod failures;
 mod faults;
 mod first_minute;
+mod goals;
 mod help;
+mod import;
 mod interrupt;
 mod look;
+mod manage;
 mod report;
 mod room;
+mod schemas;
 mod storage;
 mod study_file;
 mod weights;

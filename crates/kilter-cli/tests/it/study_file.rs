@@ -57,7 +57,11 @@ fn the_call_outdoes_the_file() {
     assert_eq!(rates(&room).len(), 3);
     assert!(rates(&room).iter().all(|rate| *rate >= 0.5));
     let study = room.line("studies --json").done().json()["studies"][0].clone();
-    assert_eq!((study["name"].as_str(), study["goal"]["better"].as_str()), (Some("mine"), Some("higher")), "{study}");
+    assert_eq!(
+        (study["name"].as_str(), study["goals"][0]["better"].as_str()),
+        (Some("mine"), Some("higher")),
+        "{study}"
+    );
     assert!(room.trials().iter().all(|trial| trial["params"]["optimizer"] == "soap"));
     // A recipe or a command that is named does not look for the file.
     fs::write(room.at("kilter.toml"), "no study").unwrap();

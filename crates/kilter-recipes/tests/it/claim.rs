@@ -40,6 +40,7 @@ fn history(ours: &[f64], theirs: &[f64]) -> History {
             metrics,
             failure: None,
             why: None,
+            violations: Vec::new(),
             usage: Usage::default(),
             remarks: Vec::new(),
         };

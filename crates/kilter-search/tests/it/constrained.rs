@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kilter_numerics::Stream;
 use kilter_search::{pruner, sampler};
 use kilter_space::{Config, Entry, Expr, Feasible, Fit, Outline, Value, parse_domain, replay};
-use kilter_study::{Asked, Conduct, End, Failure, Goal, Memory, Storage, Study, StudySpec, Trial, Usage};
+use kilter_study::{Asked, Conduct, End, Failure, Goal, Limits, Memory, Storage, Study, StudySpec, Trial, Usage};
 use proptest::prelude::*;
 
 const ALL: [&str; 4] = ["random", "tpe", "tpe:multivariate=false", "tpe:flavour=hyperopt"];
@@ -28,6 +28,8 @@ fn study(outline: Outline, by: &str, seed: u64) -> Study {
         seed,
         trials: None,
         conduct: Conduct::default(),
+        requirements: Vec::new(),
+        limits: Limits::default(),
         plan: serde_json::Value::Null,
     };
     let storage: Arc<dyn Storage> = Arc::new(Memory::new());

@@ -7,7 +7,7 @@ use kilter_numerics::Stream;
 use kilter_search::{SAMPLERS, sampler};
 use kilter_space::{Config, Entry, Outline, parse_domain};
 use kilter_study::{
-    Asked, Conduct, End, Failure, Goal, Memory, NoPruner, Storage, Study, StudyError, StudySpec, Trial, Usage,
+    Asked, Conduct, End, Failure, Goal, Limits, Memory, NoPruner, Storage, Study, StudyError, StudySpec, Trial, Usage,
     recompute,
 };
 
@@ -55,6 +55,8 @@ impl Bench {
             seed: 5,
             trials: Some(TRIALS),
             conduct: Conduct { in_order, ..Conduct::default() },
+            requirements: Vec::new(),
+            limits: Limits::default(),
             plan: serde_json::Value::Null,
         };
         storage.create(&spec).unwrap();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kilter_search::{PRUNERS, RegistryError, SAMPLERS, pruner, sampler};
 use kilter_space::{Config, Entry, Fit, Outline, Value, parse_domain, replay};
 use kilter_study::{
-    Asked, Better, Conduct, End, Failure, Goal, History, Memory, Storage, Study, StudySpec, Usage, Worker,
+    Asked, Better, Conduct, End, Failure, Goal, History, Limits, Memory, Storage, Study, StudySpec, Usage, Worker,
 };
 use proptest::prelude::*;
 
@@ -37,6 +37,8 @@ fn spec(outline: Outline, by: &str, seed: u64, goal: Goal) -> StudySpec {
         seed,
         trials: None,
         conduct: Conduct::default(),
+        requirements: Vec::new(),
+        limits: Limits::default(),
         plan: serde_json::Value::Null,
     }
 }

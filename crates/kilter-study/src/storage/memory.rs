@@ -5,17 +5,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kilter_space::{Domain, Name, Outline, Value};
 
+use super::adopt::{Adopted, Standing, at_work};
 use super::worker::{Clock, SystemClock, Worker, token};
 use super::{
     Changes, Claimed, Ended, Held, Holder, LEASE_MS, Lease, Retry, Storage, StorageError, StudyEntry, StudyId,
     StudySpec,
 };
-use crate::event::{Change, End, Event, Opened, Point};
+use crate::event::{Amendment, Change, End, EndState, Event, Opened, Point};
 use crate::recipe::Failure;
 
 /// Studies in memory.
 pub struct Memory {
-    studies: Mutex<Vec<Ledger>>,
+    /// By key minus one; what was deleted leaves its place.
+    studies: Mutex<Vec<Option<Ledger>>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -52,7 +54,7 @@ impl Memory {
     }
 
     /// Every method leaves the ledgers whole at each step, so a panicked holder of the lock left nothing broken.
-    fn lock(&self) -> MutexGuard<'_, Vec<Ledger>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Option<Ledger>>> {
         self.studies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -60,7 +62,18 @@ impl Memory {
         let now = self.clock.now_ms();
         let mut studies = self.lock();
         let at = usize::try_from(study.0 - 1).map_err(|_| StorageError::NoStudy(study))?;
-        studies.get_mut(at).map(|ledger| act(ledger, now)).ok_or(StorageError::NoStudy(study))
+        studies.get_mut(at).and_then(Option::as_mut).map(|ledger| act(ledger, now)).ok_or(StorageError::NoStudy(study))
+    }
+}
+
+impl Memory {
+    fn add(&self, ledger: Ledger) -> Result<StudyId, StorageError> {
+        let mut studies = self.lock();
+        if studies.iter().flatten().any(|other| other.spec.name == ledger.spec.name) {
+            return Err(StorageError::NameTaken(ledger.spec.name));
+        }
+        studies.push(Some(ledger));
+        Ok(StudyId(studies.len() as i64))
     }
 }
 
@@ -73,6 +86,17 @@ impl Default for Memory {
 impl Ledger {
     fn log(&mut self, number: Option<u64>, at_ms: i64, change: Change) {
         self.events.push(Event { revision: self.events.len() as u64 + 1, number, at_ms, change });
+    }
+
+    /// Refuses what would be done to a study under the feet of those who work on it.
+    fn unused(&self, what: &'static str, now: i64) -> Result<(), StorageError> {
+        let busy = self.slots.values().any(|slot| match &slot.stage {
+            Stage::Reserved { by, deadline_ms } | Stage::Running { by, deadline_ms, .. } => {
+                at_work(by.as_holder(*deadline_ms, now))
+            }
+            Stage::Waiting | Stage::Ended => false,
+        });
+        if busy { Err(StorageError::InUse(what)) } else { Ok(()) }
     }
 
     fn held(&mut self, lease: &Lease) -> Option<&mut Slot> {
@@ -96,21 +120,15 @@ impl Ledger {
 impl Storage for Memory {
     fn create(&self, spec: &StudySpec) -> Result<StudyId, StorageError> {
         let created_ms = self.clock.now_ms();
-        let mut studies = self.lock();
-        if studies.iter().any(|ledger| ledger.spec.name == spec.name) {
-            return Err(StorageError::NameTaken(spec.name.clone()));
-        }
-        studies.push(Ledger { spec: spec.clone(), created_ms, events: Vec::new(), slots: BTreeMap::new(), next: 0 });
-        Ok(StudyId(studies.len() as i64))
+        self.add(Ledger { spec: spec.clone(), created_ms, events: Vec::new(), slots: BTreeMap::new(), next: 0 })
     }
 
     fn studies(&self) -> Result<Vec<StudyEntry>, StorageError> {
-        let entry = |(i, ledger): (usize, &Ledger)| StudyEntry {
-            id: StudyId(i as i64 + 1),
-            spec: ledger.spec.clone(),
-            created_ms: ledger.created_ms,
+        let entry = |(i, ledger): (usize, &Option<Ledger>)| {
+            let Ledger { spec, created_ms, .. } = ledger.as_ref()?;
+            Some(StudyEntry { id: StudyId(i as i64 + 1), spec: spec.clone(), created_ms: *created_ms })
         };
-        Ok(self.lock().iter().enumerate().map(entry).collect())
+        Ok(self.lock().iter().enumerate().filter_map(entry).collect())
     }
 
     fn reserve(&self, study: StudyId, by: &Worker) -> Result<u64, StorageError> {
@@ -286,6 +304,64 @@ impl Storage for Memory {
 
     fn change_space(&self, study: StudyId, outline: &Outline) -> Result<(), StorageError> {
         self.ledger(study, |ledger, now| ledger.log(None, now, Change::SpaceChanged(outline.clone())))
+    }
+
+    fn amend(&self, study: StudyId, number: Option<u64>, what: &Amendment) -> Result<(), StorageError> {
+        self.ledger(study, |ledger, now| ledger.log(number, now, Change::Amended(what.clone())))
+    }
+
+    fn retry(&self, study: StudyId, number: u64) -> Result<bool, StorageError> {
+        self.ledger(study, |ledger, now| {
+            let end = ledger.events.iter().rev().find_map(|event| match &event.change {
+                Change::Ended(end) if event.number == Some(number) => Some(end.state),
+                _ => None,
+            });
+            let retried = match ledger.slots.get_mut(&number) {
+                Some(slot) if matches!(slot.stage, Stage::Ended) && end != Some(EndState::Complete) => {
+                    (slot.stage, slot.attempt) = (Stage::Waiting, 0);
+                    true
+                }
+                _ => false,
+            };
+            if retried {
+                ledger.log(Some(number), now, Change::Requeued);
+            }
+            retried
+        })
+    }
+
+    fn rename(&self, study: StudyId, name: &str) -> Result<(), StorageError> {
+        let taken = |entry: &StudyEntry| entry.spec.name == name && entry.id != study;
+        if self.studies()?.iter().any(taken) {
+            return Err(StorageError::NameTaken(name.to_owned()));
+        }
+        self.ledger(study, |ledger, now| {
+            ledger.unused("renamed", now)?;
+            name.clone_into(&mut ledger.spec.name);
+            ledger.log(None, now, Change::Renamed(name.to_owned()));
+            Ok(())
+        })?
+    }
+
+    fn delete(&self, study: StudyId) -> Result<(), StorageError> {
+        self.ledger(study, |ledger, now| ledger.unused("deleted", now))??;
+        let at = usize::try_from(study.0 - 1).map_err(|_| StorageError::NoStudy(study))?;
+        self.lock()[at] = None;
+        Ok(())
+    }
+
+    fn adopt(&self, spec: &StudySpec, created_ms: i64, events: &[Event]) -> Result<StudyId, StorageError> {
+        let Adopted { events, numbers, next } = Adopted::new(events);
+        let slot = |standing| match standing {
+            Standing::Free => {
+                let stage = Stage::Reserved { by: Worker::nobody(), deadline_ms: 0 };
+                Slot { stage, opened: Opened::default(), attempt: 0 }
+            }
+            Standing::Waiting(opened) => Slot { stage: Stage::Waiting, opened, attempt: 0 },
+            Standing::Ended(opened, attempt) => Slot { stage: Stage::Ended, opened, attempt },
+        };
+        let slots = numbers.into_iter().map(|(number, standing)| (number, slot(standing))).collect();
+        self.add(Ledger { spec: spec.clone(), created_ms, events, slots, next })
     }
 
     fn changes(&self, study: StudyId, since: u64, limit: usize) -> Result<Changes, StorageError> {

@@ -6,21 +6,23 @@
 //! - Numbers are reserved before the sampler is asked, since asking may take minutes; a number whose holder died is
 //!   given out again, lowest first, so a resumed study continues as if it had never stopped.
 
+mod adopt;
 mod memory;
 mod sqlite;
 mod worker;
 
 use std::path::PathBuf;
 
-use kilter_space::{Domain, Name, Outline, Value};
+use kilter_space::{Domain, Expr, Name, Outline, Value};
 use serde::{Deserialize, Serialize};
 
 pub use memory::Memory;
 pub use sqlite::{Checked, Durability, Opening, Sqlite};
 pub use worker::{Clock, SystemClock, Worker};
 
-use crate::event::{End, Event, Opened, Point};
+use crate::event::{Amendment, End, Event, Opened, Point};
 use crate::goal::Goal;
+use crate::limits::Limits;
 
 /// A study's key within its storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -47,6 +49,12 @@ pub struct StudySpec {
     /// How its trials are asked for and begun anew, whoever runs them.
     #[serde(default, skip_serializing_if = "Conduct::is_usual")]
     pub conduct: Conduct,
+    /// What a trial must measure up to: one that does not is complete but never the best.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requirements: Vec<Expr>,
+    /// When the study has had enough.
+    #[serde(default, skip_serializing_if = "is_unlimited")]
+    pub limits: Limits,
     /// What the front end needs to run its trials again (command, metrics, limits); opaque to the study.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub plan: serde_json::Value,
@@ -68,6 +76,10 @@ impl Conduct {
     fn is_usual(&self) -> bool {
         *self == Self::default()
     }
+}
+
+fn is_unlimited(limits: &Limits) -> bool {
+    *limits == Limits::default()
 }
 
 /// The right to run and end a trial.
@@ -174,6 +186,9 @@ pub enum StorageError {
     /// No such study.
     #[error("there is no study {0:?} in this storage")]
     NoStudy(StudyId),
+    /// Somebody works on the study.
+    #[error("trials of the study run now, so it cannot be {0}; end them first with: kilter stop")]
+    InUse(&'static str),
     /// A number that this worker has not reserved.
     #[error("trial {0} is not reserved by this worker")]
     NotReserved(u64),
@@ -350,6 +365,38 @@ pub trait Storage: Send + Sync {
     /// # Errors
     /// If there is no such study.
     fn change_space(&self, study: StudyId, outline: &Outline) -> Result<(), StorageError>;
+
+    /// Changes something about the study, or writes something on one of its trials; no trial moves.
+    ///
+    /// # Errors
+    /// If there is no such study.
+    fn amend(&self, study: StudyId, number: Option<u64>, what: &Amendment) -> Result<(), StorageError>;
+
+    /// Lets a trial that was pruned or has failed wait for a worker again, with its answers and its streams; what it
+    /// reported no longer counts. Tells whether there was such a trial.
+    ///
+    /// # Errors
+    /// If there is no such study.
+    fn retry(&self, study: StudyId, number: u64) -> Result<bool, StorageError>;
+
+    /// Gives a study another name.
+    ///
+    /// # Errors
+    /// If the name is taken, or a trial runs whose worker may live.
+    fn rename(&self, study: StudyId, name: &str) -> Result<(), StorageError>;
+
+    /// Removes a study and everything that happened to it.
+    ///
+    /// # Errors
+    /// If there is no such study, or a trial runs whose worker may live.
+    fn delete(&self, study: StudyId) -> Result<(), StorageError>;
+
+    /// Makes a study that has a history: a copy, or what another program did. Trials that run in it wait in the new one.
+    /// Revisions are counted anew; moments are kept.
+    ///
+    /// # Errors
+    /// If the name is taken.
+    fn adopt(&self, spec: &StudySpec, created_ms: i64, events: &[Event]) -> Result<StudyId, StorageError>;
 
     /// What happened after revision `since`: at most `limit` events.
     ///

@@ -8,8 +8,8 @@ use kilter_meter::Usage;
 use kilter_space::{Config, Entry, Name, Outline, Value, parse_domain};
 use kilter_study::storage::Clock;
 use kilter_study::{
-    Ask, Conduct, End, Event, Goal, History, Memory, Next, Opened, Proposal, Sampler, SearchError, Sqlite, Storage,
-    StudyId, StudySpec, Worker,
+    Ask, Conduct, End, Event, Goal, History, Limits, Memory, Next, Opened, Proposal, Sampler, SearchError, Sqlite,
+    Storage, StudyId, StudySpec, Worker,
 };
 
 /// A clock that moves when told.
@@ -104,6 +104,8 @@ pub fn spec(name: &str) -> StudySpec {
         seed: u64::MAX,
         trials: Some(10),
         conduct: Conduct::default(),
+        requirements: Vec::new(),
+        limits: Limits::default(),
         plan: serde_json::json!({"command": ["größe", "{x}"], "limit": 1.5}),
     }
 }

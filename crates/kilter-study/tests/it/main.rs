@@ -4,9 +4,11 @@
 
 mod given;
 mod history;
+mod import;
 mod model;
 mod optimize;
 mod order;
+mod select;
 mod sqlite;
 mod storage;
 mod study;

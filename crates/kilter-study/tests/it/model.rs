@@ -2,10 +2,10 @@
 
 use kilter_space::{Name, parse_domain};
 use kilter_study::storage::{LEASE_MS, Retry};
-use kilter_study::{Lease, Point, Worker};
+use kilter_study::{Amendment, Lease, Point, Worker};
 use proptest::prelude::*;
 
-use crate::given::{Stage, alive, complete, dead, fold, opened, stranger};
+use crate::given::{Stage, alive, complete, dead, fold, opened, spec, stranger};
 
 /// Something that somebody asks of a storage. Leases are named by their place among all that were given out.
 #[derive(Clone, Debug)]
@@ -26,6 +26,11 @@ pub enum Step {
     Renew(usize, usize),
     Reap(u32),
     Want(u64),
+    Retry(u64),
+    Tag(Option<u64>, bool),
+    Stop(bool),
+    Rename(usize),
+    Copy,
     Advance(i64),
 }
 
@@ -49,6 +54,11 @@ pub fn step() -> impl Strategy<Value = Step> {
         1 => (lease(), lease()).prop_map(|(a, b)| Step::Renew(a, b)),
         2 => (1..4_u32).prop_map(Step::Reap),
         1 => (0..20_u64).prop_map(Step::Want),
+        2 => (0..6_u64).prop_map(Step::Retry),
+        1 => (prop::option::of(0..6_u64), any::<bool>()).prop_map(|(number, set)| Step::Tag(number, set)),
+        1 => any::<bool>().prop_map(Step::Stop),
+        1 => (0..3_usize).prop_map(Step::Rename),
+        1 => Just(Step::Copy),
         2 => prop::sample::select(vec![1, LEASE_MS / 2, LEASE_MS, LEASE_MS + 1]).prop_map(Step::Advance),
     ]
 }
@@ -106,6 +116,23 @@ pub fn take(stage: &Stage, leases: &mut Vec<Lease>, step: &Step) -> String {
         }
         Step::Reap(attempts) => format!("{:?}", storage.reap(id, Retry { attempts: *attempts })),
         Step::Want(trials) => format!("{:?}", storage.want_trials(id, *trials)),
+        Step::Retry(number) => format!("{:?}", storage.retry(id, *number)),
+        Step::Tag(number, set) => {
+            let value = if *set { serde_json::json!([1, "größe"]) } else { serde_json::Value::Null };
+            let tags = Amendment::Tags([("keep".to_owned(), value)].into());
+            format!("{:?}", storage.amend(id, *number, &tags))
+        }
+        Step::Stop(stop) => {
+            let stop = if *stop { Amendment::Stop { why: "tired".to_owned(), at_once: true } } else { Amendment::GoOn };
+            format!("{:?}", storage.amend(id, None, &stop))
+        }
+        Step::Rename(k) => format!("{:?}", storage.rename(id, ["first", "second", "größe"][*k])),
+        Step::Copy => {
+            let spec = spec(&format!("copy {}", storage.studies().unwrap().len()));
+            let copy = storage.adopt(&spec, 7, &stage.events()).unwrap();
+            let events = storage.changes(copy, 0, usize::MAX).unwrap().events;
+            format!("{:?} {:?} {events:?}", storage.held(copy), storage.reserve(copy, &alive()))
+        }
         Step::Advance(ms) => {
             stage.clock.advance(*ms);
             String::new()

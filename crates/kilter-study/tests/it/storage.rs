@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use kilter_space::{Name, parse_domain};
 use kilter_study::storage::{Ended, Held, Holder, LEASE_MS, Retry};
-use kilter_study::{Change, EndState, Failure, Lease, Point, State, StorageError, StudyId, Worker};
+use kilter_study::{Amendment, Change, EndState, Failure, Lease, Point, State, StorageError, StudyId, Worker};
 
 use crate::given::{Stage, alive, complete, config, dead, on_every_storage, opened, spec, stranger};
 
@@ -428,5 +428,112 @@ fn an_end_with_a_metric_that_is_no_number_leaves_the_study_readable() {
         let history = stage.history();
         assert_eq!(history.get(0).unwrap().value("loss"), Some(1.0));
         assert_eq!(history.get(0).unwrap().end.as_ref().unwrap().usage.wall_seconds, 0.25);
+    });
+}
+
+#[test]
+fn a_retried_trial_waits_with_its_answers_and_the_whole_ones_stay_whole() {
+    on_every_storage(|stage| {
+        let lost = start(stage, &dead());
+        assert_eq!(stage.storage.reap(stage.id, Retry { attempts: 1 }).unwrap(), [0]);
+        let whole = start(stage, &alive());
+        assert!(!stage.storage.retry(stage.id, whole.number).unwrap(), "it runs");
+        stage.storage.finish(&whole, &complete(1.0)).unwrap();
+        assert!(!stage.storage.retry(stage.id, whole.number).unwrap(), "it is complete");
+        assert!(!stage.storage.retry(stage.id, 7).unwrap(), "there is none");
+        assert!(stage.storage.retry(stage.id, lost.number).unwrap());
+        assert!(!stage.storage.retry(stage.id, lost.number).unwrap(), "it waits already");
+        let history = stage.history();
+        let row = history.get(0).unwrap();
+        assert_eq!((row.state, row.end.is_none()), (State::Waiting, true));
+        let claimed = stage.storage.claim(stage.id, &alive()).unwrap().unwrap();
+        assert_eq!((claimed.lease.number, claimed.lease.attempt, claimed.opened), (0, 1, opened(0.5)));
+        assert_eq!(stage.storage.finish(&lost, &complete(9.0)).unwrap(), Ended::Late);
+        assert!(matches!(stage.storage.retry(StudyId(99), 0), Err(StorageError::NoStudy(_))));
+    });
+}
+
+#[test]
+fn tags_are_written_changed_and_taken_away() {
+    on_every_storage(|stage| {
+        start(stage, &alive());
+        let tag = |number, name: &str, value| {
+            let tags = Amendment::Tags([(name.to_owned(), value)].into());
+            stage.storage.amend(stage.id, number, &tags).unwrap();
+        };
+        tag(None, "team", "vision".into());
+        tag(Some(0), "note", "look again".into());
+        tag(Some(0), "rank", 3.into());
+        tag(Some(0), "note", serde_json::Value::Null);
+        tag(Some(9), "note", "nobody".into());
+        let history = stage.history();
+        assert_eq!(history.tags()["team"], "vision");
+        assert_eq!(history.get(0).unwrap().tags, [("rank".to_owned(), 3.into())].into());
+    });
+}
+
+#[test]
+fn a_renamed_study_goes_by_its_new_name_only() {
+    on_every_storage(|stage| {
+        stage.storage.create(&spec("other")).unwrap();
+        assert!(matches!(stage.storage.rename(stage.id, "other"), Err(StorageError::NameTaken(_))));
+        let lease = start(stage, &alive());
+        assert!(matches!(stage.storage.rename(stage.id, "new"), Err(StorageError::InUse(_))));
+        stage.storage.finish(&lease, &complete(1.0)).unwrap();
+        stage.storage.rename(stage.id, "new").unwrap();
+        let studies = stage.storage.studies().unwrap();
+        assert_eq!((studies[0].id, studies[0].spec.name.as_str()), (stage.id, "new"));
+        stage.storage.create(&spec("first")).unwrap();
+        assert!(matches!(stage.storage.rename(StudyId(99), "x"), Err(StorageError::NoStudy(_))));
+    });
+}
+
+#[test]
+fn a_deleted_study_is_gone_and_the_others_are_whole() {
+    on_every_storage(|stage| {
+        let other = stage.storage.create(&spec("other")).unwrap();
+        stage.storage.enqueue(other, &opened(0.1)).unwrap();
+        let lease = start(stage, &alive());
+        assert!(matches!(stage.storage.delete(stage.id), Err(StorageError::InUse(_))));
+        stage.storage.finish(&lease, &complete(1.0)).unwrap();
+        start(stage, &dead());
+        stage.storage.delete(stage.id).unwrap();
+        assert!(matches!(stage.storage.changes(stage.id, 0, 9), Err(StorageError::NoStudy(_))));
+        assert!(matches!(stage.storage.delete(stage.id), Err(StorageError::NoStudy(_))));
+        let studies = stage.storage.studies().unwrap();
+        assert_eq!(studies.iter().map(|entry| entry.id).collect::<Vec<_>>(), [other]);
+        assert_eq!(stage.storage.claim(other, &alive()).unwrap().unwrap().lease.number, 0);
+        stage.storage.create(&spec("first")).unwrap();
+    });
+}
+
+#[test]
+fn an_adopted_study_goes_on_from_its_history() {
+    on_every_storage(|stage| {
+        for worker in [alive(), stranger(1)] {
+            start(stage, &worker);
+        }
+        let whole = stage.storage.reserve(stage.id, &alive()).unwrap();
+        let left_out = stage.storage.reserve(stage.id, &alive()).unwrap();
+        let lease = stage.storage.open(stage.id, whole, &opened(0.25), &alive()).unwrap();
+        stage.storage.report(&lease, &[point(0, 3.0)]).unwrap();
+        stage.storage.finish(&lease, &complete(1.0)).unwrap();
+        stage.storage.enqueue(stage.id, &opened(0.75)).unwrap();
+        stage.clock.advance(99);
+        let copy = stage.storage.adopt(&spec("copy"), 17, &stage.events()).unwrap();
+        assert!(matches!(stage.storage.adopt(&spec("copy"), 17, &[]), Err(StorageError::NameTaken(_))));
+        assert_eq!(stage.storage.studies().unwrap()[1].created_ms, 17);
+        let events = stage.storage.changes(copy, 0, usize::MAX).unwrap().events;
+        let numbers: Vec<u64> = events.iter().map(|event| event.revision).collect();
+        assert_eq!(numbers, (1..=events.len() as u64).collect::<Vec<_>>());
+        assert!(events.iter().all(|event| event.at_ms == 1_000_000), "moments are kept");
+        let history = crate::given::fold(&events);
+        assert_eq!(history.get(whole).unwrap().value("loss"), Some(1.0));
+        assert_eq!((history.count(State::Waiting), history.count(State::Running)), (3, 0));
+        let claimed = || stage.storage.claim(copy, &alive()).unwrap().map(|claimed| claimed.lease.number);
+        assert_eq!([claimed(), claimed(), claimed(), claimed()], [Some(0), Some(1), Some(4), None]);
+        assert_eq!(stage.storage.reserve(copy, &alive()).unwrap(), left_out);
+        assert_eq!(stage.storage.reserve(copy, &alive()).unwrap(), 5);
+        assert_eq!(stage.history().count(State::Running), 2, "the first study is as it was");
     });
 }

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use kilter_space::{Config, Value};
 use kilter_study::storage::Ended;
 use kilter_study::{
-    Ask, Asked, End, Event, Goal, History, Memory, Next, NoPruner, Opened, Proposal, QueueOnly, Sampler, SearchError,
-    Sqlite, State, Storage, Study, StudyError, StudySpec, Trial,
+    Amendment, Ask, Asked, End, Event, Goal, History, Limits, Memory, Next, NoPruner, Opened, Proposal, QueueOnly,
+    Sampler, SearchError, Sqlite, State, Storage, Study, StudyError, StudySpec, Trial,
 };
 
 use crate::given::{Digest, alive, complete, config, dead, spec, stranger};
@@ -305,4 +305,131 @@ fn an_end_needs_a_number_for_every_goal() {
     let odd = of(&[("loss", f64::INFINITY), ("score", 2.0)]);
     assert_eq!(odd.failure.unwrap().to_string(), "`loss` is inf");
     assert_eq!(odd.metrics.len(), 1);
+}
+
+#[test]
+fn a_stopped_study_begins_nothing_until_it_goes_on() {
+    let storage = memory();
+    let (mut here, mut there) = (study(&storage, 5), again(&storage));
+    assert!(advance(&mut here));
+    here.enqueue(&config(&[("x", 0.5.into()), ("kind", "plain".into())])).unwrap();
+    there.amend(&Amendment::Stop { why: "stopped by hand".to_owned(), at_once: false }).unwrap();
+    let Asked::Done(why) = here.ask().unwrap() else { panic!("it began a trial") };
+    assert_eq!(why, "stopped by hand");
+    assert_eq!(again(&storage).history().stopped(), Some("stopped by hand"));
+    there.amend(&Amendment::GoOn).unwrap();
+    while advance(&mut here) {}
+    assert_eq!(here.history().count(State::Complete), 5);
+}
+
+#[test]
+fn a_study_ends_when_its_condition_holds() {
+    let limits = |text: &str| Limits { stop_when: Some(text.parse_expr()), ..Limits::default() };
+    for (condition, trials) in
+        [("trials >= 3", 3), ("loss < 1e9", 1), ("complete > 3 or failed > 0", 4), ("loss < -1", 9)]
+    {
+        let storage = memory();
+        let mut study = study(&storage, 9);
+        study.amend(&Amendment::Limits(limits(condition))).unwrap();
+        while advance(&mut study) {}
+        assert_eq!(study.history().len(), trials, "{condition}");
+        assert!(!advance(&mut again(&storage)), "nor in another process: {condition}");
+    }
+    let storage = memory();
+    let mut study = study(&storage, 200);
+    study.amend(&Amendment::Limits(limits("without_improvement >= 4"))).unwrap();
+    while advance(&mut study) {}
+    let best = study.history().best(&Goal::minimize("loss")).unwrap().number;
+    assert_eq!(study.history().len() as u64, best + 5);
+}
+
+trait ParseExpr {
+    fn parse_expr(&self) -> kilter_space::Expr;
+}
+
+impl ParseExpr for str {
+    fn parse_expr(&self) -> kilter_space::Expr {
+        kilter_space::Expr::parse(self).unwrap()
+    }
+}
+
+#[test]
+fn what_is_required_is_judged_at_the_end_and_only_who_keeps_it_is_best() {
+    let storage = memory();
+    let spec =
+        StudySpec { requirements: vec!["latency_ms <= 10".parse_expr(), "x < 0.9".parse_expr()], ..spec("study") };
+    let judged = |x: f64, metrics: &[(&str, f64)]| {
+        let metrics = metrics.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
+        spec.judged(&config(&[("x", x.into())]), metrics, kilter_study::Usage::default())
+    };
+    let end = judged(0.5, &[("loss", 1.0), ("latency_ms", 12.5)]);
+    assert_eq!((end.violations.as_slice(), end.violation()), (&[2.5, 0.5 - 0.9][..], 2.5));
+    let missing = judged(0.5, &[("loss", 1.0)]);
+    assert_eq!(missing.failure.unwrap().name(), "missing_metric");
+    let odd = judged(0.5, &[("loss", 1.0), ("latency_ms", f64::NAN)]);
+    assert_eq!(odd.failure.unwrap().name(), "not_finite");
+    let mut study = Study::create(storage, spec.clone(), Box::<Digest>::default(), Box::new(NoPruner)).unwrap();
+    for (loss, latency) in [(3.0, 9.0), (1.0, 11.0), (2.0, 10.0), (4.0, 1.0)] {
+        let trial = trial(study.ask().unwrap());
+        study.tell(&trial, &judged(0.5, &[("loss", loss), ("latency_ms", latency)])).unwrap();
+    }
+    let goal = Goal::minimize("loss");
+    assert_eq!(study.history().best(&goal).unwrap().number, 2);
+    assert_eq!(study.history().ranking(&goal).iter().map(|row| row.number).collect::<Vec<_>>(), [2, 0, 3]);
+    assert_eq!(study.history().get(1).unwrap().violation(), Some(1.0));
+    assert_eq!(study.history().count(State::Complete), 4);
+}
+
+#[test]
+fn built_in_metrics_are_goals_like_any_other() {
+    let spec = StudySpec { goals: vec![Goal::minimize("loss"), Goal::minimize("wall_seconds")], ..spec("study") };
+    let usage = kilter_study::Usage { wall_seconds: 2.5, ..kilter_study::Usage::default() };
+    let end = spec.judged(&Config::default(), BTreeMap::from([("loss".to_owned(), 1.0)]), usage);
+    assert_eq!((end.metrics["wall_seconds"], end.failure), (2.5, None));
+    let unmeasured = StudySpec { goals: vec![Goal::minimize("peak_bytes")], ..spec };
+    let end = unmeasured.judged(&Config::default(), BTreeMap::new(), usage);
+    assert_eq!(end.failure.unwrap().name(), "missing_metric");
+}
+
+#[test]
+fn the_front_holds_who_is_surpassed_by_nobody() {
+    let storage = memory();
+    let goals = vec![Goal::minimize("loss"), Goal::maximize("speed")];
+    let spec = StudySpec { goals: goals.clone(), ..spec("study") };
+    let mut study = Study::create(storage, spec.clone(), Box::<Digest>::default(), Box::new(NoPruner)).unwrap();
+    for (loss, speed) in [(3.0, 9.0), (1.0, 1.0), (3.0, 8.0), (2.0, 9.0), (1.0, 1.0), (2.0, 5.0)] {
+        let trial = trial(study.ask().unwrap());
+        let metrics = BTreeMap::from([("loss".to_owned(), loss), ("speed".to_owned(), speed)]);
+        study.tell(&trial, &spec.judged(trial.config(), metrics, kilter_study::Usage::default())).unwrap();
+    }
+    let front = study.history().front(&goals);
+    assert_eq!(front.iter().map(|row| row.number).collect::<Vec<_>>(), [1, 3]);
+    let single = study.history().front(&goals[..1]);
+    assert_eq!(single.iter().map(|row| row.number).collect::<Vec<_>>(), [1]);
+}
+
+#[test]
+fn a_study_s_running_time_leaves_out_pauses_and_what_a_dead_worker_never_ran() {
+    let stage = crate::given::Stage::memory();
+    let seconds = || stage.history().busy_seconds();
+    let begin = |worker: &kilter_study::Worker| {
+        let number = stage.storage.reserve(stage.id, worker).unwrap();
+        stage.storage.open(stage.id, number, &crate::given::opened(0.5), worker).unwrap()
+    };
+    let lease = begin(&alive());
+    stage.clock.advance(1_000);
+    let second = begin(&alive());
+    stage.clock.advance(500);
+    stage.storage.finish(&lease, &complete(1.0)).unwrap();
+    stage.clock.advance(500);
+    stage.storage.finish(&second, &complete(1.0)).unwrap();
+    assert_eq!(seconds(), 2.0);
+    stage.clock.advance(1_000_000);
+    let lost = begin(&dead());
+    stage.clock.advance(3_000);
+    stage.storage.report(&lost, &[kilter_study::Point { step: 0, metric: "loss".to_owned(), value: 1.0 }]).unwrap();
+    stage.clock.advance(1_000_000);
+    assert_eq!(seconds(), 5.0);
+    stage.storage.reap(stage.id, kilter_study::storage::Retry::default()).unwrap();
+    assert_eq!(seconds(), 5.0);
 }

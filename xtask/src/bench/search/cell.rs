@@ -8,8 +8,8 @@ use std::sync::Arc;
 use kilter_numerics::Stream;
 use kilter_space::{Choice, Chooser, Config, Domain, Entry, Halt, Int, Name, Outline, Value, Walk};
 use kilter_study::{
-    Ask, Better, Change, Conduct, EndState, Event, Failure, Flow, Goal, History, Interrupt, Metric, Next, NoPruner,
-    Outcome, Proposal, Recipe, Run, Sampler, SearchError, Sqlite, State, Storage, Study, StudySpec, Workers,
+    Ask, Better, Change, Conduct, EndState, Event, Failure, Flow, Goal, History, Interrupt, Limits, Metric, Next,
+    NoPruner, Outcome, Proposal, Recipe, Run, Sampler, SearchError, Sqlite, State, Storage, Study, StudySpec, Workers,
 };
 
 use super::method::{Method, search_ours};
@@ -256,6 +256,8 @@ impl Cells {
                     seed: 0,
                     trials: None,
                     conduct: Conduct::default(),
+                    requirements: Vec::new(),
+                    limits: Limits::default(),
                     plan: serde_json::Value::Null,
                 };
                 Study::create(self.storage.clone(), spec, sampler(&wanted), Box::new(NoPruner)).map_err(text)

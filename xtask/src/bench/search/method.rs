@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kilter_study::{Conduct, Memory, NoPruner, Pruner, Sampler, Study, StudySpec, Workers};
+use kilter_study::{Conduct, Limits, Memory, NoPruner, Pruner, Sampler, Study, StudySpec, Workers};
 use nix::time::{ClockId, clock_gettime};
 
 use super::problem::{Problem, Sitting, text};
@@ -205,6 +205,8 @@ pub fn search_ours(name: &str, sitting: &Arc<Sitting>, seed: u64) -> Result<f64,
         seed,
         trials: (!problem.has_fidelity()).then_some(sitting.budget),
         conduct: Conduct::default(),
+        requirements: Vec::new(),
+        limits: Limits::default(),
         plan: serde_json::Value::Null,
     };
     let how = Workers { count: 1, time_limit: None, folder: std::env::temp_dir(), interrupt: sitting.spent.clone() };

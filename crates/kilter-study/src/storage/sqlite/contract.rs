@@ -5,6 +5,7 @@ use rusqlite::{OptionalExtension, Row, Transaction, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::super::adopt::{Adopted, Standing, at_work};
 use super::super::memory::after_loss;
 use super::super::worker::token;
 use super::super::{
@@ -12,7 +13,7 @@ use super::super::{
     StudySpec, Worker,
 };
 use super::{Sqlite, Trouble};
-use crate::event::{Change, End, Event, Opened, Point};
+use crate::event::{Amendment, Change, End, EndState, Event, Opened, Point};
 
 /// Stages of a trial. A reserved number has no event yet. Queries that look for trials by their stage spell its number
 /// out, since only then SQLite takes the stage's own index.
@@ -111,6 +112,21 @@ fn set_stage(on: &Transaction<'_>, study: StudyId, number: u64, to: i64) -> Resu
         "UPDATE trials SET stage = ?3, token = NULL, worker = NULL, deadline_ms = NULL WHERE study = ?1 AND number = ?2",
     )?
     .execute(params![study.0, number as i64, to])?;
+    Ok(())
+}
+
+/// Refuses what would be done to a study under the feet of those who work on it.
+fn unused(on: &Transaction<'_>, study: StudyId, what: &'static str, now: i64) -> Result<(), Trouble> {
+    let select = "SELECT worker, deadline_ms FROM trials INDEXED BY trials_reserved WHERE study = ?1 AND stage = 0 \
+                  UNION ALL SELECT worker, deadline_ms FROM trials INDEXED BY trials_running WHERE study = ?1 AND stage = 2";
+    let mut statement = on.prepare_cached(select)?;
+    let mut rows = statement.query([study.0])?;
+    while let Some(row) = rows.next()? {
+        let holder: Worker = parse("trials.worker", &row.get::<_, String>(0)?)?;
+        if at_work(holder.as_holder(row.get(1)?, now)) {
+            return Err(StorageError::InUse(what).into());
+        }
+    }
     Ok(())
 }
 
@@ -370,6 +386,110 @@ impl Storage for Sqlite {
 
     fn change_space(&self, study: StudyId, outline: &Outline) -> Result<(), StorageError> {
         self.write(|on, now| log(on, study, None, now, &Change::SpaceChanged(outline.clone())))
+    }
+
+    fn amend(&self, study: StudyId, number: Option<u64>, what: &Amendment) -> Result<(), StorageError> {
+        self.write(|on, now| log(on, study, number, now, &Change::Amended(what.clone())))
+    }
+
+    fn retry(&self, study: StudyId, number: u64) -> Result<bool, StorageError> {
+        self.exists(study)?;
+        self.write(|on, now| {
+            let key = params![study.0, number as i64, stage::ENDED];
+            let ended = on
+                .prepare_cached("SELECT 1 FROM trials WHERE study = ?1 AND number = ?2 AND stage = ?3")?
+                .exists(key)?;
+            let select = "SELECT change FROM events WHERE study = ?1 AND number = ?2 ORDER BY revision DESC";
+            let mut statement = on.prepare_cached(select)?;
+            let mut changes = statement.query(params![study.0, number as i64])?;
+            let mut end = None;
+            while let (true, None, Some(row)) = (ended, end, changes.next()?) {
+                if let Change::Ended(ended) =
+                    parse("events.change", row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?)?
+                {
+                    end = Some(ended.state);
+                }
+            }
+            if end.is_none_or(|end| end == EndState::Complete) {
+                return Ok(false);
+            }
+            set_stage(on, study, number, stage::WAITING)?;
+            on.execute(
+                "UPDATE trials SET attempt = 0 WHERE study = ?1 AND number = ?2",
+                params![study.0, number as i64],
+            )?;
+            log(on, study, Some(number), now, &Change::Requeued)?;
+            Ok(true)
+        })
+    }
+
+    fn rename(&self, study: StudyId, name: &str) -> Result<(), StorageError> {
+        self.write(|on, now| {
+            let spec: Option<String> =
+                on.query_row("SELECT spec FROM studies WHERE id = ?1", [study.0], |row| row.get(0)).optional()?;
+            let spec = spec.ok_or(StorageError::NoStudy(study))?;
+            unused(on, study, "renamed", now)?;
+            let spec = StudySpec { name: name.to_owned(), ..parse("studies.spec", &spec)? };
+            let update = "UPDATE OR IGNORE studies SET name = ?2, spec = ?3 WHERE id = ?1";
+            if on.execute(update, params![study.0, name, text(&spec)?])? == 0 {
+                return Err(StorageError::NameTaken(name.to_owned()).into());
+            }
+            log(on, study, None, now, &Change::Renamed(name.to_owned()))
+        })
+    }
+
+    fn delete(&self, study: StudyId) -> Result<(), StorageError> {
+        self.write(|on, now| {
+            unused(on, study, "deleted", now)?;
+            on.execute("DELETE FROM events WHERE study = ?1", [study.0])?;
+            on.execute("DELETE FROM trials WHERE study = ?1", [study.0])?;
+            match on.execute("DELETE FROM studies WHERE id = ?1", [study.0])? {
+                0 => Err(StorageError::NoStudy(study).into()),
+                _ => Ok(()),
+            }
+        })
+    }
+
+    fn adopt(&self, spec: &StudySpec, created_ms: i64, events: &[Event]) -> Result<StudyId, StorageError> {
+        let Adopted { events, numbers, next } = Adopted::new(events);
+        self.write(|on, _| {
+            let insert =
+                "INSERT INTO studies (name, spec, created_ms, next) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
+            if on.execute(insert, params![spec.name, text(spec)?, created_ms, next as i64])? == 0 {
+                return Err(StorageError::NameTaken(spec.name.clone()).into());
+            }
+            let study = StudyId(on.last_insert_rowid());
+            for event in &events {
+                log(on, study, event.number, event.at_ms, &event.change)?;
+            }
+            let nobody = text(&Worker::nobody())?;
+            let mut place = on.prepare_cached(
+                "INSERT INTO trials (study, number, stage, attempt, worker, deadline_ms, opened) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            )?;
+            for (number, standing) in &numbers {
+                let number = *number as i64;
+                let nothing: Option<&str> = None;
+                match standing {
+                    Standing::Free => {
+                        place.execute(params![study.0, number, stage::RESERVED, 0, nobody, 0, nothing])?
+                    }
+                    Standing::Waiting(opened) => {
+                        place.execute(params![study.0, number, stage::WAITING, 0, nothing, nothing, text(opened)?])?
+                    }
+                    Standing::Ended(opened, attempt) => place.execute(params![
+                        study.0,
+                        number,
+                        stage::ENDED,
+                        attempt,
+                        nothing,
+                        nothing,
+                        text(opened)?
+                    ])?,
+                };
+            }
+            Ok(study)
+        })
     }
 
     fn changes(&self, study: StudyId, since: u64, limit: usize) -> Result<Changes, StorageError> {
