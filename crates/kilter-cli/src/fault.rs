@@ -69,7 +69,8 @@ impl From<StudyError> for Fault {
         match why {
             StudyError::Storage(why) => why.into(),
             StudyError::Search { .. } => Self::work(why),
-            StudyError::Space(_)
+            StudyError::Devices(_)
+            | StudyError::Space(_)
             | StudyError::Unfit(_)
             | StudyError::NotAsked { .. }
             | StudyError::NotProposed { .. }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kilter_study::devices::{Demand, DeviceError, Devices};
 use kilter_study::process::{CommandRecipe, MetricSource, OwnProcess, Template};
 use kilter_study::{Goal, Recipe, StudySpec};
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,9 @@ pub struct Plan {
     pub job: Job,
     /// Trials at a time.
     pub workers: usize,
+    /// What each trial has to itself.
+    #[serde(flatten)]
+    pub devices: Demand,
     /// How long one trial may take, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_seconds: Option<f64>,
@@ -132,6 +136,18 @@ impl Plan {
             _ => true,
         };
         known.then(|| recipe.metrics().iter().map(|metric| metric.name.as_str()).collect())
+    }
+
+    /// The devices of this machine that trials run on.
+    pub fn devices(&self) -> Result<Devices, Fault> {
+        Devices::find(self.devices).map_err(|why| match why {
+            DeviceError::NoGpu { .. } | DeviceError::TooFew { kind: "GPU", .. } => {
+                Fault::call(format!("--gpus-per-trial: {why}"))
+            }
+            DeviceError::TooFew { .. } => Fault::call(format!("--cpus-per-trial: {why}")),
+            DeviceError::Ledger { .. } => Fault::work(why),
+            DeviceError::Share(_) | DeviceError::List { .. } => Fault::call(why),
+        })
     }
 
     /// How long one trial may take.

@@ -22,6 +22,7 @@ pub struct Progress {
     ended_before: usize,
     last: Option<Instant>,
     told: Vec<(&'static str, usize)>,
+    starved: bool,
 }
 
 impl Progress {
@@ -37,7 +38,16 @@ impl Progress {
             bar
         });
         let ended_before = study.history().ended();
-        Self { voice: *voice, bar, wanted, began: Instant::now(), ended_before, last: None, told: Vec::new() }
+        Self {
+            voice: *voice,
+            bar,
+            wanted,
+            began: Instant::now(),
+            ended_before,
+            last: None,
+            told: Vec::new(),
+            starved: false,
+        }
     }
 
     /// Takes one tick of the loop.
@@ -47,6 +57,10 @@ impl Progress {
         {
             self.tell_failure(row, failure);
         }
+        if tick.starved && !self.starved {
+            self.line("waiting for devices: other processes of this machine use them");
+        }
+        self.starved = tick.starved;
         if let Some(bar) = &self.bar {
             bar.set_position(tick.history.ended() as u64);
             bar.set_message(self.state(tick.history, goals));
@@ -112,9 +126,13 @@ impl Progress {
         if count == TOLD && !self.voice.verbose {
             text.push_str("\n  (further failures of this kind are only counted; `kilter trials` lists them)");
         }
+        self.line(&text);
+    }
+
+    fn line(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.println(text),
-            None => self.voice.remark(&text),
+            None => self.voice.remark(text),
         }
     }
 

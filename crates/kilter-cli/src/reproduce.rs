@@ -7,6 +7,7 @@ use kilter_numerics::compare::Interval;
 use kilter_recipes::claim::{Measured, arms_name};
 use kilter_recipes::{Finding, Reproduction, Scale};
 use kilter_space::{Config, Name, nearest};
+use kilter_study::devices::Demand;
 use kilter_study::{Conduct, Goal, Limits, NoPruner, QueueOnly, Study, StudySpec};
 use serde_json::json;
 
@@ -153,7 +154,12 @@ fn study_of(
     workers: usize,
     place: &Place,
 ) -> Result<(Study, Plan), Fault> {
-    let plan = Plan { job: Job::Recipe { name: arms_name(reproduction, scale) }, workers, timeout_seconds: None };
+    let plan = Plan {
+        job: Job::Recipe { name: arms_name(reproduction, scale) },
+        workers,
+        devices: Demand::default(),
+        timeout_seconds: None,
+    };
     let stem = format!("reproduce-{}-{}", reproduction.name, scale.name());
     let trials = reproduction.trials(scale);
     let newest = place.storage.studies()?.into_iter().rev().find(|study| study.spec.name.starts_with(&stem));

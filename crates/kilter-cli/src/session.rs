@@ -53,12 +53,27 @@ pub fn work(
     recipe: &Arc<dyn Recipe>,
     voice: &Voice,
 ) -> Result<Summary, Fault> {
+    let devices = plan.devices()?;
+    if let Some(at_a_time) = devices.capacity() {
+        voice.remark(&format!("devices: {}", devices.describe()));
+        if at_a_time < plan.workers {
+            voice.remark(&format!(
+                "they hold {at_a_time} trial{} at a time; the other {} of the {} workers wait for them",
+                if at_a_time == 1 { "" } else { "s" },
+                plan.workers - at_a_time,
+                plan.workers
+            ));
+        } else if at_a_time > plan.workers {
+            voice.remark(&format!("they would hold {at_a_time} trials at a time: --workers {at_a_time}"));
+        }
+    }
     let interrupt = Interrupt::new();
     listen(&interrupt, *voice)?;
     let how = Workers {
         count: plan.workers,
         time_limit: plan.time_limit(),
         folder: place.trials_folder(&study.spec().name),
+        devices,
         interrupt,
     };
     let mut progress = Progress::new(study, voice);

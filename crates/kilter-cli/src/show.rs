@@ -87,6 +87,8 @@ pub fn show(args: &Show, voice: &Voice) -> Result<ExitCode, Fault> {
         let mut took = vec![format!("{} wall", duration(end.usage.wall_seconds))];
         took.extend(end.usage.cpu_seconds.map(|seconds| format!("{} CPU", duration(seconds))));
         took.extend(end.usage.peak_bytes.map(|peak| format!("{} memory at the peak", bytes(peak))));
+        let energy = end.usage.energy;
+        took.extend(energy.map(|energy| format!("{} J ({})", short(energy.joules), energy.kind.name())));
         voice.say(&format!("took {}", took.join(", ")))?;
     }
     let mut metrics: Vec<&str> = row.points.iter().map(|point| point.metric.as_str()).collect();

@@ -350,6 +350,8 @@ pub fn trial_json(row: &Row, goals: &[Goal]) -> Json {
         }
         object.insert("wall_seconds".to_owned(), json!(end.usage.wall_seconds));
         object.insert("cpu_seconds".to_owned(), json!(end.usage.cpu_seconds));
+        object.insert("energy_joules".to_owned(), json!(end.usage.energy.map(|energy| energy.joules)));
+        object.insert("energy_kind".to_owned(), json!(end.usage.energy.map(|energy| energy.kind)));
         object.insert("peak_bytes".to_owned(), json!(end.usage.peak_bytes));
         if let Some(failure) = &end.failure {
             let mut told = json!(failure);

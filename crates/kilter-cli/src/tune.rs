@@ -8,6 +8,7 @@ use clap::Args;
 use kilter_search::{pruner, sampler};
 use kilter_space::text::SpaceText;
 use kilter_space::{Defaults, Domain, Feasible, Outline, Value, nearest, parse_domain, parse_value};
+use kilter_study::devices::{Demand, Share};
 use kilter_study::process::{MetricSource, Template};
 use kilter_study::storage::{Retry, StudyEntry};
 use kilter_study::{Conduct, Goal, Metric, QueueOnly, StorageError, Study, StudySpec};
@@ -76,6 +77,13 @@ pub struct Tune {
     /// How often a trial is begun anew when the process that ran it died
     #[arg(long, value_name = "N", default_value_t = 2, allow_negative_numbers = true, help_heading = "How much")]
     pub retries: u32,
+
+    /// CPUs that each trial has to itself: 2, or a share: 0.5
+    #[arg(long, value_name = "N", allow_hyphen_values = true, help_heading = "Where")]
+    pub cpus_per_trial: Option<String>,
+    /// GPUs that each trial has to itself: 1, or a share: 0.5 (KILTER_GPUS=0,1 names them, else those found)
+    #[arg(long, value_name = "N", allow_hyphen_values = true, help_heading = "Where")]
+    pub gpus_per_trial: Option<String>,
 
     /// How to search (`kilter samplers` lists them)
     #[arg(long, value_name = "NAME[:key=value,…]", default_value = "auto", help_heading = "How")]
@@ -149,7 +157,11 @@ pub fn tune(mut args: Tune, voice: &Voice) -> Result<ExitCode, Fault> {
     let pruner = pruner(&args.pruner).map_err(Fault::call).map_err(from.option(&["pruner"]))?;
     Feasible::new(&what.outline)
         .map_err(|why| space.as_ref().map_or_else(|| Fault::call(&why), |space| space.refusal(&why).into()))?;
-    let plan = Plan { job: what.job, workers: args.workers, timeout_seconds };
+    let devices = Demand {
+        cpus: share("--cpus-per-trial", args.cpus_per_trial.as_deref())?,
+        gpus: share("--gpus-per-trial", args.gpus_per_trial.as_deref())?,
+    };
+    let plan = Plan { job: what.job, workers: args.workers, devices, timeout_seconds };
     let mut spec = StudySpec {
         name: String::new(),
         outline: what.outline,
@@ -173,6 +185,7 @@ pub fn tune(mut args: Tune, voice: &Voice) -> Result<ExitCode, Fault> {
         )));
     }
     let recipe = plan.recipe(&spec)?;
+    plan.devices()?;
     if let Some(name) = &args.study {
         check_name(name).map_err(from.option(&["study"]))?;
     }
@@ -487,4 +500,9 @@ pub fn setting(text: &str) -> Result<(String, Value), Fault> {
         .split_once('=')
         .ok_or_else(|| Fault::call(format!("--set {text:?}: write NAME=VALUE, for example --set folds=5")))?;
     Ok((name.to_owned(), parse_value(value)))
+}
+
+/// How many devices a trial has.
+fn share(option: &str, text: Option<&str>) -> Result<Option<Share>, Fault> {
+    text.map(|text| text.parse().map_err(|why| Fault::call(format!("{option}: {why}")))).transpose()
 }

@@ -1,10 +1,16 @@
 #![doc = include_str!("../README.md")]
 
+mod energy;
+mod nvidia;
+
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 use serde::{Deserialize, Serialize};
+
+pub use energy::{Energy, EnergyKind, EnergyMeter};
+pub use nvidia::{NvidiaGpu, nvidia_gpus};
 
 /// What a piece of work took. A figure that could not be measured is absent, never guessed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -18,6 +24,9 @@ pub struct Usage {
     /// `exec`, so nothing is below the few megabytes of the supervisor that started it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak_bytes: Option<u64>,
+    /// Energy, and how it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub energy: Option<Energy>,
 }
 
 /// CPU time and peak memory of all ended and waited-for descendants of this process.

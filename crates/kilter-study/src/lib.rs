@@ -15,6 +15,7 @@ mod sampler;
 mod select;
 mod study;
 
+pub mod devices;
 pub mod import;
 pub mod process;
 pub mod storage;
@@ -23,7 +24,7 @@ pub use columns::{Cells, Column};
 pub use event::{Amendment, Change, End, EndState, Event, Opened, Point};
 pub use goal::{Better, Goal, Metric};
 pub use history::{History, Row, State, Tags};
-pub use kilter_meter::{Stopwatch, Usage};
+pub use kilter_meter::{Energy, EnergyKind, Stopwatch, Usage};
 pub use limits::{BUILT_IN_METRICS, Limits, STOP_NAMES, built_in};
 pub use optimize::{Interrupt, Summary, Tick, Workers};
 pub use pruner::{NoPruner, Pruner, Running, Verdict};

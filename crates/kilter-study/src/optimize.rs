@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use kilter_meter::{Stopwatch, Usage};
 
+use crate::devices::{Devices, Granted};
 use crate::event::{End, EndState, Point};
 use crate::history::{History, Row, State};
 use crate::pruner::Verdict;
@@ -27,6 +28,8 @@ pub struct Workers {
     pub time_limit: Option<Duration>,
     /// Where each trial's own folder is made.
     pub folder: PathBuf,
+    /// What each trial has to itself.
+    pub devices: Devices,
     /// The user's wish to stop.
     pub interrupt: Interrupt,
 }
@@ -72,6 +75,8 @@ pub struct Tick<'a> {
     pub history: &'a History,
     /// The trial that just ended, if one did.
     pub ended: Option<&'a Row>,
+    /// Does the next trial wait for devices that other processes use?
+    pub starved: bool,
 }
 
 /// What the loop came to.
@@ -107,7 +112,7 @@ impl Study {
         let (sender, ends) = channel();
         let mut running: Vec<Lease> = Vec::new();
         let mut summary = Summary { ran: 0, interrupted: false, why: String::new() };
-        let mut trouble = None;
+        let (mut trouble, mut starved) = (None, false);
         // At which revision of the log an ask gave nothing, and why, if nothing more will come.
         let (mut idle_at, mut done) = (None, None);
         let (mut renewed, mut synced) = (Instant::now(), Instant::now());
@@ -120,11 +125,24 @@ impl Study {
                 if idle_at == Some(self.history().revision()) {
                     break;
                 }
+                // Devices first: a trial that is asked for runs at once.
+                let devices = match how.devices.take() {
+                    Ok(Some(devices)) => devices,
+                    Ok(None) => {
+                        starved = running.is_empty();
+                        break;
+                    }
+                    Err(why) => {
+                        trouble = Some(StudyError::Devices(why));
+                        break;
+                    }
+                };
+                starved = false;
                 (idle_at, done) = (None, None);
                 match self.ask() {
                     Ok(Asked::Trial(trial)) => {
                         running.push(trial.lease);
-                        self.start(trial, recipe, how, &sender);
+                        self.start(trial, devices, recipe, how, &sender);
                     }
                     Ok(Asked::Wait) => idle_at = Some(self.history().revision()),
                     Ok(Asked::Done(why)) => (idle_at, done) = (Some(self.history().revision()), Some(why)),
@@ -150,7 +168,7 @@ impl Study {
                     }
                     let history = self.history();
                     let ended = history.get(lease.number).filter(|row| row.state.is_ended());
-                    watch(&Tick { history, ended });
+                    watch(&Tick { history, ended, starved: false });
                 }
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
                     let second = synced.elapsed() > Duration::from_secs(1);
@@ -169,7 +187,7 @@ impl Study {
                             how.interrupt.at_once();
                         }
                     }
-                    watch(&Tick { history: self.history(), ended: None });
+                    watch(&Tick { history: self.history(), ended: None, starved });
                 }
             }
             if renewed.elapsed() > RENEWAL && trouble.is_none() {
@@ -203,7 +221,7 @@ impl Study {
     }
 
     /// Runs a trial in a thread of its own, which also stores its end: a slow ask must not hold that up.
-    fn start(&self, trial: Trial, recipe: &Arc<dyn Recipe>, how: &Workers, done: &Sender<Done>) {
+    fn start(&self, trial: Trial, devices: Granted, recipe: &Arc<dyn Recipe>, how: &Workers, done: &Sender<Done>) {
         let Trial { lease, opened } = trial;
         let storage = self.storage().clone();
         let (recipe, done) = (recipe.clone(), done.clone());
@@ -226,7 +244,8 @@ impl Study {
         };
         let mut run = Run::new(Box::new(port), self.spec().seed, lease.number, opened.repeat, folder)
             .with_fidelity(opened.fidelity)
-            .with_parent(parent);
+            .with_parent(parent)
+            .with_devices(devices);
         std::thread::spawn(move || {
             let watch = Stopwatch::start();
             let result = catch_unwind(AssertUnwindSafe(|| recipe.run(&opened.config, &mut run)));

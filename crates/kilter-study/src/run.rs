@@ -6,6 +6,8 @@ use kilter_meter::Usage;
 use kilter_numerics::Stream;
 use serde::{Deserialize, Serialize};
 
+use crate::devices::Granted;
+
 /// May a run go on?
 #[must_use]
 #[derive(Clone, Debug, PartialEq)]
@@ -62,13 +64,25 @@ pub struct Run {
     resume_from: Option<PathBuf>,
     usage: Option<Usage>,
     remarks: Vec<String>,
+    devices: Granted,
 }
 
 impl Run {
     /// A run of trial `number` of the study with this seed. `repeat` counts how often the same question was run before
     /// under other chance; `folder` is the trial's own.
     pub fn new(port: Box<dyn RunPort>, seed: u64, number: u64, repeat: u64, folder: PathBuf) -> Self {
-        Self { port, seed, number, repeat, fidelity: None, folder, resume_from: None, usage: None, remarks: Vec::new() }
+        Self {
+            port,
+            seed,
+            number,
+            repeat,
+            fidelity: None,
+            folder,
+            resume_from: None,
+            usage: None,
+            remarks: Vec::new(),
+            devices: Granted::default(),
+        }
     }
 
     /// A run that nobody watches, for tests and single trainings. Its folder is the system's temporary one.
@@ -104,6 +118,13 @@ impl Run {
     #[must_use]
     pub fn with_parent(mut self, folder: Option<PathBuf>) -> Self {
         self.resume_from = folder;
+        self
+    }
+
+    /// With these devices to itself. They are given up with the run.
+    #[must_use]
+    pub fn with_devices(mut self, devices: Granted) -> Self {
+        self.devices = devices;
         self
     }
 
@@ -161,6 +182,11 @@ impl Run {
     /// How often the same question was run before under other chance.
     pub fn repeat(&self) -> u64 {
         self.repeat
+    }
+
+    /// The devices that it has to itself, if the study hands them out.
+    pub fn devices(&self) -> &Granted {
+        &self.devices
     }
 
     /// With how much of the recipe's fidelity to run; nothing: all of it.

@@ -6,6 +6,7 @@ use std::time::Instant;
 use kilter_numerics::Stream;
 use kilter_space::{Config, Fit, Outline, Space, SpaceError, replay};
 
+use crate::devices::DeviceError;
 use crate::event::{Amendment, End, Event, Opened, Point};
 use crate::history::{History, State};
 use crate::order::InOrder;
@@ -73,6 +74,9 @@ pub enum StudyError {
         /// Why.
         why: Box<SearchError>,
     },
+    /// The devices.
+    #[error(transparent)]
+    Devices(#[from] DeviceError),
     /// The space.
     #[error(transparent)]
     Space(#[from] SpaceError),

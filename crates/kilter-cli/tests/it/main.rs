@@ -7,6 +7,7 @@ mod ask;
 mod bad_input;
 mod commands;
 mod crash;
+mod devices;
 mod enough;
 mod failures;
 mod faults;

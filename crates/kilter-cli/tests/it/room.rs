@@ -23,11 +23,18 @@ pub const LOSS: &str = "loss=([0-9.eE+-]+)";
 /// A fresh folder.
 pub struct Room {
     folder: TempDir,
+    environment: Vec<(String, String)>,
 }
 
 impl Room {
     pub fn new() -> Self {
-        Self { folder: TempDir::new().unwrap() }
+        Self { folder: TempDir::new().unwrap(), environment: Vec::new() }
+    }
+
+    /// Sets an environment variable for every call from now on.
+    pub fn set(&mut self, name: &str, value: &str) -> &mut Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     pub fn path(&self) -> &Path {
@@ -66,7 +73,13 @@ impl Room {
     pub fn kilter<W: AsRef<str>>(&self, words: impl IntoIterator<Item = W>) -> Said {
         let words: Vec<String> = words.into_iter().map(|word| word.as_ref().to_owned()).collect();
         let mut command = assert_cmd::Command::from_std(plain(Command::new(KILTER)));
-        let output = command.args(&words).current_dir(self.path()).timeout(PATIENCE).output().unwrap();
+        let output = command
+            .envs(self.environment.iter().cloned())
+            .args(&words)
+            .current_dir(self.path())
+            .timeout(PATIENCE)
+            .output()
+            .unwrap();
         Said {
             words,
             code: output.status.code(),
@@ -94,6 +107,7 @@ impl Room {
         let file = |name: &str| fs::File::create(self.at(&format!("{stem}{name}"))).unwrap();
         let words = words.into_iter().map(|word| word.as_ref().to_owned());
         let mut command = plain(Command::new(KILTER));
+        command.envs(self.environment.iter().cloned());
         command.args(words).current_dir(self.path()).stdin(Stdio::null()).stdout(file("out")).stderr(file("err"));
         Running { child: command.spawn().unwrap() }
     }

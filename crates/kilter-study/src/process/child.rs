@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use kilter_meter::{Stopwatch, Usage};
+use kilter_meter::{EnergyMeter, Stopwatch, Usage};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
@@ -20,6 +20,7 @@ use super::figures::MetricSource;
 use super::log::{Kept, keep};
 use super::supervisor::Word;
 use super::wire::{Figure, Listener, Reply, SOCKET_VARIABLE, Said};
+use crate::devices::Gpu;
 use crate::recipe::Failure;
 use crate::run::{Flow, Run, Why};
 
@@ -97,8 +98,11 @@ pub(super) fn tend(launch: Launch<'_>, run: &mut Run) -> Result<Finished, Failur
     let listener =
         Listener::open(sender.clone()).map_err(|why| not_started(&format!("no socket for its reports: {why}")))?;
     let (control, theirs) = UnixStream::pair().map_err(|why| not_started(&why))?;
+    let gpus: Vec<&str> = run.devices().gpus().iter().filter_map(Gpu::uuid).collect();
+    let energy = EnergyMeter::start(&gpus, run.devices().gpu_share());
     let mut supervisor = Command::new(launch.supervisor)
         .arg(super::SUPERVISE)
+        .envs(run.devices().environment())
         .args(&launch.argv)
         .envs(launch.environment.iter().map(|(name, value)| (name, value)))
         .env(SOCKET_VARIABLE, listener.path())
@@ -140,6 +144,7 @@ pub(super) fn tend(launch: Launch<'_>, run: &mut Run) -> Result<Finished, Failur
         group: None,
         kept: Default::default(),
         listener,
+        energy,
     };
     let word = tending.follow();
     // Its last word was heard or its socket ended: it is going, and must not stay behind as a zombie.
@@ -192,6 +197,7 @@ struct Tending<'a> {
     group: Option<Pid>,
     kept: [Kept; 2],
     listener: Listener,
+    energy: EnergyMeter,
 }
 
 impl Tending<'_> {
@@ -228,6 +234,7 @@ impl Tending<'_> {
                 // Nobody is left who could say anything.
                 Err(RecvTimeoutError::Disconnected) => return last.map_or(killed, |(word, _)| word),
             }
+            self.energy.tick();
             if last.is_none() {
                 let flow = self.run.flow();
                 self.obey(flow, Duration::ZERO);
@@ -315,7 +322,8 @@ impl Tending<'_> {
         let _ = self.control.write_all(byte);
     }
 
-    fn finished(self, code: Option<i32>, signal: Option<i32>, usage: Usage) -> Finished {
+    fn finished(self, code: Option<i32>, signal: Option<i32>, mut usage: Usage) -> Finished {
+        usage.energy = self.energy.used(usage.cpu_seconds);
         for (kept, name) in self.kept.iter().zip(["stdout.log", "stderr.log"]).filter(|(kept, _)| kept.left_out > 0) {
             let megabytes = kept.left_out as f64 / 1e6;
             self.run.remark(format!(

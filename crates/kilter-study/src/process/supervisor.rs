@@ -19,6 +19,8 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
+use crate::devices::hold_in_supervisor;
+
 use super::wire::{SOCKET_VARIABLE, remove_socket};
 
 /// What a supervisor tells.
@@ -49,6 +51,7 @@ pub(super) enum Word {
 /// Runs `command` (program and arguments) as this process's only work. For the start of `main`, when the first argument
 /// is [`super::SUPERVISE`].
 pub fn supervise(command: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let _devices = hold_in_supervisor();
     let control = std::io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from);
     match control {
         Ok(mut control) => {

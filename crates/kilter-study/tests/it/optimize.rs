@@ -6,6 +6,7 @@ use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use kilter_space::{Chooser, Config, Halt, Outline, Walk};
+use kilter_study::devices::Devices;
 use kilter_study::storage::LEASE_MS;
 use kilter_study::{
     Better, Event, Failure, Flow, History, Interrupt, Memory, Metric, NoPruner, Outcome, Pruner, Recipe, Run, Running,
@@ -79,6 +80,7 @@ impl Bench {
         let how = Workers {
             count: self.workers,
             time_limit: self.time_limit,
+            devices: Devices::shared(),
             folder: self.folder.path().to_owned(),
             interrupt: self.interrupt.clone(),
         };
@@ -90,12 +92,21 @@ impl Bench {
     }
 }
 
+fn one_worker(bench: &Bench) -> Workers {
+    Workers {
+        count: 1,
+        time_limit: None,
+        folder: bench.folder.path().to_owned(),
+        devices: Devices::shared(),
+        interrupt: Interrupt::new(),
+    }
+}
+
 #[test]
 fn the_loop_runs_what_asking_and_telling_would() {
     let mut bench = Bench::new(12, 1);
     let mut ends = Vec::new();
-    let how =
-        Workers { count: 1, time_limit: None, folder: bench.folder.path().to_owned(), interrupt: Interrupt::new() };
+    let how = one_worker(&bench);
     let run = recipe(|config, _| loss(config));
     let summary = bench.study.optimize(&run, &how, &mut |tick| ends.extend(tick.ended.map(|row| row.number))).unwrap();
     assert_eq!((summary.ran, summary.interrupted, summary.why.as_str()), (12, false, "12 trials were wanted"));
@@ -321,8 +332,7 @@ fn held_by(worker: &kilter_study::Worker) -> (Bench, Arc<FakeClock>, kilter_stud
 #[test]
 fn the_loop_waits_for_others_and_takes_over_when_they_die() {
     let (mut bench, clock, lease) = held_by(&stranger(7));
-    let how =
-        Workers { count: 1, time_limit: None, folder: bench.folder.path().to_owned(), interrupt: Interrupt::new() };
+    let how = one_worker(&bench);
     let mut waited = 0;
     let mut watch = |tick: &kilter_study::Tick<'_>| {
         // Nobody is left but the other: it is given up only when its time is up.
@@ -341,8 +351,7 @@ fn the_loop_waits_for_others_and_takes_over_when_they_die() {
 fn the_loop_ends_with_the_others_last_trial() {
     let (mut bench, _, lease) = held_by(&stranger(7));
     let storage = bench.study.storage().clone();
-    let how =
-        Workers { count: 1, time_limit: None, folder: bench.folder.path().to_owned(), interrupt: Interrupt::new() };
+    let how = one_worker(&bench);
     let mut ended = false;
     let mut watch = |tick: &kilter_study::Tick<'_>| {
         if !ended && tick.ended.is_none() && tick.history.ended() == 2 {
