@@ -481,7 +481,9 @@ fn stem_of(command: &[String]) -> String {
             && Path::new(word).extension().is_some_and(|e| e.len() <= 4)
             && !word.contains(['{', '='])
     });
-    let named = script.or_else(|| words.first()).map(|word| Path::new(word).file_stem().unwrap_or_default());
+    let named = script
+        .or_else(|| words.iter().find(|word| !word.contains('=')))
+        .map(|word| Path::new(word).file_stem().unwrap_or_default());
     named.map_or_else(|| "study".to_owned(), |stem| stem.to_string_lossy().into_owned())
 }
 

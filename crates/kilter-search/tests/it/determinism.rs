@@ -169,3 +169,12 @@ fn any_proposal_of_a_parallel_study_can_be_computed_again() {
         bench.every_proposal_comes_out_again();
     });
 }
+
+#[test]
+fn random_search_is_the_same_for_any_number_of_workers() {
+    let outline = &spaces()[0];
+    let one = Bench::new("random", outline, None).run_one_by_one(&[]).unwrap();
+    for chance in 0..3 {
+        assert_eq!(Bench::new("random", outline, None).run_together(chance), one);
+    }
+}

@@ -1,5 +1,8 @@
 //! The contract of every storage, kept by a SQLite file.
 
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
 use kilter_space::{Domain, Name, Outline, Value};
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 use serde::Serialize;
@@ -24,7 +27,22 @@ pub(super) mod stage {
     pub const ENDED: i64 = 3;
 }
 
+/// How long a worker that was found alive is taken to live without another look.
+const SURELY_ALIVE: Duration = Duration::from_millis(50);
+
 impl Sqlite {
+    /// Was this worker found alive a moment ago?
+    fn lives(&self, worker: &str) -> bool {
+        let alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner);
+        alive.get(worker).is_some_and(|found| found.elapsed() < SURELY_ALIVE)
+    }
+
+    fn found_alive(&self, worker: String) {
+        let mut alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner);
+        alive.retain(|_, found| found.elapsed() < SURELY_ALIVE);
+        alive.insert(worker, Instant::now());
+    }
+
     /// # Errors
     /// If there is no such study.
     fn exists(&self, study: StudyId) -> Result<(), StorageError> {
@@ -164,7 +182,17 @@ impl Storage for Sqlite {
                 .collect::<Result<_, _>>()?;
             let (by_text, deadline_ms) = (text(by)?, now + LEASE_MS);
             for (number, holder, until) in held {
-                if is_lost(&holder, until, now)? {
+                // Looked for now and then only: the others wait for the end of this transaction.
+                if self.lives(&holder) {
+                    continue;
+                }
+                let worker: Worker = parse("trials.worker", &holder)?;
+                if worker.as_holder(until, now) != Holder::Lost {
+                    // Of a worker that cannot be looked for only the deadline tells.
+                    if worker.is_alive() == Some(true) {
+                        self.found_alive(holder);
+                    }
+                } else {
                     on.execute(
                         "UPDATE trials SET worker = ?3, deadline_ms = ?4 WHERE study = ?1 AND number = ?2",
                         params![study.0, number, by_text, deadline_ms],

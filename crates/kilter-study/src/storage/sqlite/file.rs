@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use kilter_numerics::Stream;
@@ -158,20 +159,33 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
 /// How long anybody waits for another's transaction.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Waits up to three milliseconds, at first less; tells whether to try again.
+/// Waits a little, by chance; tells whether to try again. Everybody waits as long on average however often he tried, so
+/// nobody is favoured; and as long as it took the last times, so that many waiting processes do not spend the machine on
+/// looking.
 fn wait_a_little(tries: i32) -> bool {
+    const SHORTEST_US: u32 = 100;
+    const LONGEST_US: u32 = 4_000;
+    static MEAN_US: AtomicU32 = AtomicU32::new(SHORTEST_US);
+    static TRIED: AtomicI32 = AtomicI32::new(0);
     thread_local! {
         static SINCE: std::cell::Cell<Option<Instant>> = const { std::cell::Cell::new(None) };
     }
     let now = Instant::now();
+    let mut mean = MEAN_US.load(Ordering::Relaxed);
     if tries == 0 {
         SINCE.set(Some(now));
+        mean = match TRIED.load(Ordering::Relaxed) {
+            0..=1 => (mean / 2).max(SHORTEST_US),
+            2..=4 => mean,
+            _ => (mean * 2).min(LONGEST_US),
+        };
+        MEAN_US.store(mean, Ordering::Relaxed);
     }
+    TRIED.store(tries, Ordering::Relaxed);
     let since = SINCE.get().unwrap_or(now);
     let jitter = Stream::new(&[u64::from(std::process::id()), tries as u64, since.elapsed().as_nanos() as u64], "busy")
         .uniform();
-    let longest = if tries < 10 { 500.0 } else { 3000.0 };
-    std::thread::sleep(Duration::from_micros((50.0 + longest * jitter) as u64));
+    std::thread::sleep(Duration::from_micros((f64::from(2 * mean) * jitter) as u64 + 20));
     since.elapsed() < PATIENCE
 }
 
@@ -259,13 +273,12 @@ fn write_ahead(connection: &Connection) -> rusqlite::Result<()> {
 fn network_file_system(path: &Path) -> Option<String> {
     use nix::sys::statfs::statfs;
 
-    // From linux/magic.h and the file systems' own sources.
-    const NETWORK: [(u32, &str); 15] = [
+    // From linux/magic.h and the file systems' own sources. Not 9P: sandboxes have their own disk behind it.
+    const NETWORK: [(u32, &str); 14] = [
         (0x6969, "NFS"),
         (0x517B, "SMB"),
         (0xFE53_4D42, "SMB"),
         (0xFF53_4D42, "CIFS"),
-        (0x0102_1997, "9P"),
         (0x00C3_6400, "Ceph"),
         (0x0BD0_0BD0, "Lustre"),
         (0x4750_4653, "GPFS"),

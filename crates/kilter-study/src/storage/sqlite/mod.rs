@@ -8,8 +8,10 @@ mod contract;
 mod file;
 mod upkeep;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
@@ -25,6 +27,8 @@ pub struct Sqlite {
     writer: Mutex<Connection>,
     reader: Mutex<Connection>,
     clock: Arc<dyn Clock>,
+    /// Workers that were found alive, and when.
+    alive: Mutex<HashMap<String, Instant>>,
     /// Which file the path named when it was opened.
     opened: Option<(u64, u64)>,
 }
@@ -53,7 +57,14 @@ impl Sqlite {
     pub fn open_with(path: &Path, how: Opening) -> Result<Self, StorageError> {
         let (writer, reader) = file::open(path, &how)?;
         let (opened, path) = (file::identity(path), path.to_owned());
-        Ok(Self { path, writer: Mutex::new(writer), reader: Mutex::new(reader), clock: how.clock, opened })
+        Ok(Self {
+            path,
+            writer: Mutex::new(writer),
+            reader: Mutex::new(reader),
+            clock: how.clock,
+            alive: Mutex::default(),
+            opened,
+        })
     }
 
     /// The file.
