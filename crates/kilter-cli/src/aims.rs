@@ -2,7 +2,7 @@
 
 use clap::Args;
 use kilter_space::Expr;
-use kilter_study::{BUILT_IN_METRICS, Better, Goal, Limits, StudySpec};
+use kilter_study::{BUILT_IN_METRICS, Better, Goal, Limits, StudySpec, measures_energy};
 
 use crate::fault::Fault;
 use crate::study_file::Origin;
@@ -35,9 +35,6 @@ pub struct Aims {
     )]
     pub stop_when: Option<String>,
 }
-
-/// Is there a meter of energy? Without one a budget in energy would never end.
-const ENERGY_IS_MEASURED: bool = false;
 
 /// A direction as given: the metric may be left open.
 pub struct Direction {
@@ -84,11 +81,6 @@ impl Aims {
         let mut limits = Limits::default();
         for text in &self.budget {
             let twice = match energy(text) {
-                Some(_) if !ENERGY_IS_MEASURED => {
-                    return Err(Fault::call(format!(
-                        "--budget {text}: this kilter measures no energy yet; give a time such as 2h"
-                    )));
-                }
                 Some(joules) => limits.joules.replace(joules).is_some(),
                 None => {
                     limits.seconds.replace(seconds("--budget", text, " or energy such as 500Wh or 5kWh")?).is_some()
@@ -120,6 +112,13 @@ pub fn goals_by_name(aims: &Aims) -> Result<Vec<Goal>, Fault> {
 
 /// Requirements and conditions must speak of what there is. `metrics` are all that trials give, if that is known.
 pub fn check(spec: &StudySpec, metrics: Option<&[&str]>, from: &Origin<'_>) -> Result<(), Fault> {
+    // Without a meter a budget would never end, and every trial would lack its metric.
+    let names_energy = spec.goals.iter().any(|goal| goal.metric == "energy_joules");
+    if (names_energy || spec.limits.joules.is_some()) && !measures_energy() {
+        let why = "the energy of trials cannot be measured here: no counter in /sys/class/powercap can be read (see the \
+                   README of kilter-meter), and there is no NVIDIA GPU";
+        return Err(Fault::call(why));
+    }
     let required = spec.check_requirements(metrics).map_err(|why| Fault::call(format!("--require: {why}")));
     required.map_err(from.option(&["require"]))?;
     let stop = spec.limits.check(metrics).map_err(|why| Fault::call(format!("--stop-when: {why}")));

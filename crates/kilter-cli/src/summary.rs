@@ -29,8 +29,12 @@ pub fn opening(study: &Study, voice: &Voice) {
         .map_or(String::new(), |wanted| format!(", {wanted} trial{}", if wanted == 1 { "" } else { "s" }));
     let searched = spec.outline.entries().iter().filter(|entry| entry.domain.count() != Some(1)).count();
     let aims: Vec<String> = spec.goals.iter().map(aim).collect();
+    let required = match spec.requirements.as_slice() {
+        [] => String::new(),
+        requirements => format!(" with {}", requirements_words(requirements)),
+    };
     voice.remark(&format!(
-        "study {}: {} of {searched} hyperparameter{}{wanted}, sampler {}",
+        "study {}: {}{required} of {searched} hyperparameter{}{wanted}, sampler {}",
         spec.name,
         aims.join(" and "),
         if searched == 1 { "" } else { "s" },
@@ -120,8 +124,23 @@ pub fn closing(
     voice.say("")?;
     voice.say("next:")?;
     voice.say(&format!("  {}", next_words(&format!("kilter show {}", best.number), study, place)))?;
+    voice.say(&format!("  {}", resume_words(study, place)))
+}
+
+/// The command that goes on with a study, past whatever ended it.
+fn resume_words(study: &Study, place: &Place) -> String {
+    let (spec, history) = (study.spec(), study.history());
+    let mut lift = String::new();
+    if study.enough().is_some() && history.stopped().is_none() {
+        if let Some(seconds) = spec.limits.seconds {
+            lift.push_str(&format!(" --budget {}s", seconds * 2.0));
+        }
+        if spec.limits.stop_when.is_some() {
+            lift.push_str(" --stop-when ''");
+        }
+    }
     let more = history.ended() as u64 * 2;
-    voice.say(&format!("  kilter resume {} --trials {more}{}", quoted(&spec.name), place.option()))
+    format!("kilter resume {} --trials {more}{lift}{}", quoted(&spec.name), place.option())
 }
 
 /// How many trials of a front the closing table shows.
@@ -147,8 +166,7 @@ fn closing_front(front: &[&Row], study: &Study, place: &Place, voice: &Voice) ->
     voice.say("")?;
     voice.say("next:")?;
     voice.say(&format!("  {}", next_words(&format!("kilter show {}", front[0].number), study, place)))?;
-    let more = history.ended() as u64 * 2;
-    voice.say(&format!("  kilter resume {} --trials {more}{}", quoted(&spec.name), place.option()))
+    voice.say(&format!("  {}", resume_words(study, place)))
 }
 
 /// `front of 3 trials: loss 0.1 to 0.3, wall_seconds 2 to 9`

@@ -25,7 +25,7 @@ pub use event::{Amendment, Change, End, EndState, Event, Opened, Point};
 pub use goal::{Better, Goal, Metric};
 pub use history::{History, Row, State, Tags};
 pub use kilter_meter::{Energy, EnergyKind, Stopwatch, Usage};
-pub use limits::{BUILT_IN_METRICS, Limits, STOP_NAMES, built_in};
+pub use limits::{BUILT_IN_METRICS, Limits, STOP_NAMES, built_in, measures_energy};
 pub use optimize::{Interrupt, Summary, Tick, Workers};
 pub use pruner::{NoPruner, Pruner, Running, Verdict};
 pub use recipe::{Failure, Fidelity, Outcome, Recipe};

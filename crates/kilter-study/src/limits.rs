@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kilter_meter::Usage;
+use kilter_meter::{EnergyMeter, Usage, nvidia_gpus};
 use kilter_space::{Config, Expr, ExprError, Name, Truth, Value, nearest};
 use serde::{Deserialize, Serialize};
 
@@ -31,7 +31,7 @@ pub struct Limits {
 pub const STOP_NAMES: [&str; 6] = ["trials", "complete", "pruned", "failed", "without_improvement", "elapsed_seconds"];
 
 /// Metrics that every trial has, whatever it runs, where they can be measured.
-pub const BUILT_IN_METRICS: [&str; 3] = ["wall_seconds", "cpu_seconds", "peak_bytes"];
+pub const BUILT_IN_METRICS: [&str; 4] = ["wall_seconds", "cpu_seconds", "peak_bytes", "energy_joules"];
 
 /// What a built-in metric came to, if it could be measured.
 pub fn built_in(usage: &Usage, name: &str) -> Option<f64> {
@@ -39,8 +39,14 @@ pub fn built_in(usage: &Usage, name: &str) -> Option<f64> {
         "wall_seconds" => Some(usage.wall_seconds),
         "cpu_seconds" => usage.cpu_seconds,
         "peak_bytes" => usage.peak_bytes.map(|bytes| bytes as f64),
+        "energy_joules" => usage.energy.map(|energy| energy.joules),
         _ => None,
     }
+}
+
+/// Can the energy of trials be measured on this machine?
+pub fn measures_energy() -> bool {
+    EnergyMeter::start(&[], 1.0).used(Some(0.0)).is_some() || nvidia_gpus().is_ok_and(|gpus| !gpus.is_empty())
 }
 
 impl Limits {

@@ -13,7 +13,7 @@ use crate::limits::built_in;
 use crate::storage::StudySpec;
 
 /// A trial's own fields. Times are in seconds, sizes in bytes, moments in milliseconds since 1970.
-pub const FIELDS: [&str; 11] = [
+pub const FIELDS: [&str; 12] = [
     "number",
     "state",
     "feasible",
@@ -25,6 +25,7 @@ pub const FIELDS: [&str; 11] = [
     "wall_seconds",
     "cpu_seconds",
     "peak_bytes",
+    "energy_joules",
 ];
 
 /// Which trials, and in which order.

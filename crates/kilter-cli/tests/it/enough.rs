@@ -13,7 +13,9 @@ fn tune(room: &Room, more: &[&str]) -> crate::room::Said {
 #[test]
 fn a_condition_ends_a_study_and_resume_lifts_it() {
     let room = Room::new();
-    tune(&room, &["--stop-when", "trials >= 4 or loss < 0"]).done().remarks("enough: trials >= 4 or loss < 0 holds");
+    let said = tune(&room, &["--stop-when", "trials >= 4 or loss < 0"]).done();
+    let said = said.remarks("enough: trials >= 4 or loss < 0 holds");
+    said.says("kilter resume t --trials 8 --stop-when ''");
     assert_eq!(room.trials().len(), 4);
     room.line("resume").done().remarks("enough: ");
     assert_eq!(room.trials().len(), 4);

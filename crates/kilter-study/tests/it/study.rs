@@ -433,3 +433,21 @@ fn a_study_s_running_time_leaves_out_pauses_and_what_a_dead_worker_never_ran() {
     stage.storage.reap(stage.id, kilter_study::storage::Retry::default()).unwrap();
     assert_eq!(seconds(), 5.0);
 }
+
+#[test]
+fn a_budget_of_energy_is_what_its_trials_took_together() {
+    let storage = memory();
+    let limits = Limits { joules: Some(25.0), ..Limits::default() };
+    let spec = StudySpec { goals: vec![Goal::minimize("energy_joules")], limits, ..spec("study") };
+    let mut study = Study::create(storage, spec, Box::<Digest>::default(), Box::new(NoPruner)).unwrap();
+    let energy = kilter_study::Energy { joules: 10.0, kind: kilter_study::EnergyKind::Measured };
+    let usage = kilter_study::Usage { energy: Some(energy), ..kilter_study::Usage::default() };
+    for _ in 0..3 {
+        let trial = trial(study.ask().unwrap());
+        let end = study.spec().judged(trial.config(), BTreeMap::new(), usage);
+        assert_eq!(end.metrics["energy_joules"], 10.0);
+        study.tell(&trial, &end).unwrap();
+    }
+    let Asked::Done(why) = study.ask().unwrap() else { panic!("it goes on") };
+    assert_eq!(why, "its budget of 25 J is spent");
+}
