@@ -18,6 +18,7 @@ use crate::reproduce::Reproduce;
 use crate::resume::Resume;
 use crate::retry::RetryTrials;
 use crate::show::Show;
+use crate::space::SpaceVerb;
 use crate::stop::Stop;
 use crate::storage::StorageVerb;
 use crate::tag::Tag;
@@ -123,6 +124,8 @@ pub enum Verb {
     Tell(Tell),
     /// List the recipes, or one recipe's hyperparameters
     Recipes(Named),
+    /// Look at a search space: describe, check, sample, count, diff
+    Space(SpaceVerb),
     /// List the samplers
     Samplers(Named),
     /// List the pruners

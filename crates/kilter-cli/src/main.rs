@@ -25,6 +25,7 @@ mod retry;
 mod samplers;
 mod session;
 mod show;
+mod space;
 mod stop;
 mod storage;
 mod studies;
@@ -79,6 +80,7 @@ fn main() -> ExitCode {
 fn run(cli: Cli, voice: &style::Voice) -> Result<ExitCode, Fault> {
     match cli.verb {
         Verb::Tune(args) => tune::tune(*args, voice),
+        Verb::Space(args) => space::space(&args, voice),
         Verb::Worker(args) => worker::worker(&args, voice),
         Verb::Storage(args) => storage::storage(&args, voice),
         Verb::Resume(args) => resume::resume(&args, voice),

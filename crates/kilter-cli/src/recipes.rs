@@ -2,12 +2,13 @@
 
 use std::process::ExitCode;
 
-use kilter_space::{Domain, nearest};
+use kilter_space::nearest;
 use kilter_study::Recipe;
 use serde_json::json;
 
 use crate::args::Named;
 use crate::fault::Fault;
+use crate::space::hyperparameters;
 use crate::style::{Voice, table};
 
 /// `kilter recipes`
@@ -48,30 +49,5 @@ fn recipe_details(recipe: &dyn Recipe, voice: &Voice) -> Result<(), Fault> {
         .collect();
     voice.say(&format!("metrics, and which way is better: {}", metrics.join(", ")))?;
     voice.say("")?;
-    let default =
-        |value: &Option<kilter_space::Value>| value.as_ref().map_or_else(|| "–".to_owned(), ToString::to_string);
-    for (setting, title) in [(false, "hyperparameter"), (true, "setting")] {
-        let of_kind = entries.iter().filter(|entry| entry.setting == setting);
-        let rows: Vec<Vec<String>> = of_kind
-            .map(|entry| {
-                let when = entry.when.as_ref().map_or_else(String::new, |when| format!("when {when}"));
-                let about = [entry.about.clone(), when].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
-                let domain = match &entry.domain {
-                    Domain::Fixed(value) => format!("fixed:{value}"),
-                    domain => domain.to_string(),
-                };
-                vec![entry.name.to_string(), domain, default(&entry.default), about.join("; ")]
-            })
-            .collect();
-        if !rows.is_empty() {
-            if setting {
-                voice.say("")?;
-            }
-            voice.say(&table(&[title, "domain", "default", "what it does"].map(str::to_owned), rows))?;
-        }
-    }
-    if entries.iter().any(|entry| entry.setting) {
-        voice.say("\nsettings are fixed at their defaults; --set changes one, --param searches it")?;
-    }
-    Ok(())
+    hyperparameters(entries, voice)
 }

@@ -1,26 +1,35 @@
 //! `kilter resume`: a study goes on where it stopped.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use kilter_study::{Amendment, Limits};
+use kilter_space::{Domain, Feasible, Outline, diff};
+use kilter_study::{Amendment, Limits, Study};
 
 use crate::aims::Aims;
 use crate::args::InStorage;
 use crate::fault::Fault;
 use crate::place::Place;
-use crate::plan::Plan;
+use crate::plan::{Job, Plan};
 use crate::reproduce::REPRODUCTION;
 use crate::session;
-use crate::study_file::Origin;
+use crate::space;
+use crate::study_file::{Origin, space_in};
 use crate::style::Voice;
-use crate::tune::{command_job, search};
+use crate::tune::{command_job, named_once, param, search};
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "A study that was asked by hand or imported runs with the command given after --.\n\nExamples:\n  \
+    after_help = "A study that was asked by hand or imported runs with the command given after --.\n\nA study's space may \
+                        change while it is searched: a new choice, a wider or narrower range, a new or dropped \
+                        hyperparameter. Trials that there are stay; samplers learn from what still fits, and a declared \
+                        default answers what an old trial was not asked. `kilter space diff --study STUDY FILE` shows it \
+                        beforehand.\n\nExamples:\n  \
                         kilter resume breast-cancer --trials 100\n  kilter resume --budget 4h --stop-when 'loss < 0.01'\n  \
-                        kilter resume imported --metric 'loss=([0-9.eE+-]+)' -- python3 train.py --lr {lr}"
+                        kilter resume imported --metric 'loss=([0-9.eE+-]+)' -- python3 train.py --lr {lr}\n  \
+                        kilter resume train --param optimizer='adam|sgd|soap'\n  kilter resume train --space space.toml \
+                        -- python3 train.py --lr {lr} --warmup {warmup}"
 )]
 pub struct Resume {
     /// The study [default: the newest]
@@ -41,6 +50,12 @@ pub struct Resume {
     /// Trials at a time [default: as before]
     #[arg(long, value_name = "N")]
     pub workers: Option<usize>,
+    /// Search this hyperparameter from now on, or in this domain (repeatable)
+    #[arg(long, value_name = "NAME=DOMAIN")]
+    pub param: Vec<String>,
+    /// Search the space of this file from now on (of a recipe: what the file says of it)
+    #[arg(long, value_name = "FILE")]
+    pub space: Option<PathBuf>,
     /// Where the command's metric is: a pattern (last match, first group), json:KEY or NAME=file:PATH
     #[arg(long, value_name = "[NAME=]REGEX", requires = "command")]
     pub metric: Vec<String>,
@@ -66,16 +81,20 @@ pub fn resume(args: &Resume, voice: &Voice) -> Result<ExitCode, Fault> {
         )));
     }
     let mut study = search(&place, entry)?;
+    let mut spec = study.spec().clone();
+    let of_recipe = args.command.is_empty() && matches!(Plan::of(&spec), Ok(Plan { job: Job::Recipe { .. }, .. }));
+    spec.outline = changed_space(args, &spec.outline, of_recipe)?;
     let mut plan = match args.command.as_slice() {
-        [] => Plan::of(study.spec())?,
+        [] => Plan::of(&spec)?,
         _ => {
-            let job = command_job(&args.command, &args.metric, &study.spec().outline, &Origin(None))?;
-            Plan { job, ..Plan::of(study.spec()).unwrap_or_default() }
+            let job = command_job(&args.command, &args.metric, &spec.outline, &Origin(None))?;
+            Plan { job, ..Plan::of(&spec).unwrap_or_default() }
         }
     };
-    plan.check(study.spec())?;
+    plan.check(&spec)?;
     plan.workers = args.workers.unwrap_or(plan.workers);
-    let recipe = plan.recipe(study.spec())?;
+    let recipe = plan.recipe(&spec)?;
+    change_space(&mut study, &spec.outline, voice)?;
     let before = &study.spec().limits;
     let limits = Limits {
         seconds: asked.seconds.or(before.seconds),
@@ -97,4 +116,45 @@ pub fn resume(args: &Resume, voice: &Voice) -> Result<ExitCode, Fault> {
         study.amend(&Amendment::GoOn)?;
     }
     session::run(study, &place, &plan, recipe, voice)
+}
+
+/// The space of a study with what `--space` and `--param` say. A recipe's hyperparameters are all there from the beginning.
+fn changed_space(args: &Resume, now: &Outline, of_recipe: bool) -> Result<Outline, Fault> {
+    if args.param.is_empty() && args.space.is_none() {
+        return Ok(now.clone());
+    }
+    let params = args.param.iter().map(|text| param(text)).collect::<Result<Vec<_>, _>>()?;
+    named_once(&params, &[])?;
+    let text = args.space.as_deref().map(space_in).transpose()?;
+    let mut outline = match &text {
+        Some(text) if of_recipe => text.over(now)?,
+        Some(text) => text.outline()?.specialise(&[], &[]).map_err(Fault::call)?,
+        None => now.clone(),
+    };
+    for (name, domain) in params {
+        if of_recipe {
+            outline.entry(&name).map_err(Fault::call)?;
+        }
+        outline = outline.with(&name, domain).map_err(Fault::call)?;
+    }
+    let feasible = Feasible::new(&outline);
+    feasible.map_err(|why| text.as_ref().map_or_else(|| Fault::call(&why), |text| text.refusal(&why).into()))?;
+    if outline.entries().iter().all(|entry| matches!(entry.domain, Domain::Fixed(_))) {
+        return Err(Fault::call("every hyperparameter would be fixed, so there would be nothing left to search"));
+    }
+    Ok(outline)
+}
+
+/// Stores another space and tells what changed.
+fn change_space(study: &mut Study, outline: &Outline, voice: &Voice) -> Result<(), Fault> {
+    let changes = diff(&study.spec().outline, outline);
+    if changes.is_empty() && study.spec().outline.fingerprint() == outline.fingerprint() {
+        return Ok(());
+    }
+    voice.remark("the space changes:");
+    changes.iter().for_each(|change| voice.remark(&format!("  {change}")));
+    if !study.history().is_empty() {
+        voice.remark(&space::fits(study.history(), outline).to_string());
+    }
+    Ok(study.change_space(outline)?)
 }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use kilter_search::sampler;
+use kilter_space::{Fit, Name, replay};
 use kilter_study::storage::StudyEntry;
 use kilter_study::{Opened, Recomputed, Row, State, recompute};
 use serde_json::json;
@@ -104,6 +105,20 @@ pub fn show(args: &Show, voice: &Voice) -> Result<ExitCode, Fault> {
                 curve.len()
             ))?;
         }
+    }
+    let space = history.later_spaces().last().unwrap_or(&entry.spec.outline);
+    if row.opened.fingerprint != space.fingerprint() {
+        voice.say(&match replay(row.config(), space) {
+            Ok(Fit::Missing(names)) => {
+                let names: Vec<&str> = names.iter().map(Name::as_str).collect();
+                format!("proposed in an earlier space; the one searched now also asks for {}", names.join(", "))
+            }
+            Ok(Fit::Outside(answers)) => {
+                let answers: Vec<String> = answers.iter().map(|(name, why)| format!("{name}: {why}")).collect();
+                format!("proposed in an earlier space; outside the one searched now ({})", answers.join("; "))
+            }
+            _ => "proposed in an earlier space; it fits the one searched now".to_owned(),
+        })?;
     }
     if row.attempt > 1 {
         voice.say(&format!("attempt {} (an earlier worker died)", row.attempt))?;

@@ -111,6 +111,12 @@ impl Voice {
 /// How wide messages about a file are at most: a terminal of the usual size.
 const WIDTH: usize = 80;
 
+/// Is no line wider than the terminal (120 columns where there is none)?
+pub fn fits_terminal(text: &str) -> bool {
+    let columns = usize::from(console::Term::stdout().size_checked().map_or(120, |(_, columns)| columns));
+    text.lines().map(console::measure_text_width).max().unwrap_or(0) <= columns
+}
+
 /// A plain table: columns apart by two spaces, numbers to the right, no frame. A hundred thousand rows take no time.
 pub fn table(header: &[String], rows: Vec<Vec<String>>) -> String {
     let is_number = |column: usize| {

@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use crate::fault::Fault;
 use crate::place::Place;
 use crate::session::quoted;
-use crate::style::{Voice, duration, short, sparkline, table};
+use crate::style::{Voice, duration, fits_terminal, short, sparkline, table};
 
 /// Scores on data that tuning never saw.
 pub struct Honest {
@@ -316,8 +316,7 @@ pub fn trials_table(rows: &[&Row], goals: &[Goal], with_state: bool) -> String {
         cells
     });
     let drawn = table(&head(&shown), wide.collect());
-    let columns = usize::from(console::Term::stdout().size_checked().map_or(120, |(_, columns)| columns));
-    if drawn.lines().map(console::measure_text_width).max().unwrap_or(0) <= columns {
+    if fits_terminal(&drawn) {
         return drawn;
     }
     let narrow = rows.iter().map(|row| {

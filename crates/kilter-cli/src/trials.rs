@@ -3,8 +3,10 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use kilter_space::{Outline, diff};
 use kilter_study::{Goal, History, Row, Selection, StudySpec, check_field, fields};
 use serde::{Serialize, Serializer};
+use serde_json::{Value as Json, json};
 
 use crate::args::OfStudy;
 use crate::fault::Fault;
@@ -53,6 +55,8 @@ impl Pick {
 #[derive(Serialize)]
 struct Document<'a> {
     study: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    space_changes: Vec<Json>,
     trials: Each<'a>,
 }
 
@@ -64,9 +68,21 @@ impl Serialize for Each<'_> {
     }
 }
 
+/// Every change of the space: how many trials there were before it, and what changed.
+fn space_changes(made_with: &Outline, history: &History) -> Vec<(usize, Vec<String>)> {
+    let mut old = made_with;
+    let mut changes = Vec::new();
+    for (trials, new) in history.space_changes() {
+        changes.push((trials, diff(old, new).iter().map(ToString::to_string).collect()));
+        old = new;
+    }
+    changes
+}
+
 /// `kilter trials`
 pub fn trials(args: &Trials, voice: &Voice) -> Result<ExitCode, Fault> {
-    let (_, entry, history) = look_at(args.of.name(), &args.of.storage)?;
+    let (place, entry, history) = look_at(args.of.name(), &args.of.storage)?;
+    let changed = space_changes(&place.study(args.of.name())?.spec.outline, &history);
     let goals = &entry.spec.goals;
     let rows = args.pick.rows(&entry.spec, &history)?;
     if let Some(columns) = &args.pick.columns {
@@ -75,12 +91,18 @@ pub fn trials(args: &Trials, voice: &Voice) -> Result<ExitCode, Fault> {
     }
     if voice.json {
         // One after the other: a long study would fill the memory with text.
-        voice.document(&Document { study: &entry.spec.name, trials: Each(&rows, goals) })?;
+        let changed = changed.iter().map(|(trials, changes)| json!({ "after_trials": trials, "changes": changes }));
+        let space_changes = changed.collect();
+        voice.document(&Document { study: &entry.spec.name, space_changes, trials: Each(&rows, goals) })?;
         return Ok(ExitCode::SUCCESS);
     }
     if !voice.quiet {
         let shown = if rows.len() == history.len() { String::new() } else { format!("{} of ", rows.len()) };
         voice.say(&format!("{}  ({shown}{})", voice.strong(&entry.spec.name), count_words(&history)))?;
+    }
+    for (trials, changes) in changed.iter().filter(|_| !voice.quiet) {
+        voice.say(&format!("the space changed after {trials} trial{}:", if *trials == 1 { "" } else { "s" }))?;
+        changes.iter().try_for_each(|change| voice.say(&format!("  {change}")))?;
     }
     match &args.pick.columns {
         _ if rows.is_empty() => {}

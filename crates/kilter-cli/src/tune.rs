@@ -244,7 +244,7 @@ fn conduct(args: &Tune) -> Result<Conduct, Fault> {
 }
 
 /// A hyperparameter is set or searched, and once.
-fn named_once(params: &[(String, Domain)], set: &[(String, Value)]) -> Result<(), Fault> {
+pub fn named_once(params: &[(String, Domain)], set: &[(String, Value)]) -> Result<(), Fault> {
     let searched = params.iter().map(|(name, _)| (name, "--param"));
     let mut seen: Vec<(&String, &str)> = Vec::new();
     for (name, option) in searched.chain(set.iter().map(|(name, _)| (name, "--set"))) {

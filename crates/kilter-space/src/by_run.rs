@@ -56,25 +56,26 @@ impl Chooser for Once<'_> {
 }
 
 impl Outline {
-    /// The union of what trials asked ([`Answered::asked`](crate::Answered::asked) of each, oldest first): questions in
-    /// the order in which they first came up; one that was asked with several domains has its newest. A question that a
-    /// trial did not ask has no condition here: nobody said why.
+    /// This unfinished space and what a trial asked ([`Answered::asked`](crate::Answered::asked)): questions in the order
+    /// in which they first came up; one that was asked with several domains has its newest. A question that a trial did
+    /// not ask has no condition here: nobody said why. Cheap if nothing is new.
     ///
     /// # Errors
     /// As [`Outline::new`].
-    pub fn learnt_from<'a>(trials: impl IntoIterator<Item = &'a [(Name, Domain, Value)]>) -> Result<Self, SpaceError> {
-        let mut entries: Vec<Entry> = Vec::new();
-        let mut place = std::collections::HashMap::new();
-        for (name, domain, _) in trials.into_iter().flatten() {
-            match place.get(name) {
-                Some(&at) => {
-                    let entry: &mut Entry = &mut entries[at];
-                    if entry.domain != *domain {
-                        entry.domain = domain.clone();
-                    }
-                }
+    pub fn learn(&self, asked: &[(Name, Domain, Value)]) -> Result<Self, SpaceError> {
+        let known = |(name, domain, _): &&(Name, Domain, Value)| {
+            self.plan().entry(name).is_some_and(|at| self.entries()[at].domain == *domain)
+        };
+        if asked.iter().all(|question| known(&question)) {
+            return Ok(self.clone());
+        }
+        let mut entries = self.entries().to_vec();
+        let mut further = std::collections::HashMap::new();
+        for (name, domain, _) in asked {
+            match self.plan().entry(name).or_else(|| further.get(name).copied()) {
+                Some(at) => entries[at].domain = domain.clone(),
                 None => {
-                    place.insert(name.clone(), entries.len());
+                    further.insert(name.clone(), entries.len());
                     entries.push(Entry::new(name.as_str(), domain.clone())?);
                 }
             }

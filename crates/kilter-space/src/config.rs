@@ -56,6 +56,14 @@ impl Config {
         self.answers.push((name, value));
     }
 
+    /// Puts the answer to `name` in the place of an earlier one, or behind all others.
+    pub fn set(&mut self, name: Name, value: Value) {
+        match self.answers.iter_mut().find(|(other, _)| *other == name) {
+            Some((_, old)) => *old = value,
+            None => self.push(name, value),
+        }
+    }
+
     /// The answer to `name`, if it was asked.
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.answers.iter().find(|(n, _)| *n == *name).map(|(_, value)| value)

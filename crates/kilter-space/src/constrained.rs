@@ -56,7 +56,7 @@ impl Outline {
 
     /// The first constraint that this configuration breaks.
     pub fn violated(&self, config: &Config) -> Option<&Expr> {
-        let (slots, _) = self.plan().slots_of(config);
+        let (slots, _) = self.plan().slots_of(config, |_| None);
         self.plan().broken(&slots).map(|rule| &self.constraints()[rule])
     }
 
@@ -66,7 +66,7 @@ impl Outline {
             return true;
         }
         let Ok(mut narrowing) = Narrowing::new(self.plan(), self.entries()) else { return false };
-        let (answers, asked) = self.plan().slots_of(unfinished);
+        let (answers, asked) = self.plan().slots_of(unfinished, |_| None);
         let mut slots = self.plan().blank();
         asked.into_iter().all(|at| {
             let slot = self.plan().slot[at];

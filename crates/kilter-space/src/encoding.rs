@@ -156,9 +156,14 @@ impl Encoding {
 
 impl Outline {
     /// A configuration as numbers, one per coordinate of [`Encoding::new`]; NaN for a question that is not asked, and
-    /// for an answer that its domain does not allow. Whole numbers beyond 2⁵³ lose their last digits.
+    /// for an answer that its domain does not allow. A question that the configuration does not answer, being older, has
+    /// its declared default. Whole numbers beyond 2⁵³ lose their last digits.
     pub fn encode(&self, config: &Config) -> Vec<f64> {
-        let (slots, asked) = self.plan().slots_of(config);
+        let default = |at: usize| match &self.entries()[at] {
+            Entry { default: Some(value), .. } | Entry { domain: Domain::Fixed(value), .. } => Some(value),
+            _ => None,
+        };
+        let (slots, asked) = self.plan().slots_of(config, default);
         let mut asked = asked.into_iter().peekable();
         let mut numbers = Vec::new();
         for (at, entry) in self.entries().iter().enumerate() {

@@ -88,6 +88,11 @@ impl Plan {
         plan
     }
 
+    /// The only entry of this name.
+    pub(crate) fn entry(&self, name: &Name) -> Option<usize> {
+        self.only[*self.slot_of.get(name)?]
+    }
+
     /// Slots without answers.
     pub(crate) fn blank(&self) -> Vec<Option<Value>> {
         vec![None; self.only.len()]
@@ -103,8 +108,13 @@ impl Plan {
         self.rules.iter().position(|rule| rule.node.truth(slots) == Truth::No)
     }
 
-    /// The answers of a configuration to the questions that are asked in it, with the entries that ask.
-    pub(crate) fn slots_of(&self, config: &Config) -> (Vec<Option<Value>>, Vec<usize>) {
+    /// The answers of a configuration to the questions that are asked in it, with the entries that ask. What it lacks,
+    /// `missing` gives, if it does.
+    pub(crate) fn slots_of<'a>(
+        &self,
+        config: &'a Config,
+        missing: impl Fn(usize) -> Option<&'a Value>,
+    ) -> (Vec<Option<Value>>, Vec<usize>) {
         let mut given: Vec<Option<&Value>> = vec![None; self.only.len()];
         for (name, value) in config.answers() {
             if let Some(&slot) = self.slot_of.get(name) {
@@ -114,7 +124,8 @@ impl Plan {
         let mut slots = self.blank();
         let mut asked = Vec::with_capacity(self.slot.len());
         for (entry, &slot) in self.slot.iter().enumerate() {
-            if let Some(value) = given[slot].filter(|_| self.asks(entry, &slots)) {
+            let value = given[slot].or_else(|| missing(entry));
+            if let Some(value) = value.filter(|_| self.asks(entry, &slots)) {
                 slots[slot] = Some(value.clone());
                 asked.push(entry);
             }

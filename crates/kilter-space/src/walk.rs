@@ -30,12 +30,14 @@ pub trait Chooser {
 }
 
 /// Why a walk ends before its last question. A walk passes every halt up with `?`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Halt {
     /// The chooser has what it came for.
+    #[error("nothing more is asked")]
     Enough,
     /// The question cannot be answered.
-    Refused(SpaceError),
+    #[error(transparent)]
+    Refused(#[from] SpaceError),
 }
 
 /// Asks its questions in order. Pure and cheap: a space is walked many times, to sample, replay or encode it.
@@ -60,12 +62,6 @@ pub struct Space<'a> {
     pub outline: &'a Outline,
     /// Asks them.
     pub walk: Option<&'a dyn Walk>,
-}
-
-impl From<SpaceError> for Halt {
-    fn from(error: SpaceError) -> Self {
-        Self::Refused(error)
-    }
 }
 
 /// Typed questions for walks written in Rust.

@@ -117,6 +117,8 @@ pub struct History {
     counts: [usize; 6],
     trials_wanted: Option<u64>,
     spaces: Vec<Outline>,
+    /// How many trials there were when each of them came.
+    trials_before: Vec<usize>,
     tags: Tags,
     stopped: Option<(String, bool)>,
     limits: Option<Limits>,
@@ -178,6 +180,11 @@ impl History {
     /// The spaces that came after the one the study was made with, oldest first; the last is the one searched now.
     pub fn later_spaces(&self) -> &[Outline] {
         &self.spaces
+    }
+
+    /// The spaces that came later, each with the number of trials that there were before it.
+    pub fn space_changes(&self) -> impl Iterator<Item = (usize, &Outline)> {
+        self.trials_before.iter().copied().zip(&self.spaces)
     }
 
     /// Brings what a study was made with up to date: with its newest space, limits, plan and name.
@@ -285,7 +292,10 @@ impl History {
         self.revision = event.revision;
         match &event.change {
             Change::TrialsWanted(trials) => self.trials_wanted = Some(*trials),
-            Change::SpaceChanged(outline) => self.spaces.push(outline.clone()),
+            Change::SpaceChanged(outline) => {
+                self.spaces.push(outline.clone());
+                self.trials_before.push(self.len());
+            }
             Change::Renamed(name) => self.name = Some(name.clone()),
             Change::Amended(what) => self.amend(event.number, what),
             _ => {}
@@ -356,7 +366,7 @@ impl History {
             }
             Change::Answered(answers) => {
                 for (name, _, value) in answers {
-                    row.opened.config.push(name.clone(), value.clone());
+                    row.opened.config.set(name.clone(), value.clone());
                 }
             }
             Change::Reported(points) => row.points.extend_from_slice(points),

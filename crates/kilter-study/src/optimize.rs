@@ -139,7 +139,7 @@ impl Study {
                 };
                 starved = false;
                 (idle_at, done) = (None, None);
-                match self.ask() {
+                match self.ask_for(&**recipe) {
                     Ok(Asked::Trial(trial)) => {
                         running.push(trial.lease);
                         self.start(trial, devices, recipe, how, &sender);

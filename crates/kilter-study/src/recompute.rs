@@ -47,7 +47,7 @@ pub fn recompute(
     let mut past = Study::unread(storage.clone(), entry.id, entry.spec.clone(), sampler, Box::new(NoPruner));
     past.sync_to(stored.seen)?;
     match past.compute(number)? {
-        Proposed::Opened(again) => Ok(Recomputed { stored, again }),
+        Proposed::Opened(again, _) => Ok(Recomputed { stored, again }),
         Proposed::Wait => {
             Err(refused("this sampler would have waited; it is another than the study's, or another version"))
         }

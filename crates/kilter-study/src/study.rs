@@ -4,11 +4,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use kilter_numerics::Stream;
-use kilter_space::{Config, Fit, Outline, Space, SpaceError, replay};
+use kilter_space::{Answered, Config, Defaults, Fit, Outline, Random, Space, SpaceError, replay};
 
 use crate::devices::DeviceError;
-use crate::event::{Amendment, End, Event, Opened, Point};
+use crate::event::{Amendment, Change, End, Event, Opened, Point};
 use crate::history::{History, State};
+use crate::live::Live;
 use crate::order::InOrder;
 use crate::pruner::{Pruner, Running, Verdict};
 use crate::sampler::{Ask, Next, Sampler, SearchError};
@@ -51,9 +52,9 @@ impl Trial {
 
 /// What an ask comes to.
 #[derive(Debug)]
-pub enum Asked {
+pub enum Asked<T = Trial> {
     /// A trial to run.
-    Trial(Trial),
+    Trial(T),
     /// Nothing until a running trial ends.
     Wait,
     /// Nothing more, and why.
@@ -276,11 +277,31 @@ impl Study {
 
     /// Takes what there is up to this revision.
     pub(crate) fn sync_to(&mut self, until: u64) -> Result<(), StudyError> {
-        let Self { storage, id, history, sampler, order, .. } = self;
-        follow(&**storage, *id, history, until, |events, history| match order {
-            Some(order) => order.take(events),
-            None => sampler.observe(events, history),
+        let Self { storage, id, history, sampler, order, spec, .. } = self;
+        let (mut changed, mut trouble) = (None, None);
+        follow(&**storage, *id, history, until, |events, history| {
+            for event in events {
+                let outline = changed.as_ref().unwrap_or(&spec.outline);
+                match &event.change {
+                    Change::SpaceChanged(newest) => changed = Some(newest.clone()),
+                    Change::Answered(asked) if !outline.is_complete() => match outline.learn(asked) {
+                        Ok(learnt) => changed = Some(learnt),
+                        Err(why) => trouble = Some(why),
+                    },
+                    _ => {}
+                }
+            }
+            match order {
+                Some(order) => order.take(events),
+                None => sampler.observe(events, history),
+            }
         })?;
+        if let Some(why) = trouble {
+            return Err(why.into());
+        }
+        if let Some(outline) = changed {
+            Arc::make_mut(&mut self.spec).outline = outline;
+        }
         self.history.amend_spec(&mut self.spec);
         Ok(())
     }
@@ -291,12 +312,12 @@ impl Study {
     /// If the configuration does not fit the space, or names what the space does not have.
     pub fn enqueue(&mut self, config: &Config) -> Result<u64, StudyError> {
         // A misspelt name must not run as its default. (An outline learnt from trials may lack what is asked later.)
-        if self.spec.outline.is_complete() {
-            for (name, _) in config.answers() {
-                self.spec.outline.entry(name.as_str())?;
-            }
+        let complete = self.spec.outline.is_complete();
+        for (name, _) in config.answers().iter().filter(|_| complete) {
+            self.spec.outline.entry(name.as_str())?;
         }
         let config = match replay(config, &self.spec.outline)? {
+            Fit::Whole(_) | Fit::Missing(_) if !complete => config.clone(),
             Fit::Whole(config) => config,
             Fit::Missing(names) => {
                 let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
@@ -326,26 +347,54 @@ impl Study {
     /// # Errors
     /// If the storage cannot be used or the sampler cannot propose.
     pub fn ask(&mut self) -> Result<Asked, StudyError> {
+        if !self.spec.outline.is_complete() {
+            return Err(SpaceError::Unfinished("a trial with all its answers").into());
+        }
+        Ok(match self.take()? {
+            Asked::Trial((trial, _)) => Asked::Trial(trial),
+            Asked::Wait => Asked::Wait,
+            Asked::Done(why) => Asked::Done(why),
+        })
+    }
+
+    /// Asks for the next trial, whose questions come while it runs: define-by-run.
+    ///
+    /// # Errors
+    /// As [`Study::ask`].
+    pub fn ask_by_run(&mut self) -> Result<Asked<Live>, StudyError> {
+        Ok(match self.take()? {
+            Asked::Trial((trial, answers)) => Asked::Trial(Live::new(trial, answers, self.storage.clone())),
+            Asked::Wait => Asked::Wait,
+            Asked::Done(why) => Asked::Done(why),
+        })
+    }
+
+    /// A trial, and what answers its questions if they come while it runs.
+    fn take(&mut self) -> Result<Asked<(Trial, Answered)>, StudyError> {
         self.sync()?;
         if let Some(why) = self.enough() {
             return Ok(Asked::Done(why));
         }
         if let Some(Claimed { lease, opened }) = self.storage.claim(self.id, &self.worker)? {
-            return Ok(Asked::Trial(Trial { lease, opened }));
+            let rest = Random::new(Stream::new(&[self.spec.seed, lease.number], "unforeseen"));
+            let answers = Answered::new(opened.config.clone(), Box::new(rest));
+            return Ok(Asked::Trial((Trial { lease, opened }, answers)));
         }
         loop {
             let number = self.storage.reserve(self.id, &self.worker)?;
             match self.propose(number) {
-                Ok(Proposed::Opened(opened)) => match self.storage.open(self.id, number, &opened, &self.worker) {
-                    Ok(lease) => return Ok(Asked::Trial(Trial { lease, opened })),
-                    // The proposal took so long that somebody who cannot look for this process took the number.
-                    Err(StorageError::NotReserved(_)) => {}
-                    Err(why) => return Err(why.into()),
-                },
+                Ok(Proposed::Opened(opened, answers)) => {
+                    match self.storage.open(self.id, number, &opened, &self.worker) {
+                        Ok(lease) => return Ok(Asked::Trial((Trial { lease, opened }, answers))),
+                        // The proposal took so long that somebody who cannot look for this process took the number.
+                        Err(StorageError::NotReserved(_)) => {}
+                        Err(why) => return Err(why.into()),
+                    }
+                }
                 other => {
                     self.storage.give_back(self.id, number, &self.worker)?;
                     return Ok(match other? {
-                        Proposed::Opened(_) | Proposed::Wait => Asked::Wait,
+                        Proposed::Opened(..) | Proposed::Wait => Asked::Wait,
                         Proposed::Done(why) => Asked::Done(why),
                     });
                 }
@@ -430,8 +479,14 @@ impl Study {
             None => 0,
         };
         let mut repair = Stream::new(&[self.spec.seed, number], "repair");
-        let config = outline.answered(proposal.joint, proposal.rest, &mut repair)?;
-        Ok(Proposed::Opened(Opened {
+        let (config, answers) = if outline.is_complete() {
+            let config = outline.answered(proposal.joint, proposal.rest, &mut repair)?;
+            (config.clone(), Answered::new(config, Box::new(Defaults)))
+        } else {
+            // Nobody knows yet what will be asked.
+            (Config::default(), Answered::new(proposal.joint, proposal.rest))
+        };
+        let opened = Opened {
             config,
             fingerprint: outline.fingerprint(),
             fidelity: proposal.fidelity,
@@ -440,7 +495,8 @@ impl Study {
             repeat,
             seen: self.history.revision(),
             note: proposal.note,
-        }))
+        };
+        Ok(Proposed::Opened(opened, answers))
     }
 
     /// Ends a trial.
@@ -483,7 +539,7 @@ impl Study {
 }
 
 pub(crate) enum Proposed {
-    Opened(Opened),
+    Opened(Opened, Answered),
     Wait,
     Done(String),
 }

@@ -12,6 +12,8 @@ mod paired;
 mod peer;
 mod search;
 #[cfg(feature = "bench")]
+mod spaces;
+#[cfg(feature = "bench")]
 mod storage;
 #[cfg(feature = "bench")]
 mod tabular;
@@ -30,6 +32,7 @@ enum Wanted {
 #[cfg_attr(not(feature = "bench"), allow(dead_code, reason = "this build hands over what it cannot do"))]
 struct Speed {
     engine: bool,
+    spaces: bool,
     storage: bool,
     tabular: bool,
     quick: bool,
@@ -44,23 +47,24 @@ impl Wanted {
             let seconds = seconds.parse().map_err(|why| format!("{seconds}: {why}"))?;
             return Ok(Self::Process { file: (*file).to_owned(), seconds });
         }
-        let mut wanted = Speed { engine: false, storage: false, tabular: false, quick: false };
+        let mut wanted = Speed { engine: false, spaces: false, storage: false, tabular: false, quick: false };
         for &option in options {
             match option {
                 "engine" => wanted.engine = true,
+                "spaces" => wanted.spaces = true,
                 "storage" => wanted.storage = true,
                 "tabular" => wanted.tabular = true,
-                "all" => (wanted.engine, wanted.storage, wanted.tabular) = (true, true, true),
+                "all" => (wanted.engine, wanted.spaces, wanted.storage, wanted.tabular) = (true, true, true, true),
                 "--quick" => wanted.quick = true,
                 _ => {
                     return Err(format!(
-                        "bench {option}: there are engine, storage, tabular, all of them and the option --quick, or search and its own"
+                        "bench {option}: there are engine, spaces, storage, tabular, all of them and the option --quick, or search and its own"
                     ));
                 }
             }
         }
-        if !wanted.engine && !wanted.storage && !wanted.tabular {
-            (wanted.engine, wanted.storage, wanted.tabular) = (true, true, true);
+        if !wanted.engine && !wanted.spaces && !wanted.storage && !wanted.tabular {
+            (wanted.engine, wanted.spaces, wanted.storage, wanted.tabular) = (true, true, true, true);
         }
         Ok(Self::Speed(wanted))
     }
@@ -120,6 +124,12 @@ fn measuring() -> Result<std::path::PathBuf, String> {
 
 #[cfg(feature = "bench")]
 fn measure(speed: &Speed, target: &std::path::Path) -> Result<(), String> {
+    if speed.spaces {
+        spaces::bench(speed.quick)?.publish(&target.join("bench/spaces.json"))?;
+    }
+    if !(speed.engine || speed.storage || speed.tabular) {
+        return Ok(());
+    }
     let python = peer::Python::prepare(target, "bench-venv", peer::PACKAGES);
     if let Err(why) = &python {
         println!("no peers, kilter alone: {why}");

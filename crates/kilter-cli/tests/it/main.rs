@@ -21,6 +21,7 @@ mod manage;
 mod report;
 mod room;
 mod schemas;
+mod space;
 mod storage;
 mod study_file;
 mod weights;

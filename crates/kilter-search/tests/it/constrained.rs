@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use kilter_numerics::Stream;
-use kilter_search::{pruner, sampler};
+use kilter_search::{SAMPLERS, pruner, sampler};
 use kilter_space::{Config, Entry, Expr, Feasible, Fit, Outline, Value, parse_domain, replay};
-use kilter_study::{Asked, Conduct, End, Failure, Goal, Limits, Memory, Storage, Study, StudySpec, Trial, Usage};
+use kilter_study::{
+    Asked, Conduct, End, Failure, Goal, Limits, Memory, Storage, Study, StudyError, StudySpec, Trial, Usage,
+};
 use proptest::prelude::*;
 
 const ALL: [&str; 4] = ["random", "tpe", "tpe:multivariate=false", "tpe:flavour=hyperopt"];
@@ -197,5 +199,28 @@ fn feasible_sources_are_the_same_everywhere() {
         let again: Outline = serde_json::from_str(&json).unwrap();
         let draw = |outline: &Outline| Feasible::new(outline).unwrap().config(&mut Stream::new(&[5], "same")).unwrap();
         assert_eq!(draw(&outline), draw(&again));
+    }
+}
+
+/// Whatever sampler is registered: what it proposes is feasible, or it says at once that it cannot search such a space.
+#[test]
+fn every_registered_sampler_proposes_what_is_feasible_or_says_that_it_cannot() {
+    for listed in SAMPLERS {
+        for (at, outline) in spaces().into_iter().enumerate() {
+            let mut study = study(outline.clone(), listed.name, 7);
+            for number in 0..25 {
+                let trial = match study.ask() {
+                    Ok(Asked::Trial(trial)) => trial,
+                    Ok(Asked::Done(_)) => break,
+                    Ok(Asked::Wait) => panic!("{} waits for nobody in space {at}", listed.name),
+                    Err(StudyError::Search { .. }) if number == 0 => break,
+                    Err(why) => panic!("{} in space {at}, trial {number}: {why}", listed.name),
+                };
+                let fit = replay(trial.config(), &outline).unwrap();
+                assert_eq!(fit, Fit::Whole(trial.config().clone()), "{} in space {at}, trial {number}", listed.name);
+                let loss = (number % 5 != 4).then(|| f64::from((number * 37) % 11));
+                tell(&mut study, &trial, loss);
+            }
+        }
     }
 }

@@ -277,6 +277,12 @@ impl Recipe for CommandRecipe {
         std::fs::create_dir_all(&folder)
             .and_then(|()| std::fs::write(&config_file, serde_json::to_vec_pretty(config)?))
             .map_err(|why| Failure::unwritable(&config_file, &why))?;
+        if let Some((name, _)) = config.answers().iter().find(|(name, _)| self.outline.entry(name.as_str()).is_err()) {
+            return Err(Failure::refused(format!(
+                "this trial answers `{name}`, of which the command knows nothing: the study's space changed after this worker \
+                 began (start it again), or dropped it"
+            )));
+        }
         let number = run.number().to_string();
         let value = |name: &str| match name {
             "config" => config_file.display().to_string(),

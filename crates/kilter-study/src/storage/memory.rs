@@ -193,7 +193,7 @@ impl Storage for Memory {
         self.ledger(lease.study, |ledger, now| {
             if let Some(slot) = ledger.held(lease) {
                 for (name, _, value) in late {
-                    slot.opened.config.push(name.clone(), value.clone());
+                    slot.opened.config.set(name.clone(), value.clone());
                 }
                 ledger.log(Some(lease.number), now, Change::Answered(late.to_vec()));
             }

@@ -2,6 +2,7 @@
 // Helpers outside of `#[test]` functions are tests too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod by_run;
 mod given;
 mod history;
 mod import;

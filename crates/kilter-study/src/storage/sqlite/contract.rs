@@ -272,7 +272,7 @@ impl Storage for Sqlite {
                 on.query_row("SELECT opened FROM trials WHERE study = ?1 AND number = ?2", key, |row| row.get(0))?;
             let mut opened: Opened = parse("trials.opened", &opened)?;
             for (name, _, value) in late {
-                opened.config.push(name.clone(), value.clone());
+                opened.config.set(name.clone(), value.clone());
             }
             on.execute(
                 "UPDATE trials SET opened = ?3 WHERE study = ?1 AND number = ?2",
