@@ -1,6 +1,6 @@
 //! Spaces that are known only by asking: closures as walks, and the outline learnt from what trials asked.
 
-use crate::choosers::recall;
+use crate::choosers::Asked;
 use crate::domain::Domain;
 use crate::name::Name;
 use crate::outline::{Entry, Outline, SpaceError};
@@ -34,23 +34,23 @@ impl<F: Fn(&mut dyn Chooser) -> Result<(), Halt> + Send + Sync> ByRun<F> {
 
 impl<F: Fn(&mut dyn Chooser) -> Result<(), Halt> + Send + Sync> Walk for ByRun<F> {
     fn walk(&self, chooser: &mut dyn Chooser) -> Result<(), Halt> {
-        (self.0)(&mut Once { chooser, asked: Vec::new() })
+        (self.0)(&mut Once { chooser, asked: Asked::default() })
     }
 }
 
 /// Asks each question once.
 struct Once<'a> {
     chooser: &'a mut dyn Chooser,
-    asked: Vec<(Name, Domain, Value)>,
+    asked: Asked,
 }
 
 impl Chooser for Once<'_> {
     fn choose(&mut self, question: &Question<'_>) -> Result<Value, Halt> {
-        if let Some(value) = recall(&self.asked, question)? {
+        if let Some(value) = self.asked.recall(question)? {
             return Ok(value);
         }
         let value = self.chooser.choose(question)?;
-        self.asked.push((question.name.clone(), question.domain.clone(), value.clone()));
+        self.asked.push(question, &value);
         Ok(value)
     }
 }

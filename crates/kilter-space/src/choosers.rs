@@ -1,5 +1,7 @@
 //! The plain choosers: at random, by default, from a stored configuration, from answers drawn beforehand.
 
+use std::collections::HashMap;
+
 use kilter_numerics::Stream;
 
 use crate::config::{Config, Fit};
@@ -71,25 +73,26 @@ impl Chooser for Defaults {
 /// Answers drawn beforehand come first, `rest` answers whatever nobody foresaw. Remembers what was answered, and gives
 /// the same answer to the same question.
 pub struct Answered {
-    joint: Config,
+    joint: HashMap<Name, Value>,
     rest: Box<dyn Chooser + Send>,
-    asked: Vec<(Name, Domain, Value)>,
+    asked: Asked,
 }
 
 impl Answered {
     /// Answers from `joint`, else from `rest`.
     pub fn new(joint: Config, rest: Box<dyn Chooser + Send>) -> Self {
-        Self { joint, rest, asked: Vec::new() }
+        let joint = joint.answers().iter().rev().cloned().collect();
+        Self { joint, rest, asked: Asked::default() }
     }
 
     /// Everything asked so far, in order.
     pub fn asked(&self) -> &[(Name, Domain, Value)] {
-        &self.asked
+        &self.asked.all
     }
 
     /// The answers so far as a configuration.
     pub fn config(&self) -> Config {
-        Config::new(self.asked.iter().map(|(name, _, value)| (name.clone(), value.clone())).collect())
+        Config::new(self.asked.all.iter().map(|(name, _, value)| (name.clone(), value.clone())).collect())
     }
 
     /// The configuration that `space` asks for.
@@ -106,35 +109,49 @@ impl Answered {
 
 impl Chooser for Answered {
     fn choose(&mut self, question: &Question<'_>) -> Result<Value, Halt> {
-        if let Some(value) = recall(&self.asked, question)? {
+        if let Some(value) = self.asked.recall(question)? {
             return Ok(value);
         }
-        let foreseen = self.joint.get(question.name.as_str()).and_then(|value| question.allowed.accept(value));
+        let foreseen = self.joint.get(question.name).and_then(|value| question.allowed.accept(value));
         let value = match foreseen {
             Some(value) => value,
             None => self.rest.choose(question)?,
         };
-        self.asked.push((question.name.clone(), question.domain.clone(), value.clone()));
+        self.asked.push(question, &value);
         Ok(value)
     }
 }
 
-/// The answer that `question` was given before, if it was; refused if it then had another domain.
-pub(crate) fn recall(asked: &[(Name, Domain, Value)], question: &Question<'_>) -> Result<Option<Value>, SpaceError> {
-    match asked.iter().find(|(name, _, _)| name == question.name) {
-        None => Ok(None),
-        Some((_, domain, value)) if domain == question.domain => Ok(Some(value.clone())),
-        Some((name, domain, _)) => Err(SpaceError::AskedDifferently {
-            name: name.clone(),
-            first: domain.to_string(),
-            second: question.domain.to_string(),
-        }),
+/// Everything asked so far, in order, with the place of each.
+#[derive(Default)]
+pub(crate) struct Asked {
+    all: Vec<(Name, Domain, Value)>,
+    places: HashMap<Name, usize>,
+}
+
+impl Asked {
+    /// The answer that `question` was given before, if it was; refused if it then had another domain.
+    pub(crate) fn recall(&self, question: &Question<'_>) -> Result<Option<Value>, SpaceError> {
+        match self.places.get(question.name).map(|&at| &self.all[at]) {
+            None => Ok(None),
+            Some((_, domain, value)) if domain == question.domain => Ok(Some(value.clone())),
+            Some((name, domain, _)) => Err(SpaceError::AskedDifferently {
+                name: name.clone(),
+                first: domain.to_string(),
+                second: question.domain.to_string(),
+            }),
+        }
+    }
+
+    pub(crate) fn push(&mut self, question: &Question<'_>, value: &Value) {
+        self.places.insert(question.name.clone(), self.all.len());
+        self.all.push((question.name.clone(), question.domain.clone(), value.clone()));
     }
 }
 
 /// Answers from a stored configuration and keeps account of what did not fit; see [`crate::replay`].
 pub struct Replay<'a> {
-    old: &'a Config,
+    old: HashMap<&'a Name, &'a Value>,
     answers: Vec<(Name, Value)>,
     missing: Vec<Name>,
     outside: Vec<(Name, String)>,
@@ -143,6 +160,7 @@ pub struct Replay<'a> {
 impl<'a> Replay<'a> {
     /// Answers from `old`.
     pub fn new(old: &'a Config) -> Self {
+        let old = old.answers().iter().rev().map(|(name, value)| (name, value)).collect();
         Self { old, answers: Vec::new(), missing: Vec::new(), outside: Vec::new() }
     }
 
@@ -160,7 +178,7 @@ impl<'a> Replay<'a> {
 
 impl Chooser for Replay<'_> {
     fn choose(&mut self, question: &Question<'_>) -> Result<Value, Halt> {
-        let answer = match (self.old.get(question.name.as_str()), question.default, question.domain) {
+        let answer = match (self.old.get(question.name).copied(), question.default, question.domain) {
             (Some(value), _, domain) => domain.accept(value).unwrap_or_else(|| {
                 self.outside.push((question.name.clone(), format!("{value} is outside {domain}")));
                 value.clone()
