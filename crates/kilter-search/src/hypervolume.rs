@@ -97,6 +97,19 @@ fn exclusive(point: &[f64], others: &[&[f64]], reference: &[f64]) -> f64 {
     inclusive - volume(front, reference)
 }
 
+/// What each point alone adds to the hypervolume of all; 0 for those that another dominates. All are at most as large as
+/// the reference.
+pub fn contributions(points: &[&[f64]], reference: &[f64]) -> Vec<f64> {
+    let ranks = non_domination_ranks(points, 1);
+    let front: Vec<usize> = (0..points.len()).filter(|&i| ranks[i] == Some(0)).collect();
+    let mut added = vec![0.0; points.len()];
+    for &i in &front {
+        let others: Vec<&[f64]> = front.iter().filter(|&&other| other != i).map(|&other| points[other]).collect();
+        added[i] = exclusive(points[i], &others, reference).max(0.0);
+    }
+    added
+}
+
 /// The indices of `count` points, chosen one by one so that each adds the most hypervolume to those before it; all
 /// points are at most as large as the reference.
 ///

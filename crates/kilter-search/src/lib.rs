@@ -1,12 +1,16 @@
 #![doc = include_str!("../README.md")]
 
+pub mod grid;
 pub mod hypervolume;
 pub mod median;
+pub mod partial;
+pub mod quasi;
 pub mod random;
 pub mod tpe;
 
 mod front;
 mod registry;
+mod turn;
 
 pub use front::front_course;
 

@@ -4,7 +4,10 @@ use kilter_space::{nearest, parse_value};
 use kilter_study::{NoPruner, Pruner, Sampler};
 use serde::de::DeserializeOwned;
 
+use crate::grid::{Grid, GridConfig};
 use crate::median::{PercentileConfig, PercentilePruner};
+use crate::partial::Partial;
+use crate::quasi::{Design, Designed};
 use crate::random::RandomSearch;
 use crate::tpe::{Tpe, TpeConfig};
 
@@ -26,7 +29,39 @@ pub const SAMPLERS: &[Listed] = &[
     Listed {
         name: "tpe",
         about: "tree-structured Parzen estimator: tries where good trials are dense and bad ones thin",
-        options: "flavour=optuna|hyperopt startup=10 candidates=24 multivariate=true constant_liar=true prior_weight=1.0",
+        options: "flavour=kilter|optuna|hyperopt startup=10 candidates=48 multivariate=true constant_liar=true \
+                  prior_weight=1.0 gamma=tenth|quarter_root|root weights=age|uniform|hypervolume least_steps=0.5 crossed=0.0 \
+                  recall=512 repeats=false limit=METRIC<=BOUND",
+    },
+    Listed {
+        name: "sobol",
+        about: "Sobol's sequence: fills the space evenly, learns nothing",
+        options: "scramble=true",
+    },
+    Listed {
+        name: "halton",
+        about: "Halton's sequence: fills the space evenly, in any number of dimensions",
+        options: "scramble=true",
+    },
+    Listed {
+        name: "latin",
+        about: "Latin hypercubes: each n-th of every hyperparameter once in n trials (0: as many as are wanted)",
+        options: "points=0",
+    },
+    Listed {
+        name: "grid",
+        about: "every combination once, continuous hyperparameters cut into points; then the study ends",
+        options: "points=10",
+    },
+    Listed {
+        name: "exhaustive",
+        about: "every configuration of a finite space once, conditions and constraints included; then the study ends",
+        options: "",
+    },
+    Listed {
+        name: "partial",
+        about: "another sampler with some answers fixed: partial:by=tpe,learning_rate=0.01",
+        options: "by=auto",
     },
 ];
 
@@ -79,6 +114,20 @@ pub fn sampler(text: &str) -> Result<Box<dyn Sampler>, RegistryError> {
     let call = Call::read("sampler", text, SAMPLERS)?;
     match call.name {
         "random" => call.no_options().map(|()| Box::new(RandomSearch) as Box<dyn Sampler>),
+        "sobol" => Ok(Box::new(Designed::new(Design::Sobol(call.options()?)))),
+        "halton" => Ok(Box::new(Designed::new(Design::Halton(call.options()?)))),
+        "latin" => Ok(Box::new(Designed::new(Design::Latin(call.options()?)))),
+        "grid" => {
+            let config = call.options::<GridConfig>()?.checked().map_err(|why| call.wrong(why))?;
+            Ok(Box::new(Grid::new(Some(config))))
+        }
+        "exhaustive" => call.no_options().map(|()| Box::new(Grid::new(None)) as Box<dyn Sampler>),
+        "partial" => {
+            let by = call.given.iter().find(|(key, _)| *key == "by").map_or("auto", |(_, by)| by);
+            let fixed = call.given.iter().filter(|(key, _)| *key != "by");
+            let fixed = fixed.map(|(name, value)| ((*name).to_owned(), parse_value(value))).collect();
+            Ok(Box::new(Partial::new(sampler(by)?, fixed)))
+        }
         _ => Ok(Box::new(Tpe::new(call.options::<TpeConfig>()?.checked().map_err(|why| call.wrong(why))?))),
     }
 }

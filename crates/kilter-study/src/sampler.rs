@@ -35,6 +35,10 @@ pub struct Ask<'a> {
     pub goals: &'a [Goal],
     /// This proposal's own randomness.
     pub stream: Stream,
+    /// The study's seed, for randomness that all proposals share.
+    pub seed: u64,
+    /// How many trials the study was made for.
+    pub trials: Option<u64>,
 }
 
 /// What a sampler answers.

@@ -464,6 +464,8 @@ impl Study {
             history,
             goals: &self.spec.goals,
             stream: Stream::new(&[self.spec.seed, number], "propose"),
+            seed: self.spec.seed,
+            trials: self.spec.trials,
         };
         let next = self
             .sampler

@@ -60,6 +60,12 @@ impl Interval {
         self.step.is_some()
     }
 
+    /// The width of the grid's cell around a position; 0 if there is no grid.
+    pub(super) fn step_at(&self, position: f64) -> f64 {
+        let Some(step) = self.step else { return 0.0 };
+        if self.log { step / position.exp() } else { step }
+    }
+
     /// A value of the parameter, moved into the domain, in the estimator's space.
     pub(super) fn position(&self, value: f64) -> f64 {
         self.inward(value.max(self.first).min(self.last))

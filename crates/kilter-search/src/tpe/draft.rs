@@ -3,10 +3,14 @@
 use kilter_numerics::Stream;
 use kilter_space::{Chooser, Config, Coordinate, Domain, Encoding, Feasible, Halt, Outline, Question, Random, Value};
 
+use kilter_study::{Goal, History};
+
 use super::hyperopt::AdaptiveParzen;
-use super::parzen::{Column, Parzen, ParzenOptions};
-use super::sampler::{Flavour, TpeConfig};
-use super::split::{Split, default_weights};
+use super::parzen::{Column, Expected, Parzen, ParzenOptions};
+use super::ranking::{Ranking, Sides};
+use super::sampler::{Flavour, TpeConfig, Weights, expected};
+use super::seen::Seen;
+use super::split::default_weights;
 use super::{Dimension, best_candidate};
 
 /// What the estimators learn from.
@@ -14,12 +18,14 @@ pub(super) struct Estimate<'a> {
     pub(super) config: &'a TpeConfig,
     /// Every trial's answers, by coordinate and trial number; NaN where a question was not asked.
     pub(super) columns: &'a [Vec<f64>],
-    /// The numbers of the trials that count.
-    pub(super) numbers: &'a [u64],
-    /// The better of them and the rest, by their places in `numbers`.
-    pub(super) split: &'a Split,
-    /// Do all better trials weigh the same?
-    pub(super) uniform_below: bool,
+    /// The better trials and those that they are compared with.
+    pub(super) sides: &'a Sides,
+    /// How much each of the better trials weighs.
+    pub(super) weights: Weights,
+    pub(super) history: &'a History,
+    pub(super) goals: &'a [Goal],
+    /// What must not be proposed again.
+    pub(super) seen: &'a Seen,
 }
 
 /// Questions that are estimated together: their places in the outline.
@@ -57,7 +63,11 @@ pub(super) struct Draft<'a> {
     at: usize,
     /// Answers drawn beforehand, by entry.
     drawn: Vec<Option<Value>>,
+    /// Answers given, by entry.
+    answered: Vec<Option<Value>>,
     joint: Config,
+    /// Would all candidates complete a configuration that was tried?
+    given_up: bool,
 }
 
 /// A candidate as numbers and as the answers that they stand for.
@@ -80,13 +90,14 @@ impl Chooser for Draft<'_> {
             None => self.rest.choose(question)?,
         };
         self.joint.push(question.name.clone(), value.clone());
+        self.answered[at] = Some(value.clone());
         Ok(value)
     }
 }
 
 impl<'a> Draft<'a> {
     pub(super) fn new(outline: &'a Outline, estimate: Estimate<'a>, stream: &Stream) -> Self {
-        let jointly = estimate.config.multivariate && estimate.config.flavour == Flavour::Optuna;
+        let jointly = estimate.config.multivariate && estimate.config.flavour != Flavour::Hyperopt;
         let groups = groups(outline, jointly);
         let mut group_of = vec![None; outline.entries().len()];
         for (group, members) in groups.iter().enumerate() {
@@ -102,13 +113,15 @@ impl<'a> Draft<'a> {
             rest: Random::new(stream.child("unforeseen")),
             at: 0,
             drawn: vec![None; outline.entries().len()],
+            answered: vec![None; outline.entries().len()],
             joint: Config::default(),
+            given_up: false,
         }
     }
 
-    /// All answers so far.
-    pub(super) fn into_joint(self) -> Config {
-        self.joint
+    /// All answers so far; nothing if all candidates had been tried.
+    pub(super) fn into_joint(self) -> Option<Config> {
+        (!self.given_up).then_some(self.joint)
     }
 
     /// Draws answers for the group, whose first question is asked: candidates from the better trials' density, of those
@@ -116,10 +129,19 @@ impl<'a> Draft<'a> {
     fn draw(&mut self, group: &[usize], question: &Question<'_>) -> Result<(), Halt> {
         let coordinates: Vec<usize> = group.iter().flat_map(|&at| self.encoding.span(at)).collect();
         let dimensions: Vec<Dimension> = coordinates.iter().map(|&at| self.encoding.coordinates()[at].into()).collect();
-        let densities = self.densities(&coordinates, &dimensions);
-        let count = self.estimate.config.candidates;
+        let expected: Vec<Option<Expected>> = group
+            .iter()
+            .flat_map(|&at| {
+                let entry = &self.outline.entries()[at];
+                let expected = expected(&entry.domain, entry.prior.as_ref()).map(|(_, expected)| expected);
+                std::iter::repeat_n(expected, self.encoding.span(at).len())
+            })
+            .collect();
+        let densities = self.densities(&coordinates, &dimensions, &expected);
+        let count = self.estimate.config.candidates();
+        let crossed = self.estimate.config.crossed();
         let drawn: Vec<Vec<f64>> =
-            densities.iter().map(|density| density.better.sample(count, &mut self.stream)).collect();
+            densities.iter().map(|density| density.better.sample(count, crossed, &mut self.stream)).collect();
         let free = self.outline.constraints().is_empty();
         let rows = if free && densities.len() > 1 {
             // Nothing ties single coordinates together: each takes its own best.
@@ -134,6 +156,10 @@ impl<'a> Draft<'a> {
             (0..count).map(|at| row(at).collect()).collect()
         };
         let mut candidates = self.possible(group, rows);
+        if candidates.is_empty() && free {
+            self.given_up = true;
+            return Err(Halt::Enough);
+        }
         if candidates.is_empty() {
             let others = self.others(group, &coordinates, question)?;
             candidates = self.possible(group, others);
@@ -155,24 +181,35 @@ impl<'a> Draft<'a> {
     }
 
     /// The densities of the whole group, or in the Hyperopt flavour of each coordinate by itself.
-    fn densities(&self, coordinates: &[usize], dimensions: &[Dimension]) -> Vec<Densities> {
-        let Estimate { split, uniform_below, config, .. } = self.estimate;
-        let below = self.columns_of(coordinates, &split.below);
-        let above = self.columns_of(coordinates, &split.above);
-        let seen = |columns: &[Vec<f64>]| columns.first().map_or(0, Vec::len);
-        let below_weights = if uniform_below { vec![1.0; seen(&below)] } else { default_weights(seen(&below)) };
-        let above_weights = default_weights(seen(&above));
+    fn densities(
+        &self,
+        coordinates: &[usize],
+        dimensions: &[Dimension],
+        expected: &[Option<Expected>],
+    ) -> Vec<Densities> {
+        let Estimate { sides, weights, config, history, goals, .. } = self.estimate;
+        let (numbers, below) = self.columns_of(coordinates, &sides.below);
+        let (others, above) = self.columns_of(coordinates, &sides.above);
+        let below_weights = match weights {
+            Weights::Age => default_weights(numbers.len()),
+            Weights::Hypervolume if goals.len() > 1 => {
+                Ranking::hypervolume_weights(history, goals, &config.limit.0, &numbers)
+            }
+            Weights::Uniform | Weights::Hypervolume => vec![1.0; numbers.len()],
+        };
+        let above_weights = default_weights(others.len());
         let joint = |columns: &[Vec<f64>], weights: &[f64]| {
-            let options = ParzenOptions { prior_weight: config.prior_weight, ..ParzenOptions::default() };
+            let least_steps = config.least_steps();
+            let options = ParzenOptions { prior_weight: config.prior_weight, least_steps, ..ParzenOptions::default() };
             let columns: Vec<Column<'_>> = columns.iter().map(|values| Column { values, order: None }).collect();
-            Density::Joint(Parzen::fit(dimensions, &columns, weights, &options))
+            Density::Joint(Parzen::fit_expecting(dimensions, &columns, weights, &options, expected))
         };
         let single = |d: usize, values: &[f64], weights: &[f64]| {
             let column = Column { values, order: None };
             Density::Single(AdaptiveParzen::fit(dimensions[d], &column, weights, config.prior_weight))
         };
         match config.flavour {
-            Flavour::Optuna => vec![Densities {
+            Flavour::Kilter | Flavour::Optuna => vec![Densities {
                 part: (0..dimensions.len()).collect(),
                 better: joint(&below, &below_weights),
                 worse: joint(&above, &above_weights),
@@ -201,6 +238,18 @@ impl<'a> Draft<'a> {
             }
             candidates.push((row, values));
         }
+        if self.estimate.seen.is_kept() {
+            let mut code = vec![f64::NAN; self.encoding.coordinates().len()];
+            self.joint_code(&mut code);
+            candidates.retain(|(_, values)| {
+                for (&at, value) in group.iter().zip(values) {
+                    if let Some(own) = entries[at].domain.encode(value) {
+                        code[self.encoding.span(at)].copy_from_slice(&own);
+                    }
+                }
+                !self.estimate.seen.contains(&code)
+            });
+        }
         if !self.outline.constraints().is_empty() {
             candidates.retain(|(_, values)| {
                 let mut with = self.joint.clone();
@@ -220,7 +269,7 @@ impl<'a> Draft<'a> {
         question: &Question<'_>,
     ) -> Result<Vec<Vec<f64>>, Halt> {
         let mut rows = Vec::new();
-        for _ in 0..self.estimate.config.candidates {
+        for _ in 0..self.estimate.config.candidates() {
             if group.len() == 1 {
                 rows.extend(question.domain.encode(&question.allowed.sample(&mut self.stream)));
                 continue;
@@ -234,19 +283,29 @@ impl<'a> Draft<'a> {
         Ok(rows)
     }
 
-    /// The columns of these coordinates over those of the trials at `positions` that have them all, in order of the
-    /// trials' numbers.
-    fn columns_of(&self, coordinates: &[usize], positions: &[usize]) -> Vec<Vec<f64>> {
-        let Estimate { columns, numbers, .. } = self.estimate;
+    /// Writes the answers so far as numbers.
+    fn joint_code(&self, code: &mut [f64]) {
+        for (at, answered) in self.answered.iter().enumerate() {
+            let own = answered.as_ref().and_then(|value| self.outline.entries()[at].domain.encode(value));
+            if let Some(own) = own {
+                code[self.encoding.span(at)].copy_from_slice(&own);
+            }
+        }
+    }
+
+    /// Those of the trials that have all these coordinates, in order of their numbers, and the coordinates' columns.
+    fn columns_of(&self, coordinates: &[usize], numbers: &[u64]) -> (Vec<u64>, Vec<Vec<f64>>) {
+        let Estimate { columns, .. } = self.estimate;
         let columns: Vec<&[f64]> =
             coordinates.iter().map(|&at| columns.get(at).map_or(&[][..], Vec::as_slice)).collect();
         let at = |column: &[f64], number: u64| column.get(number as usize).copied().unwrap_or(f64::NAN);
-        let asked: Vec<u64> = positions
+        let asked: Vec<u64> = numbers
             .iter()
-            .map(|&position| numbers[position])
+            .copied()
             .filter(|&number| columns.iter().all(|column| !at(column, number).is_nan()))
             .collect();
-        columns.iter().map(|column| asked.iter().map(|&number| at(column, number)).collect()).collect()
+        let columns = columns.iter().map(|column| asked.iter().map(|&number| at(column, number)).collect()).collect();
+        (asked, columns)
     }
 }
 
@@ -264,9 +323,14 @@ enum Density {
 }
 
 impl Density {
-    fn sample(&self, count: usize, stream: &mut Stream) -> Vec<f64> {
+    /// `crossed` of the candidates take every parameter from another trial.
+    fn sample(&self, count: usize, crossed: usize, stream: &mut Stream) -> Vec<f64> {
         match self {
-            Self::Joint(density) => density.sample(count, stream),
+            Self::Joint(density) => {
+                let mut drawn = density.sample(count - crossed, stream);
+                drawn.extend(density.sample_crossed(crossed, stream));
+                drawn
+            }
             Self::Single(density) => density.sample(count, stream),
         }
     }

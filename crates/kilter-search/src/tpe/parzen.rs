@@ -44,11 +44,13 @@ pub struct ParzenOptions {
     /// Let the smallest and the largest of two or more observations count the gap to the end of the domain, too.
     /// Default false.
     pub endpoints: bool,
+    /// Keep σ of a parameter with a step above so many steps. Default 0 (Optuna's).
+    pub least_steps: f64,
 }
 
 impl Default for ParzenOptions {
     fn default() -> Self {
-        Self { prior_weight: 1.0, magic_clip: true, endpoints: false }
+        Self { prior_weight: 1.0, magic_clip: true, endpoints: false, least_steps: 0.0 }
     }
 }
 
@@ -61,6 +63,16 @@ pub struct Column<'a> {
     /// The trials in ascending order of value, of equal values the older first; sorted here where absent. Not used
     /// for a categorical parameter.
     pub order: Option<&'a [u32]>,
+}
+
+/// Where the best value of a numeric parameter is expected beforehand: the prior's mean and standard deviation, of the
+/// logarithm for a `log` parameter.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Expected {
+    /// Mean.
+    pub mean: f64,
+    /// Standard deviation.
+    pub sigma: f64,
 }
 
 /// One component's kernel in one parameter.
@@ -130,6 +142,18 @@ impl Parzen {
     ///
     /// Every column has as many values as there are weights; there may be none.
     pub fn fit(dimensions: &[Dimension], columns: &[Column<'_>], weights: &[f64], options: &ParzenOptions) -> Self {
+        Self::fit_expecting(dimensions, columns, weights, options, &[])
+    }
+
+    /// The same, with the priors that somebody gave to some parameters; others have theirs in the middle of the domain,
+    /// as wide as it is.
+    pub fn fit_expecting(
+        dimensions: &[Dimension],
+        columns: &[Column<'_>],
+        weights: &[f64],
+        options: &ParzenOptions,
+        expected: &[Option<Expected>],
+    ) -> Self {
         debug_assert!(options.prior_weight > 0.0 && dimensions.len() == columns.len());
         debug_assert!(columns.iter().all(|column| column.values.len() == weights.len()));
         let total = weights.iter().sum::<f64>() + options.prior_weight;
@@ -138,7 +162,8 @@ impl Parzen {
         let axes = dimensions
             .iter()
             .zip(columns)
-            .map(|(&dimension, column)| match dimension {
+            .enumerate()
+            .map(|(d, (&dimension, column))| match dimension {
                 Dimension::Categorical { choices } => {
                     categorical(choices, column.values, options.prior_weight, &mut constants)
                 }
@@ -147,7 +172,8 @@ impl Parzen {
                     if interval.is_point() {
                         Axis::Point(low)
                     } else {
-                        numeric(interval, column, options, &mut constants)
+                        let expected = expected.get(d).copied().flatten();
+                        numeric(interval, column, options, expected, &mut constants)
                     }
                 }
             })
@@ -186,6 +212,16 @@ impl Parzen {
         for _ in 0..count {
             let component = lottery.draw(stream);
             candidates.extend(self.axes.iter().map(|axis| axis.sample(component, stream)));
+        }
+        candidates
+    }
+
+    /// [`sample`](Self::sample), but every parameter from a component of its own: new combinations of what was seen.
+    pub fn sample_crossed(&self, count: usize, stream: &mut Stream) -> Vec<f64> {
+        let lottery = Lottery::new(self.weights.iter().copied());
+        let mut candidates = Vec::with_capacity(count * self.axes.len());
+        for _ in 0..count {
+            candidates.extend(self.axes.iter().map(|axis| axis.sample(lottery.draw(stream), stream)));
         }
         candidates
     }
@@ -288,14 +324,23 @@ impl Constants {
     }
 }
 
-fn numeric(interval: Interval, column: &Column<'_>, options: &ParzenOptions, constants: &mut Constants) -> Axis {
+fn numeric(
+    interval: Interval,
+    column: &Column<'_>,
+    options: &ParzenOptions,
+    expected: Option<Expected>,
+    constants: &mut Constants,
+) -> Axis {
     let mut mean = interval.positions(column.values.iter().copied());
-    mean.push(interval.middle());
+    let prior = expected.unwrap_or(Expected { mean: interval.middle(), sigma: interval.width() });
+    mean.push(prior.mean.max(interval.low).min(interval.high));
+    // So narrow a prior would leave nothing to be found elsewhere.
+    let prior_sigma = prior.sigma.max(1e-3 * interval.width()).min(interval.width());
     let mut scale = vec![0.0; mean.len()];
     if !interval.has_step() {
         let width = interval.width();
         let share_of_width = 1.0 / width;
-        each_sigma(&interval, &mean, column.order, options, |i, sigma| {
+        each_sigma(&interval, &mean, prior_sigma, column.order, options, |i, sigma| {
             let inverse_sigma = 1.0 / sigma;
             // The density's constant is 1 / (σ √(2π) mass); the width keeps the product in range.
             constants.divide(i, mass_inside(&interval, mean[i], inverse_sigma) * (sigma * share_of_width));
@@ -309,7 +354,7 @@ fn numeric(interval: Interval, column: &Column<'_>, options: &ParzenOptions, con
     let mut kernels = 0;
     let mut newest = (f64::NAN, f64::NAN);
     let mut newest_mass = 1.0;
-    each_sigma(&interval, &mean, column.order, options, |i, sigma| {
+    each_sigma(&interval, &mean, prior_sigma, column.order, options, |i, sigma| {
         let inverse_sigma = 1.0 / sigma;
         // Repeated values are neighbours in sorted order, and all but the first and the last of them have one σ.
         if newest != (mean[i], sigma) {
@@ -339,6 +384,7 @@ fn categorical(choices: usize, values: &[f64], prior_weight: f64, constants: &mu
 fn each_sigma(
     interval: &Interval,
     mean: &[f64],
+    prior_sigma: f64,
     order: Option<&[u32]>,
     options: &ParzenOptions,
     mut each: impl FnMut(usize, f64),
@@ -350,6 +396,7 @@ fn each_sigma(
     } else {
         f64::max(1e-12, width * f64::EPSILON)
     };
+    let least_steps = options.least_steps;
     let sorted_here;
     let order = match order {
         Some(order) => order,
@@ -371,10 +418,11 @@ fn each_sigma(
         } else {
             below.max(above)
         };
+        let least = if least_steps > 0.0 { least.max(least_steps * interval.step_at(at)) } else { least };
         each(i as usize, gap.max(least).min(width));
         left = at;
     }
-    each(prior, width);
+    each(prior, prior_sigma);
 }
 
 /// A kernel's mass inside the domain: 1/3 or more, for its mean is inside and its σ no larger than the domain.

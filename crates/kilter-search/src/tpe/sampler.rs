@@ -4,40 +4,81 @@
 //! learns from the trials in which it was asked. So a conditional space needs no imputed values, and a flat space is one
 //! group: the multivariate estimator. Running trials count among the worse ones, as if they would disappoint (the
 //! constant liar of Ginsbourger, Le Riche and Carraro 2010): parallel workers then keep apart.
-
 //!
 //! Under constraints only candidates count that can still be completed; if there is none among those drawn from the
 //! estimate, others are taken from the feasible set and judged by the same densities.
+//!
+//! The flavours `optuna` and `hyperopt` estimate as those programs do. `kilter`, the default, differs from `optuna`:
+//! * In a space of finitely many configurations none is proposed twice: candidates that were tried are passed over, and
+//!   when all were, the study is done.
+//! * The density of the worse trials is estimated from at most `recall` of them, so that an ask costs the same after
+//!   1,000 trials as after 100,000.
+//! * Kernels on a grid are at least half a step wide, and 48 candidates are drawn instead of 24. Both were chosen on
+//!   random functions and tables, as was to keep Optuna's size of the better set.
 
-use kilter_space::{Encoding, Halt, Outline, SpaceError, Walk};
-use kilter_study::{Ask, Change, Event, Goal, History, Next, Proposal, Row, Sampler, SearchError, State};
+use kilter_numerics::Stream;
+use kilter_space::{
+    Chooser, Config, Domain, Encoding, Feasible, Halt, Outline, Prior, Question, Random, SpaceError, Value, Walk,
+};
+use kilter_study::{Ask, Change, Event, History, Next, Proposal, Sampler, SearchError, State};
 use serde::{Deserialize, Serialize};
 
+use super::Dimension;
 use super::draft::{Draft, Estimate};
-use super::split::{Candidate, Outcome, Split, default_gamma, hyperopt_gamma, multi_objective_gamma, split};
-use crate::random::at_random;
+use super::limit::Limits;
+use super::parzen::{Column, Expected, Parzen, ParzenOptions};
+use super::ranking::{Ranking, Sides};
+use super::seen::Seen;
+use super::split::{default_gamma, hyperopt_gamma, multi_objective_gamma, root_gamma};
 
 /// Which published program's estimator is used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Flavour {
-    /// Optuna 5's: the default.
+    /// Our own, the default: Optuna's with what the module's head says.
     #[default]
+    Kilter,
+    /// Optuna 5's.
     Optuna,
     /// Hyperopt's: each parameter by itself, a smaller better set.
     Hyperopt,
 }
 
+/// How many of n finished trials are the better ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Gamma {
+    /// A tenth, at most 25: Optuna's (with several objectives a tenth without bound).
+    Tenth,
+    /// √n / 4, at most 25: Hyperopt's.
+    QuarterRoot,
+    /// √n, at most a quarter.
+    Root,
+}
+
+/// How much each of the better trials weighs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Weights {
+    /// The newest 25 fully, older ones less: Optuna's and Hyperopt's with one objective.
+    Age,
+    /// All the same: Optuna's with several objectives.
+    Uniform,
+    /// By what each adds to the hypervolume (Ozaki et al. 2020); with one objective all the same.
+    Hypervolume,
+}
+
 /// Hyperparameters of the sampler.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TpeConfig {
     /// Which estimator.
     pub flavour: Flavour,
     /// Finished trials before anything is estimated; until then configurations are random. Default 10.
     pub startup: usize,
-    /// Candidates drawn for every proposal, at least 1. Default 24; more is greedier.
-    pub candidates: usize,
+    /// Candidates drawn for every proposal, at least 1; more is greedier. The flavour's where absent: 48 of `kilter`, 24
+    /// of the others.
+    pub candidates: Option<usize>,
     /// Estimate parameters that are asked together jointly (default) or each by itself. Always by itself in the
     /// Hyperopt flavour.
     pub multivariate: bool,
@@ -45,20 +86,51 @@ pub struct TpeConfig {
     pub constant_liar: bool,
     /// Weight of the prior against one observation, above 0. Default 1; more explores more.
     pub prior_weight: f64,
+    /// Size of the better set; the flavour's where absent.
+    pub gamma: Option<Gamma>,
+    /// Weights of the better trials; the flavour's where absent.
+    pub weights: Option<Weights>,
+    /// Kernels on a grid are at least so many steps wide; the flavour's where absent.
+    pub least_steps: Option<f64>,
+    /// Share of the candidates that take every parameter from another better trial, 0 to 1; the flavour's where absent.
+    pub crossed: Option<f64>,
+    /// At most so many of the worse trials are remembered at an ask; the flavour's where absent. Others than `kilter`
+    /// remember all.
+    pub recall: Option<usize>,
+    /// May a configuration of a finite space be proposed twice? The flavour's where absent: `kilter` says no.
+    pub repeats: Option<bool>,
+    /// Limits on measured figures, such as `latency<=20`: trials that break one count among the worse, by how far.
+    pub limit: Limits,
 }
 
 impl Default for TpeConfig {
     fn default() -> Self {
         Self {
-            flavour: Flavour::Optuna,
+            flavour: Flavour::Kilter,
             startup: 10,
-            candidates: 24,
+            candidates: None,
             multivariate: true,
             constant_liar: true,
             prior_weight: 1.0,
+            gamma: None,
+            weights: None,
+            least_steps: None,
+            crossed: None,
+            recall: None,
+            repeats: None,
+            limit: Limits::default(),
         }
     }
 }
+
+/// Twice Optuna's: better on every continuous test function but one, level on tables (`kilter`).
+const CANDIDATES: usize = 48;
+
+/// A kernel on a grid reaches its neighbours, so that what was learnt of a value tells of them, too (`kilter`).
+const LEAST_STEPS: f64 = 0.5;
+
+/// So many of the worse trials tell enough of their density (`kilter`).
+const RECALL: usize = 512;
 
 impl TpeConfig {
     /// The same, if it can be.
@@ -66,13 +138,56 @@ impl TpeConfig {
     /// # Errors
     /// What is wrong and what would be right.
     pub fn checked(self) -> Result<Self, String> {
-        if self.candidates == 0 {
-            return Err("candidates=0 leaves nothing to choose from; the default is 24".to_owned());
+        if self.candidates == Some(0) {
+            return Err("candidates=0 leaves nothing to choose from; the default is 48".to_owned());
         }
         if !(self.prior_weight > 0.0 && self.prior_weight.is_finite()) {
             return Err(format!("prior_weight={} must be a number above 0; the default is 1", self.prior_weight));
         }
+        if self.recall.is_some_and(|recall| recall < 2) {
+            return Err("recall must be at least 2; the default is 512".to_owned());
+        }
+        let steps = self.least_steps.unwrap_or(0.0);
+        if !(steps >= 0.0 && steps.is_finite()) {
+            return Err(format!("least_steps={steps} must be a number not below 0"));
+        }
+        if !(0.0..=1.0).contains(&self.crossed.unwrap_or(0.0)) {
+            return Err("crossed is a share, from 0 to 1".to_owned());
+        }
         Ok(self)
+    }
+
+    fn is_own(&self) -> bool {
+        self.flavour == Flavour::Kilter
+    }
+
+    pub(super) fn least_steps(&self) -> f64 {
+        self.least_steps.unwrap_or(if self.is_own() { LEAST_STEPS } else { 0.0 })
+    }
+
+    pub(super) fn candidates(&self) -> usize {
+        self.candidates.unwrap_or(if self.is_own() { CANDIDATES } else { 24 })
+    }
+
+    pub(super) fn crossed(&self) -> usize {
+        (self.crossed.unwrap_or(0.0) * self.candidates() as f64) as usize
+    }
+
+    fn repeats(&self) -> bool {
+        self.repeats.unwrap_or(!self.is_own())
+    }
+
+    fn n_below(&self, finished: usize, several: bool) -> usize {
+        let own = match self.flavour {
+            Flavour::Hyperopt => Gamma::QuarterRoot,
+            Flavour::Kilter | Flavour::Optuna => Gamma::Tenth,
+        };
+        match self.gamma.unwrap_or(own) {
+            _ if several => multi_objective_gamma(finished),
+            Gamma::Tenth => default_gamma(finished),
+            Gamma::QuarterRoot => hyperopt_gamma(finished),
+            Gamma::Root => root_gamma(finished, 1.0),
+        }
     }
 }
 
@@ -86,72 +201,73 @@ pub struct Tpe {
     fingerprint: u64,
     /// Trials whose answers are not in `columns` yet.
     new: Vec<u64>,
+    ranking: Ranking,
+    seen: Seen,
 }
 
 impl Tpe {
     /// A sampler that has seen nothing yet.
     pub fn new(config: TpeConfig) -> Self {
-        Self { config, columns: Vec::new(), fingerprint: 0, new: Vec::new() }
+        let (ranking, seen) = (Ranking::default(), Seen::default());
+        Self { config, columns: Vec::new(), fingerprint: 0, new: Vec::new(), ranking, seen }
     }
 
     /// Brings `columns` up to date.
     fn encode(&mut self, outline: &Outline, history: &History) {
-        if self.fingerprint != outline.fingerprint() {
+        if self.fingerprint != outline.fingerprint() || self.columns.is_empty() {
             self.fingerprint = outline.fingerprint();
             self.columns = vec![Vec::new(); Encoding::new(outline).coordinates().len()];
+            self.seen = Seen::new(outline, self.config.repeats());
             self.new = history.rows().map(|row| row.number).collect();
         }
         for row in self.new.drain(..).filter_map(|number| history.get(number)) {
             let at = row.number as usize;
-            for (column, code) in self.columns.iter_mut().zip(outline.encode(row.config())) {
+            let code = outline.encode(row.config());
+            for (column, &code) in self.columns.iter_mut().zip(&code) {
                 if column.len() <= at {
                     column.resize(at + 1, f64::NAN);
                 }
                 column[at] = code;
             }
+            self.seen.insert(&code);
         }
     }
 
-    /// The trials that count, in order of their numbers, split into the better few and the rest.
-    fn split(&self, history: &History, goals: &[Goal]) -> (Vec<u64>, Split) {
-        let rows: Vec<(&Row, Standing)> =
-            history.rows().filter_map(|row| Some((row, standing(row, goals, self.config.constant_liar)?))).collect();
-        let candidates: Vec<Candidate<'_>> =
-            rows.iter().map(|(_, standing)| Candidate { outcome: standing.outcome(), violation: 0.0 }).collect();
-        let finished = rows.iter().filter(|(row, _)| row.state.is_ended()).count();
-        let n_below = match (self.config.flavour, goals.len()) {
-            (Flavour::Hyperopt, 1) => hyperopt_gamma(finished),
-            (Flavour::Optuna, 1) => default_gamma(finished),
-            _ => multi_objective_gamma(finished),
+    fn sides(&self, ask: &Ask<'_>) -> Sides {
+        let (config, limits) = (&self.config, &self.config.limit.0);
+        if ask.goals.len() > 1 {
+            let n_below = |finished| config.n_below(finished, true);
+            return Ranking::fronts(ask.history, ask.goals, limits, config.constant_liar, n_below);
+        }
+        let n_below = config.n_below(self.ranking.finished(), false);
+        let recall = config.recall.unwrap_or(if config.is_own() { RECALL } else { usize::MAX });
+        self.ranking.sides(n_below, config.constant_liar, recall)
+    }
+
+    fn weights(&self, several: bool) -> Weights {
+        self.config.weights.unwrap_or(if several { Weights::Uniform } else { Weights::Age })
+    }
+
+    /// One proposal from the estimate; nothing if it came upon a configuration that was tried.
+    fn estimated(&self, ask: &Ask<'_>, sides: &Sides, stream: &Stream) -> Result<Option<Config>, SearchError> {
+        let outline = ask.space.outline;
+        let estimate = Estimate {
+            config: &self.config,
+            columns: &self.columns,
+            sides,
+            weights: self.weights(ask.goals.len() > 1),
+            history: ask.history,
+            goals: ask.goals,
+            seen: &self.seen,
         };
-        let maximize: Vec<bool> = goals.iter().map(|goal| goal.better == kilter_study::Better::Higher).collect();
-        (rows.iter().map(|(row, _)| row.number).collect(), split(&candidates, &maximize, n_below))
-    }
-}
-
-/// How a trial stands, if it counts at all.
-enum Standing {
-    Complete(Vec<f64>),
-    Pruned(Option<(u64, f64)>),
-    Running,
-}
-
-impl Standing {
-    fn outcome(&self) -> Outcome<'_> {
-        match self {
-            Self::Complete(values) => Outcome::Complete(values),
-            Self::Pruned(last) => Outcome::Pruned(*last),
-            Self::Running => Outcome::Running,
+        let mut draft = Draft::new(outline, estimate, stream);
+        match outline.walk(&mut draft) {
+            // Where the answers so far leave none to the next question, the study repairs them.
+            Ok(()) | Err(Halt::Enough | Halt::Refused(SpaceError::NothingLeft { .. })) => {
+                Ok(draft.into_joint().filter(|joint| self.seen.is_new(outline, joint)))
+            }
+            Err(Halt::Refused(why)) => Err(why.into()),
         }
-    }
-}
-
-fn standing(row: &Row, goals: &[Goal], liar: bool) -> Option<Standing> {
-    match row.state {
-        State::Complete => row.values(goals).map(Standing::Complete),
-        State::Pruned => Some(Standing::Pruned(row.curve(&goals.first()?.metric).last())),
-        State::Running | State::Stale | State::Waiting => liar.then_some(Standing::Running),
-        State::Failed => None,
     }
 }
 
@@ -161,30 +277,88 @@ impl Sampler for Tpe {
             if matches!(event.change, Change::Opened(_) | Change::Queued(_) | Change::Answered(_)) {
                 self.new.extend(event.number);
             }
+            if !matches!(event.change, Change::Answered(_) | Change::Reported(_)) {
+                self.ranking.touch(event.number);
+            }
         }
     }
 
     fn next(&mut self, ask: &Ask<'_>) -> Result<Next, SearchError> {
-        self.encode(ask.space.outline, ask.history);
-        if ask.history.count(State::Complete) + ask.history.count(State::Pruned) < self.config.startup.max(1) {
-            return Ok(Next::Try(at_random(ask)?));
-        }
-        let (numbers, split) = self.split(ask.history, ask.goals);
         let outline = ask.space.outline;
-        let estimate = Estimate {
-            config: &self.config,
-            columns: &self.columns,
-            numbers: &numbers,
-            split: &split,
-            uniform_below: ask.goals.len() > 1,
-        };
-        let mut draft = Draft::new(outline, estimate, &ask.stream);
-        match outline.walk(&mut draft) {
-            // Where the answers so far leave none to the next question, the study repairs them.
-            Ok(()) | Err(Halt::Enough | Halt::Refused(SpaceError::NothingLeft { .. })) => {
-                Ok(Next::Try(Proposal::new(draft.into_joint(), &ask.stream)))
+        self.encode(outline, ask.history);
+        self.ranking.update(ask.history, ask.goals, &self.config.limit.0);
+        let at_start =
+            ask.history.count(State::Complete) + ask.history.count(State::Pruned) < self.config.startup.max(1);
+        let sides = if at_start { Sides::default() } else { self.sides(ask) };
+        for attempt in 0..ATTEMPTS {
+            let stream = if attempt == 0 { ask.stream.clone() } else { ask.stream.child(&format!("again {attempt}")) };
+            let joint = if at_start {
+                let joint = start(outline, &stream)?;
+                self.seen.is_new(outline, &joint).then_some(joint)
+            } else {
+                self.estimated(ask, &sides, &stream)?
+            };
+            if let Some(joint) = joint {
+                return Ok(Next::Try(Proposal::new(joint, &stream)));
             }
-            Err(Halt::Refused(why)) => Err(why.into()),
         }
+        Ok(match self.seen.any_left(outline, &mut ask.stream.child("left"))? {
+            Some(left) => Next::Try(Proposal::new(left, &ask.stream)),
+            None => Next::Done("every configuration of the space was tried".to_owned()),
+        })
     }
+}
+
+/// So often a proposal is drawn before what is left of a finite space is listed.
+const ATTEMPTS: u32 = 8;
+
+/// A random configuration, where somebody expects the best more often.
+fn start(outline: &Outline, stream: &Stream) -> Result<Config, SpaceError> {
+    if !outline.constraints().is_empty() {
+        return Feasible::new(outline)?.config(&mut stream.child("feasible"));
+    }
+    let mut expectant = Expectant {
+        rest: Random::new(stream.child("unforeseen")),
+        stream: stream.child("expected"),
+        joint: Config::default(),
+    };
+    match outline.walk(&mut expectant) {
+        Ok(()) | Err(Halt::Enough) => Ok(expectant.joint),
+        Err(Halt::Refused(why)) => Err(why),
+    }
+}
+
+/// Answers at random: questions with a prior by it, others uniformly.
+struct Expectant {
+    rest: Random,
+    stream: Stream,
+    joint: Config,
+}
+
+impl Chooser for Expectant {
+    fn choose(&mut self, question: &Question<'_>) -> Result<Value, Halt> {
+        let drawn = expected(question.domain, question.prior).map(|(dimension, expected)| {
+            let column = Column { values: &[], order: None };
+            let options = ParzenOptions::default();
+            let prior = Parzen::fit_expecting(&[dimension], &[column], &[], &options, &[Some(expected)]);
+            question.domain.decode(&prior.sample(1, &mut self.stream))
+        });
+        let value = match drawn.and_then(|value| question.allowed.accept(&value)) {
+            Some(value) => value,
+            None => self.rest.choose(question)?,
+        };
+        self.joint.push(question.name.clone(), value.clone());
+        Ok(value)
+    }
+}
+
+/// The prior of a numeric question as the estimators see it.
+pub(super) fn expected(domain: &Domain, prior: Option<&Prior>) -> Option<(Dimension, Expected)> {
+    let prior = prior?;
+    let [coordinate] = domain.coordinates()[..] else { return None };
+    let dimension = Dimension::from(coordinate);
+    let Dimension::Numeric { log, .. } = dimension else { return None };
+    let inward = |x: f64| if log { x.ln() } else { x };
+    let expected = Expected { mean: inward(prior.center), sigma: inward(prior.spread) };
+    (expected.mean.is_finite() && expected.sigma > 0.0).then_some((dimension, expected))
 }

@@ -29,6 +29,12 @@ pub fn hyperopt_gamma(n: usize) -> usize {
     ((0.25 * (n as f64).sqrt()).ceil() as usize).min(AT_MOST)
 }
 
+/// Size of the below set that grows with the root of the number of finished trials: ⌈k √n⌉, not above a quarter of them
+/// (and at least 1).
+pub fn root_gamma(n: usize, k: f64) -> usize {
+    ((k * (n as f64).sqrt()).ceil() as usize).min(n.div_ceil(4))
+}
+
 /// The weights of n observations, oldest first: 1 for the newest 25, the older ones evenly from 1/n to 1.
 pub fn default_weights(n: usize) -> Vec<f64> {
     let old = n.saturating_sub(AT_MOST);
@@ -154,7 +160,7 @@ fn best_fronts(trials: &[(Vec<f64>, usize)], count: usize) -> Vec<usize> {
 }
 
 /// A point a little worse than the worst of a front in every objective: max(1.1 w, 0.9 w), 10⁻¹² where that is 0.
-fn reference_point(front: &[&[f64]]) -> Vec<f64> {
+pub(super) fn reference_point(front: &[&[f64]]) -> Vec<f64> {
     (0..front[0].len())
         .map(|objective| {
             let worst = front.iter().map(|point| point[objective]).fold(f64::NEG_INFINITY, f64::max);

@@ -1,5 +1,5 @@
 //! Fronts, hypervolumes and greedy subsets.
-use kilter_search::hypervolume::{greedy_subset, hypervolume, non_domination_ranks};
+use kilter_search::hypervolume::{contributions, greedy_subset, hypervolume, non_domination_ranks};
 use proptest::prelude::*;
 
 fn slices(points: &[Vec<f64>]) -> Vec<&[f64]> {
@@ -74,4 +74,11 @@ proptest! {
             chosen.push(all[i]);
         }
     }
+}
+
+#[test]
+fn contributions_are_what_each_alone_adds() {
+    let points = [vec![0.0, 3.0], vec![1.0, 1.0], vec![3.0, 0.0], vec![3.0, 3.0]];
+    // Below (4, 4): rectangles that no other point covers.
+    assert_eq!(contributions(&slices(&points), &[4.0, 4.0]), [1.0, 4.0, 1.0, 0.0]);
 }

@@ -5,10 +5,12 @@
 
 mod constrained;
 mod determinism;
+mod faults;
 mod golden;
 mod hyperopt;
 mod hypervolume;
 mod median;
 mod parzen;
+mod quasi;
 mod split;
 mod studies;

@@ -1,7 +1,7 @@
 //! The Optuna flavour of the Parzen estimator.
 use crate::golden::{self, assert_close, list, numbers};
 use kilter_numerics::Stream;
-use kilter_search::tpe::parzen::{Column, Kernel, Parzen, ParzenOptions, sorted_order};
+use kilter_search::tpe::parzen::{Column, Expected, Kernel, Parzen, ParzenOptions, sorted_order};
 use kilter_search::tpe::split::{Candidate, Outcome, default_weights, split};
 use kilter_search::tpe::{Dimension, best_candidate};
 use proptest::prelude::*;
@@ -166,6 +166,24 @@ fn domains_of_one_value_are_certain() {
 }
 
 #[test]
+fn a_given_prior_takes_the_place_of_the_wide_one() {
+    let dimension = Dimension::Numeric { low: 0.0, high: 10.0, log: false, step: None };
+    let column = Column { values: &[2.0, 3.0], order: None };
+    let fit = |mean, sigma| {
+        let prior = Some(Expected { mean, sigma });
+        Parzen::fit_expecting(&[dimension], &[column], &[1.0; 2], &ParzenOptions::default(), &[prior]).kernel(0, 2)
+    };
+    let close = |kernel, mean: f64, sigma: f64| {
+        let Kernel::Normal { mean: m, sigma: s } = kernel else { panic!("{kernel:?}") };
+        assert!((m - mean).abs() < 1e-12 && (s - sigma).abs() < 1e-12, "{kernel:?}");
+    };
+    close(fit(7.0, 0.5), 7.0, 0.5);
+    // A centre outside is moved to the end, a spread has bounds.
+    close(fit(17.0, 50.0), 10.0, 10.0);
+    close(fit(7.0, 1e-9), 7.0, 0.01);
+}
+
+#[test]
 fn ten_thousand_categories() {
     let choices = 10_000;
     let dimension = Dimension::Categorical { choices };
@@ -245,6 +263,7 @@ fn any_options() -> impl Strategy<Value = ParzenOptions> {
         prior_weight,
         magic_clip,
         endpoints,
+        ..ParzenOptions::default()
     })
 }
 

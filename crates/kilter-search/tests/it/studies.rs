@@ -90,7 +90,19 @@ fn run(by: &str, seed: u64, trials: usize) -> Vec<(Config, f64)> {
         .collect()
 }
 
-const ALL: [&str; 5] = ["auto", "random", "tpe", "tpe:multivariate=false", "tpe:flavour=hyperopt"];
+const ALL: [&str; 11] = [
+    "auto",
+    "random",
+    "tpe",
+    "tpe:multivariate=false",
+    "tpe:flavour=hyperopt",
+    "tpe:flavour=optuna",
+    "sobol",
+    "halton",
+    "latin",
+    "grid",
+    "partial:kind=b",
+];
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
@@ -188,6 +200,8 @@ fn a_trial_can_be_proposed_again_from_the_revision_it_saw() {
         history: &history,
         goals: &study.spec().goals,
         stream: kilter_numerics::Stream::new(&[9, trial.number()], "propose"),
+        seed: 9,
+        trials: None,
     };
     let kilter_study::Next::Try(proposal) = again.next(&ask).unwrap() else { panic!("no proposal") };
     let config = kilter_space::Answered::new(proposal.joint, proposal.rest).walk(&outline).unwrap();
@@ -203,7 +217,11 @@ fn a_space_of_one_question_of_each_kind_is_searched() {
         let outline = Outline::new(vec![Entry::new("p", parse_domain(domain).unwrap()).unwrap()]).unwrap();
         let mut study = study(outline, "tpe", 1, Better::Lower);
         for i in 0..30 {
-            let trial = ask(&mut study);
+            let trial = match study.ask().unwrap() {
+                Asked::Trial(trial) => trial,
+                Asked::Done(_) if domain == "a|b" && i == 2 => break,
+                other => panic!("{domain}, trial {i}: {other:?}"),
+            };
             tell(&mut study, &trial, Some(f64::from(i % 7)));
         }
     }
@@ -213,7 +231,13 @@ fn a_space_of_one_question_of_each_kind_is_searched() {
 fn what_is_listed_can_be_made_and_what_is_not_is_refused_with_the_nearest() {
     for listed in SAMPLERS {
         assert!(sampler(listed.name).is_ok(), "{}", listed.name);
-        let options = listed.options.replace(' ', ",").replace("optuna|hyperopt", "hyperopt");
+        let options = listed
+            .options
+            .replace(' ', ",")
+            .replace("kilter|optuna|hyperopt", "hyperopt")
+            .replace("METRIC<=BOUND", "ms<=2")
+            .replace("tenth|quarter_root|root", "root")
+            .replace("age|uniform|hypervolume", "hypervolume");
         assert!(options.is_empty() || sampler(&format!("{}:{options}", listed.name)).is_ok(), "{options}");
     }
     for listed in PRUNERS {
@@ -223,7 +247,7 @@ fn what_is_listed_can_be_made_and_what_is_not_is_refused_with_the_nearest() {
     let refused = |text: &str| sampler(text).err().map(|why| why.to_string()).unwrap_or_default();
     assert!(refused("tpee").contains("did you mean `tpe`"), "{}", refused("tpee"));
     assert!(refused("tpe:candidats=3").contains("candidats"), "{}", refused("tpe:candidats=3"));
-    assert!(refused("tpe:candidates=0").contains("24"));
+    assert!(refused("tpe:candidates=0").contains("48"));
     assert!(refused("tpe:candidates").contains("needs a value"));
     assert!(refused("random:x=1").contains("no options"));
     assert!(matches!(pruner("median:percentile=3"), Err(RegistryError::Option { .. })));

@@ -25,7 +25,10 @@ struct Ledger {
     spec: StudySpec,
     created_ms: i64,
     events: Vec<Event>,
+    /// The trials that have not ended: every ask looks through them.
     slots: BTreeMap<u64, Slot>,
+    /// Those that have; a retry brings one back.
+    ended: BTreeMap<u64, Opened>,
     next: u64,
 }
 
@@ -39,7 +42,6 @@ enum Stage {
     Reserved { by: Worker, deadline_ms: i64 },
     Waiting,
     Running { by: Worker, token: u128, deadline_ms: i64 },
-    Ended,
 }
 
 impl Memory {
@@ -94,9 +96,15 @@ impl Ledger {
             Stage::Reserved { by, deadline_ms } | Stage::Running { by, deadline_ms, .. } => {
                 at_work(by.as_holder(*deadline_ms, now))
             }
-            Stage::Waiting | Stage::Ended => false,
+            Stage::Waiting => false,
         });
         if busy { Err(StorageError::InUse(what)) } else { Ok(()) }
+    }
+
+    fn end(&mut self, number: u64) {
+        if let Some(slot) = self.slots.remove(&number) {
+            self.ended.insert(number, slot.opened);
+        }
     }
 
     fn held(&mut self, lease: &Lease) -> Option<&mut Slot> {
@@ -120,7 +128,14 @@ impl Ledger {
 impl Storage for Memory {
     fn create(&self, spec: &StudySpec) -> Result<StudyId, StorageError> {
         let created_ms = self.clock.now_ms();
-        self.add(Ledger { spec: spec.clone(), created_ms, events: Vec::new(), slots: BTreeMap::new(), next: 0 })
+        self.add(Ledger {
+            spec: spec.clone(),
+            created_ms,
+            events: Vec::new(),
+            slots: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            next: 0,
+        })
     }
 
     fn studies(&self) -> Result<Vec<StudyEntry>, StorageError> {
@@ -210,8 +225,8 @@ impl Storage for Memory {
 
     fn finish(&self, lease: &Lease, end: &End) -> Result<Ended, StorageError> {
         self.ledger(lease.study, |ledger, now| match ledger.held(lease) {
-            Some(slot) => {
-                slot.stage = Stage::Ended;
+            Some(_) => {
+                ledger.end(lease.number);
                 ledger.log(Some(lease.number), now, Change::Ended(end.clone()));
                 Ended::Counted
             }
@@ -252,11 +267,14 @@ impl Storage for Memory {
                 if let Stage::Running { by, deadline_ms, .. } = &slot.stage
                     && by.as_holder(*deadline_ms, now) == Holder::Lost
                 {
-                    slot.stage = if slot.attempt < retry.attempts { Stage::Waiting } else { Stage::Ended };
+                    slot.stage = Stage::Waiting;
                     lost.push((*number, slot.attempt));
                 }
             }
             for &(number, attempt) in &lost {
+                if attempt >= retry.attempts {
+                    ledger.end(number);
+                }
                 ledger.log(Some(number), now, after_loss(attempt, retry));
             }
             lost.into_iter().map(|(number, _)| number).collect()
@@ -273,7 +291,7 @@ impl Storage for Memory {
                 Stage::Running { by, deadline_ms, .. } => {
                     Some(Held { number, running: true, by: by.as_holder(*deadline_ms, now) })
                 }
-                Stage::Waiting | Stage::Ended => None,
+                Stage::Waiting => None,
             });
             held.collect()
         })
@@ -316,17 +334,11 @@ impl Storage for Memory {
                 Change::Ended(end) if event.number == Some(number) => Some(end.state),
                 _ => None,
             });
-            let retried = match ledger.slots.get_mut(&number) {
-                Some(slot) if matches!(slot.stage, Stage::Ended) && end != Some(EndState::Complete) => {
-                    (slot.stage, slot.attempt) = (Stage::Waiting, 0);
-                    true
-                }
-                _ => false,
-            };
-            if retried {
-                ledger.log(Some(number), now, Change::Requeued);
-            }
-            retried
+            let again = if end == Some(EndState::Complete) { None } else { ledger.ended.remove(&number) };
+            let Some(opened) = again else { return false };
+            ledger.slots.insert(number, Slot { stage: Stage::Waiting, opened, attempt: 0 });
+            ledger.log(Some(number), now, Change::Requeued);
+            true
         })
     }
 
@@ -352,16 +364,19 @@ impl Storage for Memory {
 
     fn adopt(&self, spec: &StudySpec, created_ms: i64, events: &[Event]) -> Result<StudyId, StorageError> {
         let Adopted { events, numbers, next } = Adopted::new(events);
-        let slot = |standing| match standing {
-            Standing::Free => {
-                let stage = Stage::Reserved { by: Worker::nobody(), deadline_ms: 0 };
-                Slot { stage, opened: Opened::default(), attempt: 0 }
-            }
-            Standing::Waiting(opened) => Slot { stage: Stage::Waiting, opened, attempt: 0 },
-            Standing::Ended(opened, attempt) => Slot { stage: Stage::Ended, opened, attempt },
-        };
-        let slots = numbers.into_iter().map(|(number, standing)| (number, slot(standing))).collect();
-        self.add(Ledger { spec: spec.clone(), created_ms, events, slots, next })
+        let (mut slots, mut ended) = (BTreeMap::new(), BTreeMap::new());
+        for (number, standing) in numbers {
+            let (stage, opened) = match standing {
+                Standing::Free => (Stage::Reserved { by: Worker::nobody(), deadline_ms: 0 }, Opened::default()),
+                Standing::Waiting(opened) => (Stage::Waiting, opened),
+                Standing::Ended(opened, _) => {
+                    ended.insert(number, opened);
+                    continue;
+                }
+            };
+            slots.insert(number, Slot { stage, opened, attempt: 0 });
+        }
+        self.add(Ledger { spec: spec.clone(), created_ms, events, slots, ended, next })
     }
 
     fn changes(&self, study: StudyId, since: u64, limit: usize) -> Result<Changes, StorageError> {

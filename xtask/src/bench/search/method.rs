@@ -141,8 +141,9 @@ pub enum Method {
 impl Method {
     /// Every method there is.
     pub fn all() -> Vec<Self> {
-        // `auto` is another name of one of the others.
-        let ours = kilter_search::SAMPLERS.iter().map(|listed| listed.name).filter(|name| *name != "auto");
+        // `auto` is another name of one of the others; grids end by themselves, and a part is no whole space.
+        let apart = ["auto", "grid", "exhaustive", "partial"];
+        let ours = kilter_search::SAMPLERS.iter().map(|listed| listed.name).filter(|name| !apart.contains(name));
         let ours = ours.chain(OURS.iter().copied()).map(|name| Self::Ours(name.to_owned()));
         ours.chain(PEERS.iter().map(Self::Peer)).collect()
     }
