@@ -114,7 +114,7 @@ const WIDTH: usize = 80;
 /// Is no line wider than the terminal (120 columns where there is none)?
 pub fn fits_terminal(text: &str) -> bool {
     let columns = usize::from(console::Term::stdout().size_checked().map_or(120, |(_, columns)| columns));
-    text.lines().map(console::measure_text_width).max().unwrap_or(0) <= columns
+    text.lines().map(measure_text_width).max().unwrap_or(0) <= columns
 }
 
 /// A plain table: columns apart by two spaces, numbers to the right, no frame. A hundred thousand rows take no time.

@@ -385,7 +385,7 @@ impl Study {
             match self.propose(number) {
                 Ok(Proposed::Opened(opened, answers)) => {
                     match self.storage.open(self.id, number, &opened, &self.worker) {
-                        Ok(lease) => return Ok(Asked::Trial((Trial { lease, opened }, answers))),
+                        Ok(lease) => return Ok(Asked::Trial((Trial { lease, opened }, *answers))),
                         // The proposal took so long that somebody who cannot look for this process took the number.
                         Err(StorageError::NotReserved(_)) => {}
                         Err(why) => return Err(why.into()),
@@ -498,7 +498,7 @@ impl Study {
             seen: self.history.revision(),
             note: proposal.note,
         };
-        Ok(Proposed::Opened(opened, answers))
+        Ok(Proposed::Opened(opened, Box::new(answers)))
     }
 
     /// Ends a trial.
@@ -541,7 +541,7 @@ impl Study {
 }
 
 pub(crate) enum Proposed {
-    Opened(Opened, Answered),
+    Opened(Opened, Box<Answered>),
     Wait,
     Done(String),
 }
