@@ -55,9 +55,10 @@ fn standing(row: &Row, goals: &[Goal]) -> Option<Standing> {
     }
 }
 
-/// By how much a trial breaks the limits.
+/// By how much a trial misses what the study requires and breaks the limits.
 fn violation(row: &Row, limits: &[Limit]) -> f64 {
-    limits.iter().map(|limit| limit.excess(row.value(&limit.metric))).sum()
+    let broken: f64 = limits.iter().map(|limit| limit.excess(row.value(&limit.metric))).sum();
+    row.violation().unwrap_or(0.0) + broken
 }
 
 fn merit(row: &Row, goals: &[Goal], limits: &[Limit]) -> Option<Merit> {
