@@ -8,8 +8,10 @@ use kilter_study::State;
 use crate::args::OfStudy;
 use crate::fault::Fault;
 use crate::look::look_at;
-use crate::style::{Voice, short};
-use crate::summary::{count_words, front_words, requirements_words, trial_json, trials_table};
+use crate::style::Voice;
+use crate::summary::{
+    count_words, front_words, repeats_words, requirements_words, runner_up_json, trial_json, trials_table, value_words,
+};
 
 #[derive(Debug, Args)]
 #[command(
@@ -51,13 +53,20 @@ pub fn best(args: &Best, voice: &Voice) -> Result<ExitCode, Fault> {
         return Ok(ExitCode::SUCCESS);
     }
     if voice.json {
-        voice.document(&trial_json(best, goals))?;
+        let mut document = trial_json(best, goals);
+        if let (Some(document), Some(behind)) = (document.as_object_mut(), runner_up_json(&history, &goals[0])) {
+            document.insert("runner_up".to_owned(), behind);
+        }
+        voice.document(&document)?;
     } else if voice.quiet {
         voice.say(&best.config().to_string())?;
     } else {
         let metric = &goals[0].metric;
-        let value = short(best.value(metric).unwrap_or(f64::NAN));
+        let value = value_words(best, metric);
         voice.say(&voice.strong(&format!("{metric} {value}  (trial {} of {name})", best.number)))?;
+        if let Some(words) = repeats_words(best, &history, &goals[0]) {
+            voice.say(&words)?;
+        }
         for (name, value) in best.config().answers() {
             voice.say(&format!("  {name} = {value}"))?;
         }

@@ -26,7 +26,15 @@ pub fn logs(args: &Logs, voice: &Voice) -> Result<ExitCode, Fault> {
     let (place, entry, history) = look_at(args.of.study.as_deref(), &args.of.storage)?;
     let row = chosen(args.of.trial, &entry, &history)?;
     let folder = place.trials_folder(&entry.spec.name).join(row.number.to_string());
-    let read = |name: &str| std::fs::read(folder.join(name)).ok();
+    // Later repeats have folders of their own.
+    let repeats = entry.spec.conduct.repeats.unwrap_or(1);
+    let folders: Vec<_> = std::iter::once(folder.clone())
+        .chain((1..repeats).map(|repeat| folder.join(format!("repeat-{repeat}"))))
+        .collect();
+    let read = |name: &str| {
+        let all: Vec<Vec<u8>> = folders.iter().filter_map(|folder| std::fs::read(folder.join(name)).ok()).collect();
+        (!all.is_empty()).then(|| all.concat())
+    };
     let (out, err) = (read("stdout.log"), read("stderr.log"));
     if out.is_none() && err.is_none() {
         return Err(Fault::work(format!("trial {} has left no output in {}", row.number, folder.display())));

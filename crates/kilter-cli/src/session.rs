@@ -38,6 +38,9 @@ pub fn run(
     }
     if let Some(why) = study.enough() {
         voice.remark(&format!("enough: {why}"));
+    } else if !ran.why.is_empty() && !ran.why.ends_with("were wanted") {
+        // That as many ran as were wanted is no news.
+        voice.remark(&format!("the study has ended: {}", ran.why));
     }
     let honest = honest_scores(&study, &recipe, place, voice);
     summary::closing(&study, honest.as_ref(), &ran, place, voice)?;

@@ -15,7 +15,7 @@ use crate::look::{chosen, look_at};
 use crate::place::Place;
 use crate::session::quoted;
 use crate::style::{Voice, bytes, duration, short, sparkline};
-use crate::summary::trial_json;
+use crate::summary::{state_words, trial_json, value_words};
 use crate::tag::tag_text;
 
 #[derive(Debug, Args)]
@@ -48,7 +48,7 @@ pub fn show(args: &Show, voice: &Voice) -> Result<ExitCode, Fault> {
         voice.document(&document)?;
         return Ok(ExitCode::SUCCESS);
     }
-    voice.say(&voice.strong(&format!("trial {} of {}: {}", row.number, entry.spec.name, row.state.name())))?;
+    voice.say(&voice.strong(&format!("trial {} of {}: {}", row.number, entry.spec.name, state_words(row))))?;
     voice.say("hyperparameters")?;
     for (name, value) in row.config().answers() {
         voice.say(&format!("  {name} = {value}"))?;
@@ -62,8 +62,10 @@ pub fn show(args: &Show, voice: &Voice) -> Result<ExitCode, Fault> {
     if let Some(end) = &row.end {
         if !end.metrics.is_empty() {
             voice.say("metrics")?;
-            for (name, value) in &end.metrics {
-                voice.say(&format!("  {name} = {}", short(*value)))?;
+            for name in end.metrics.keys() {
+                let repeats: Vec<String> = row.repeats(name).into_iter().map(short).collect();
+                let of = if repeats.is_empty() { String::new() } else { format!("  (of {})", repeats.join(", ")) };
+                voice.say(&format!("  {name} = {}{of}", value_words(row, name)))?;
             }
         }
         for (requirement, violation) in entry.spec.requirements.iter().zip(&end.violations) {
@@ -92,7 +94,9 @@ pub fn show(args: &Show, voice: &Voice) -> Result<ExitCode, Fault> {
         took.extend(energy.map(|energy| format!("{} J ({})", short(energy.joules), energy.kind.name())));
         voice.say(&format!("took {}", took.join(", ")))?;
     }
-    let mut metrics: Vec<&str> = row.points.iter().map(|point| point.metric.as_str()).collect();
+    // Repeats are told above.
+    let reported = row.points.iter().map(|point| point.metric.as_str());
+    let mut metrics: Vec<&str> = reported.filter(|metric| !metric.ends_with('#')).collect();
     metrics.sort_unstable();
     metrics.dedup();
     for metric in metrics {

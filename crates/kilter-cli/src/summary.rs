@@ -67,9 +67,10 @@ pub fn closing(
         return voice.document(&json!({
             "study": spec.name,
             "interrupted": ran.interrupted,
-            "why": study.enough(),
+            "why": study.enough().or_else(|| Some(ran.why.clone()).filter(|why| !why.ends_with("were wanted"))),
             "counts": counts(history),
             "best": best,
+            "runner_up": runner_up_json(history, &spec.goals[0]),
             "default": default_row(study).map(|row| trial_json(row, &spec.goals)),
             "holdout": honest.map(|honest| json!({
                 "tuned": honest.tuned.metrics,
@@ -102,8 +103,11 @@ pub fn closing(
         return closing_front(&front, study, place, voice);
     }
     let value = best.value(&goal.metric).unwrap_or(f64::NAN);
-    let head = format!("best {} {} in trial {}", goal.metric, short(value), best.number);
+    let head = format!("best {} {} in trial {}", goal.metric, value_words(best, &goal.metric), best.number);
     voice.say(&format!("{} ({})", voice.strong(&head), count_words(history)))?;
+    if let Some(words) = repeats_words(best, history, goal) {
+        voice.say(&words)?;
+    }
     voice.say("")?;
     let top: Vec<&Row> = history.ranking(goal).into_iter().take(TOP).collect();
     voice.say(&trials_table(&top, &spec.goals, false))?;
@@ -298,14 +302,8 @@ pub fn trials_table(rows: &[&Row], goals: &[Goal], with_state: bool) -> String {
     };
     let start = |row: &Row| -> Vec<String> {
         let mut cells = vec![row.number.to_string()];
-        let failure = row.end.as_ref().and_then(|end| end.failure.as_ref());
-        let state = match failure {
-            Some(failure) => format!("failed ({})", failure.name()),
-            None if row.violation().is_some_and(|violation| violation > 0.0) => "complete (infeasible)".to_owned(),
-            None => row.state.name().to_owned(),
-        };
-        cells.extend(with_state.then_some(state));
-        cells.extend(goals.iter().map(|goal| row.value(&goal.metric).map_or_else(|| "–".to_owned(), short)));
+        cells.extend(with_state.then(|| state_words(row)));
+        cells.extend(goals.iter().map(|goal| value_words(row, &goal.metric)));
         let time = row.end.as_ref().map_or_else(|| "–".to_owned(), |end| duration(end.usage.wall_seconds));
         cells.extend(with_state.then_some(time));
         cells
@@ -328,6 +326,73 @@ pub fn trials_table(rows: &[&Row], goals: &[Goal], with_state: bool) -> String {
     table(&head(&["hyperparameters"]), narrow.collect())
 }
 
+/// `0.0812`, with repeats `0.0812 ± 0.004`: half of the 95 % interval of the mean.
+pub fn value_words(row: &Row, metric: &str) -> String {
+    let Some(value) = row.value(metric) else { return "–".to_owned() };
+    match row.interval(metric) {
+        Some(interval) => format!("{} ± {}", short(value), coarse((interval.high - interval.low) / 2.0)),
+        None => short(value),
+    }
+}
+
+/// An uncertainty: two digits say enough.
+fn coarse(x: f64) -> String {
+    if x == 0.0 || !x.is_finite() {
+        return short(x);
+    }
+    let digits = 1 - x.abs().log10().floor() as i32;
+    if (0..6).contains(&digits) { format!("{x:.*}", digits as usize) } else { short(x) }
+}
+
+/// What repeats say of the best trial: its interval, and whether it can be told from the one behind.
+pub fn repeats_words(best: &Row, history: &History, goal: &Goal) -> Option<String> {
+    let repeats = best.repeats(&goal.metric).len();
+    let mean = match best.interval(&goal.metric) {
+        Some(interval) => {
+            format!("mean of {repeats} repeats, 95 % interval {} to {}", short(interval.low), short(interval.high))
+        }
+        None => return None,
+    };
+    let behind = history.runner_up(goal).map(|behind| {
+        let difference = behind.difference.difference;
+        format!(
+            "\n  {}distinguishable from the runner-up, trial {} (difference {}, 95 % interval {} to {} over {} repeats)",
+            if behind.is_distinguishable() { "" } else { "not " },
+            behind.number,
+            short(difference.estimate),
+            short(difference.low),
+            short(difference.high),
+            behind.difference.pairs,
+        )
+    });
+    let all: Vec<Vec<f64>> =
+        history.rows().map(|row| row.repeats(&goal.metric)).filter(|values| values.len() > 1).collect();
+    let same = all.len() > 1 && all.iter().all(|values| values.iter().all(|value| *value == values[0]));
+    let advice = "\n  every repeat of a configuration gave the same: does it use {seed}, {repeat} or KILTER_SEED?";
+    Some(format!("  {mean}{}{}", behind.unwrap_or_default(), if same { advice } else { "" }))
+}
+
+/// The trial behind the best, as JSON; nothing without repeats.
+pub fn runner_up_json(history: &History, goal: &Goal) -> Option<Json> {
+    history.runner_up(goal).map(|behind| {
+        let difference = behind.difference.difference;
+        json!({
+            "number": behind.number, "difference": difference.estimate, "low": difference.low, "high": difference.high,
+            "repeats": behind.difference.pairs, "distinguishable": behind.is_distinguishable(),
+        })
+    })
+}
+
+/// `complete`, `failed (exit_status)`, `complete (copy of 3)`
+pub fn state_words(row: &Row) -> String {
+    let failure = row.end.as_ref().and_then(|end| end.failure.as_ref());
+    let more = failure.map(|failure| failure.name().to_owned());
+    let infeasible = row.violation().is_some_and(|violation| violation > 0.0);
+    let more = more.or_else(|| infeasible.then(|| "infeasible".to_owned()));
+    let more = more.or_else(|| row.opened.copy_of.map(|number| format!("copy of {number}")));
+    more.map_or_else(|| row.state.name().to_owned(), |more| format!("{} ({more})", row.state.name()))
+}
+
 /// A value for a table: floats short, the rest as it is.
 pub fn value_cell(value: &kilter_space::Value) -> String {
     match value {
@@ -347,6 +412,21 @@ pub fn study_json(entry: &StudyEntry, history: &History) -> Json {
     })
 }
 
+/// What each repeat gave of the goals, and the mean's interval.
+fn repeats_json(row: &Row, goals: &[Goal]) -> Json {
+    let of_goal = |goal: &Goal| {
+        let values = row.repeats(&goal.metric);
+        let interval = row.interval(&goal.metric);
+        let told = json!({
+            "values": values, "mean": interval.map(|i| i.estimate), "low": interval.map(|i| i.low),
+            "high": interval.map(|i| i.high),
+        });
+        (!values.is_empty()).then(|| (goal.metric.clone(), told))
+    };
+    let all: serde_json::Map<String, Json> = goals.iter().filter_map(of_goal).collect();
+    if all.is_empty() { Json::Null } else { Json::Object(all) }
+}
+
 /// One trial as JSON, the same in every command.
 pub fn trial_json(row: &Row, goals: &[Goal]) -> Json {
     let mut object = json!({
@@ -356,6 +436,8 @@ pub fn trial_json(row: &Row, goals: &[Goal]) -> Json {
         "params": row.config(),
         "user": row.tags,
         "attempt": row.attempt,
+        "copy_of": row.opened.copy_of,
+        "repeats": repeats_json(row, goals),
         "feasible": row.violation().map(|violation| violation == 0.0),
         "opened_ms": row.opened_ms,
         "ended_ms": row.ended_ms,

@@ -11,7 +11,7 @@ use kilter_space::{Defaults, Domain, Feasible, Outline, Value, nearest, parse_do
 use kilter_study::devices::{Demand, Share};
 use kilter_study::process::{MetricSource, Template};
 use kilter_study::storage::{Retry, StudyEntry};
-use kilter_study::{Conduct, Goal, Metric, QueueOnly, StorageError, Study, StudySpec};
+use kilter_study::{Conduct, Duplicates, Goal, Metric, QueueOnly, StorageError, Study, StudySpec};
 
 use crate::aims::{self, Aims, Direction, is_built_in, seconds};
 use crate::args::InStorage;
@@ -42,7 +42,8 @@ pub struct Tune {
     /// The recipe to tune (`kilter recipes` lists them), or nothing with -- COMMAND
     #[arg(value_name = "RECIPE")]
     pub recipe: Option<String>,
-    /// The command to tune; {name} stands for a parameter, {config} for a JSON file of all, {folder}, {trial}
+    /// The command to tune; {name} stands for a parameter, {config} for a JSON file of all; also {folder}, {trial},
+    /// {seed}, {repeat}
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<String>,
 
@@ -67,7 +68,10 @@ pub struct Tune {
     /// How many trials in all [default: 50 for a recipe, 100 for a command]
     #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "How much")]
     pub trials: Option<u64>,
-    /// How long one trial may take: 30s, 10m, 2h
+    /// Run each configuration so often ({seed}, {repeat} differ), its value is the mean; losers are stopped before
+    #[arg(long, value_name = "K", allow_negative_numbers = true, help_heading = "How much")]
+    pub repeats: Option<u64>,
+    /// How long one trial may take (one repeat of it): 30s, 10m, 2h
     #[arg(long, value_name = "TIME", allow_hyphen_values = true, help_heading = "How much")]
     pub timeout: Option<String>,
     /// Trials at a time
@@ -88,6 +92,10 @@ pub struct Tune {
     /// How to search (`kilter samplers` lists them)
     #[arg(long, value_name = "NAME[:key=value,…]", default_value = "auto", help_heading = "How")]
     pub sampler: String,
+    /// What becomes of a configuration that was tried before: propose another, copy its value, or run it again
+    #[arg(long, value_name = "POLICY", value_enum, default_value_t = Policy::Avoid,
+          help_heading = "How")]
+    pub duplicates: Policy,
     /// When to stop hopeless trials (`kilter pruners` lists them)
     #[arg(long, value_name = "NAME[:key=value,…]", default_value = "auto", help_heading = "How")]
     pub pruner: String,
@@ -107,6 +115,24 @@ pub struct Tune {
     /// The options that were given: a study file says the others.
     #[arg(skip)]
     pub given: Vec<String>,
+}
+
+/// What becomes of a configuration that was tried before.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum Policy {
+    Avoid,
+    Reuse,
+    Allow,
+}
+
+impl From<Policy> for Duplicates {
+    fn from(policy: Policy) -> Self {
+        match policy {
+            Policy::Avoid => Self::Avoid,
+            Policy::Reuse => Self::Reuse,
+            Policy::Allow => Self::Allow,
+        }
+    }
 }
 
 /// Trials of a recipe, and of a command, where the user names no number.
@@ -133,6 +159,11 @@ pub fn tune(mut args: Tune, voice: &Voice) -> Result<ExitCode, Fault> {
     }
     if args.workers == 0 {
         return Err(from.option(&["workers"])(Fault::call("--workers 0 would run nothing; ask for at least 1")));
+    }
+    if args.repeats == Some(0) {
+        return Err(from.option(&["repeats"])(Fault::call(
+            "--repeats 0 would run nothing; ask for at least 1 (3 or more give an interval worth having)",
+        )));
     }
     let timeout_seconds = args.timeout.as_deref().map(|text| seconds("--timeout", text, "")).transpose();
     let timeout_seconds = timeout_seconds.map_err(from.option(&["timeout"]))?;
@@ -239,8 +270,20 @@ fn conduct(args: &Tune) -> Result<Conduct, Fault> {
              the others are; leave out --pruner, or use --workers 1"
         )));
     }
+    let repeats = args.repeats.filter(|repeats| *repeats > 1);
+    if args.in_order && args.workers > 1 && repeats.is_some() {
+        return Err(Fault::call(
+            "--in-order --repeats: which configuration loses the race against the best depends on which one that is at the \
+             time, so several workers cannot be repeatable; use --workers 1, or leave one of them out",
+        ));
+    }
     let in_order = args.in_order.then_some(args.workers as u64);
-    Ok(Conduct { in_order, retry: Retry { attempts: args.retries.saturating_add(1) } })
+    Ok(Conduct {
+        in_order,
+        duplicates: args.duplicates.into(),
+        repeats,
+        retry: Retry { attempts: args.retries.saturating_add(1) },
+    })
 }
 
 /// A hyperparameter is set or searched, and once.

@@ -44,7 +44,8 @@ pub enum Change {
     Reported(Vec<Point>),
     /// A trial ended.
     Ended(End),
-    /// A trial waits for a worker again: its own was stopped or died. What that attempt reported no longer counts.
+    /// A trial waits for a worker again: its own was stopped or died. What that attempt reported no longer counts, but for its
+    /// finished repeats.
     Requeued,
     /// A worker that had been given up for dead ended its attempt after all; kept, not counted.
     Late(End),
@@ -98,6 +99,9 @@ pub struct Opened {
     /// How often that question was run before.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub repeat: u64,
+    /// The trial with the same answers whose value it has, without having been run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy_of: Option<u64>,
     /// The revision that the proposal was made from: with it, any proposal can be computed again.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub seen: u64,

@@ -10,6 +10,7 @@ use crate::event::{Amendment, Change, End, EndState, Event, Opened, Point};
 use crate::goal::Goal;
 use crate::limits::Limits;
 use crate::recipe::Failure;
+use crate::repeats;
 use crate::storage::{Held, StudySpec};
 
 /// The state of a trial.
@@ -381,7 +382,7 @@ impl History {
             }
             Change::Requeued => {
                 row.state = State::Waiting;
-                row.points.clear();
+                row.points.truncate(repeats::still_counts(&row.points));
                 (row.end, row.ended_ms) = (None, None);
             }
             Change::Late(end) => row.late.push(end.clone()),

@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
+mod attempt;
 mod columns;
+mod duplicates;
 mod event;
 mod goal;
 mod history;
@@ -11,6 +13,7 @@ mod order;
 mod pruner;
 mod recipe;
 mod recompute;
+mod repeats;
 mod run;
 mod sampler;
 mod select;
@@ -22,6 +25,7 @@ pub mod process;
 pub mod storage;
 
 pub use columns::{Cells, Column};
+pub use duplicates::Duplicates;
 pub use event::{Amendment, Change, End, EndState, Event, Opened, Point};
 pub use goal::{Better, Goal, Metric};
 pub use history::{History, Row, State, Tags};
@@ -32,6 +36,7 @@ pub use optimize::{Interrupt, Summary, Tick, Workers};
 pub use pruner::{NoPruner, Pruner, Running, Verdict};
 pub use recipe::{Failure, Fidelity, Outcome, Recipe};
 pub use recompute::{Recomputed, recompute};
+pub use repeats::{CONFIDENCE, RunnerUp};
 pub use run::{Flow, Run, RunPort, Why};
 pub use sampler::{Ask, Next, Note, Proposal, QueueOnly, Sampler, SearchError};
 pub use select::{FIELDS, SelectError, Selection, check_field, fields};

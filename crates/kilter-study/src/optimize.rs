@@ -1,24 +1,19 @@
 //! The worker loop: asks, runs trials in threads, tells. (A trial that is a child process has a thread that waits for
 //! it.)
 
-use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use kilter_meter::{Stopwatch, Usage};
-
+use crate::attempt::Attempt;
 use crate::devices::{Devices, Granted};
-use crate::event::{End, EndState, Point};
 use crate::history::{History, Row, State};
-use crate::pruner::Verdict;
-use crate::recipe::{Failure, Outcome, Recipe};
-use crate::run::{Flow, Run, RunPort, Why};
-use crate::storage::{Holder, Lease, Storage, StorageError};
-use crate::study::{Asked, Judge, Study, StudyError, Trial, lock};
+use crate::recipe::Recipe;
+use crate::repeats;
+use crate::storage::{Holder, Lease, StorageError};
+use crate::study::{Asked, Study, StudyError, Trial};
 
 /// How a study's trials are run.
 pub struct Workers {
@@ -64,7 +59,7 @@ impl Interrupt {
         self.0.load(Ordering::SeqCst) > 0
     }
 
-    fn is_at_once(&self) -> bool {
+    pub(crate) fn is_at_once(&self) -> bool {
         self.0.load(Ordering::SeqCst) > 1
     }
 }
@@ -91,7 +86,7 @@ pub struct Summary {
 }
 
 /// How often the loop looks at the clock and the interrupt while nothing happens.
-const HEARTBEAT: Duration = Duration::from_millis(100);
+pub(crate) const HEARTBEAT: Duration = Duration::from_millis(100);
 
 /// How often leases are renewed.
 const RENEWAL: Duration = Duration::from_secs(15);
@@ -223,43 +218,28 @@ impl Study {
     /// Runs a trial in a thread of its own, which also stores its end: a slow ask must not hold that up.
     fn start(&self, trial: Trial, devices: Granted, recipe: &Arc<dyn Recipe>, how: &Workers, done: &Sender<Done>) {
         let Trial { lease, opened } = trial;
-        let storage = self.storage().clone();
-        let (recipe, done) = (recipe.clone(), done.clone());
-        let spec = self.shared_spec();
-        let folder = how.folder.join(lease.number.to_string());
-        let parent = opened.parent.map(|number| how.folder.join(number.to_string()));
-        let (stopped, thinned) = (Arc::new(Mutex::new(None)), Arc::new(Mutex::new(None)));
-        let port = StudyPort {
-            storage: storage.clone(),
+        let repeats = self.spec().conduct.repeats.unwrap_or(1);
+        let row = self.history().get(lease.number).filter(|_| repeats > 1);
+        let attempt = Attempt {
+            storage: self.storage().clone(),
             judge: self.judge().clone(),
+            recipe: recipe.clone(),
             lease,
-            points: Vec::new(),
-            thinning: Thinning::default(),
-            unsent: 0,
-            sent: Instant::now(),
-            stopped: stopped.clone(),
-            thinned: thinned.clone(),
-            deadline: how.time_limit.map(|limit| (Instant::now() + limit, limit)),
+            spec: self.shared_spec(),
+            repeats,
+            finished: row.map(|row| repeats::finished(&row.points)).unwrap_or_default(),
+            folder: how.folder.join(lease.number.to_string()),
+            parent: opened.parent.map(|number| how.folder.join(number.to_string())),
+            opened,
+            time_limit: how.time_limit,
+            devices: Arc::new(devices),
             interrupt: how.interrupt.clone(),
         };
-        let mut run = Run::new(Box::new(port), self.spec().seed, lease.number, opened.repeat, folder)
-            .with_fidelity(opened.fidelity)
-            .with_parent(parent)
-            .with_devices(devices);
+        let done = done.clone();
         std::thread::spawn(move || {
-            let watch = Stopwatch::start();
-            let result = catch_unwind(AssertUnwindSafe(|| recipe.run(&opened.config, &mut run)));
-            let usage = run.usage().unwrap_or_else(|| watch.wall_only());
-            let mut remarks = run.remarks().to_vec();
-            // The port's last reports are stored when the run is dropped.
-            drop(run);
-            let result = result.unwrap_or_else(|panic| Err(Failure::Panicked { message: message_of(&*panic) }));
-            let why = stopped.lock().ok().and_then(|mut why| why.take());
-            remarks.extend(thinned.lock().ok().and_then(|thinned| thinned.clone()));
-            let judged = |metrics, usage| spec.judged(&opened.config, metrics, usage);
-            let stored = store(&*storage, &lease, judged, result, why, usage, remarks);
-            // Before the end is told: a process that then goes must be the last to hold the storage, to close it well.
-            drop(storage);
+            // With the attempt goes its hold on the storage, before the end is told: a process that then goes must be the
+            // last to hold it, to close it well.
+            let stored = attempt.carry_out();
             // Nobody listens only if the loop ended by an error of its own.
             let _ = done.send((lease, stored));
         });
@@ -267,160 +247,3 @@ impl Study {
 }
 
 type Done = (Lease, Result<bool, StorageError>);
-
-/// Stores how a run ended; tells whether it counts.
-fn store(
-    storage: &dyn Storage,
-    lease: &Lease,
-    judged: impl FnOnce(BTreeMap<String, f64>, Usage) -> End,
-    result: Result<Outcome, Failure>,
-    why: Option<Why>,
-    usage: Usage,
-    remarks: Vec<String>,
-) -> Result<bool, StorageError> {
-    let end = match (why, result) {
-        // A run that was told to stop may have returned with half of its result: it does not count as whole.
-        (Some(Why::Interrupted), _) => {
-            storage.release(lease)?;
-            return Ok(false);
-        }
-        // No fault of the trial's, and the next one would fare no better.
-        (_, Err(Failure::NoRoom { path })) => {
-            let _ = storage.release(lease);
-            return Err(StorageError::full(path));
-        }
-        (Some(Why::TimeLimit { seconds }), _) => End::failed(Failure::TimedOut { seconds }, usage),
-        (_, Err(failure @ Failure::Panicked { .. })) => End::failed(failure, usage),
-        (Some(why @ Why::Pruned { .. }), result) => {
-            let outcome = result.unwrap_or_default();
-            let metrics = outcome.metrics.into_iter().filter(|(_, value)| value.is_finite()).collect();
-            End {
-                state: EndState::Pruned,
-                metrics,
-                failure: None,
-                why: Some(why),
-                violations: Vec::new(),
-                usage,
-                remarks: Vec::new(),
-            }
-        }
-        (None, Ok(outcome)) => judged(outcome.metrics, usage),
-        (None, Err(failure)) => End::failed(failure, usage),
-    };
-    storage.finish(lease, &End { remarks, ..end })?;
-    Ok(true)
-}
-
-fn message_of(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
-}
-
-/// The port of a run in this process: reports go to the storage, verdicts come from the judge.
-struct StudyPort {
-    storage: Arc<dyn Storage>,
-    judge: Arc<Mutex<Judge>>,
-    lease: Lease,
-    points: Vec<Point>,
-    thinning: Thinning,
-    unsent: usize,
-    sent: Instant,
-    stopped: Arc<Mutex<Option<Why>>>,
-    thinned: Arc<Mutex<Option<String>>>,
-    deadline: Option<(Instant, Duration)>,
-    interrupt: Interrupt,
-}
-
-/// Which of a trial's reports are kept: all of the first ten thousand, every second of the next ten thousand kept, every
-/// fourth after that, and so on. A trial that reports for ever takes little more room than one that reports long.
-#[derive(Default)]
-struct Thinning {
-    heard: u64,
-    kept: u64,
-}
-
-impl Thinning {
-    const AT_ONE_PACE: u64 = 10_000;
-
-    /// Is the next report kept?
-    fn keeps(&mut self) -> bool {
-        let pace = 1 << (self.kept / Self::AT_ONE_PACE).min(63);
-        let keeps = self.heard.is_multiple_of(pace);
-        self.heard += 1;
-        self.kept += u64::from(keeps);
-        keeps
-    }
-}
-
-impl StudyPort {
-    /// Stores what was reported since the last time. A storage in trouble shows itself when the trial ends: a report
-    /// lost is no trial lost.
-    fn send(&mut self) {
-        let new = &self.points[self.points.len() - self.unsent..];
-        if !new.is_empty() {
-            let _ = self.storage.report(&self.lease, new);
-            self.unsent = 0;
-        }
-        self.sent = Instant::now();
-    }
-
-    fn stop(&self, why: Why) -> Flow {
-        if let Ok(mut stopped) = self.stopped.lock() {
-            stopped.get_or_insert(why.clone());
-        }
-        Flow::Stop(why)
-    }
-}
-
-impl RunPort for StudyPort {
-    fn report(&mut self, step: u64, metrics: &[(&str, f64)]) -> Flow {
-        let points = metrics.iter().map(|(metric, value)| Point { step, metric: (*metric).to_owned(), value: *value });
-        self.points.extend(points);
-        let mut judge = lock(&self.judge);
-        let verdict = judge.is_watching().then(|| judge.verdict(self.lease.number, &self.points));
-        drop(judge);
-        // Judged is every report, whether it is kept or not.
-        if self.thinning.keeps() {
-            self.unsent += metrics.len();
-        } else {
-            self.points.truncate(self.points.len() - metrics.len());
-        }
-        if let Some(Ok(Verdict::Stop(why))) = verdict {
-            return self.stop(why);
-        }
-        // Ten thousand reports a second are no ten thousand transactions.
-        if self.sent.elapsed() >= HEARTBEAT {
-            self.send();
-        }
-        self.flow()
-    }
-
-    fn progress(&mut self, _: u64, _: u64) {}
-
-    fn flow(&mut self) -> Flow {
-        if let Ok(Some(why)) = self.stopped.lock().map(|why| why.clone()) {
-            return Flow::Stop(why);
-        }
-        if let Some((deadline, limit)) = self.deadline
-            && Instant::now() >= deadline
-        {
-            return self.stop(Why::TimeLimit { seconds: limit.as_secs_f64() });
-        }
-        if self.interrupt.is_at_once() {
-            return self.stop(Why::Interrupted);
-        }
-        Flow::Go
-    }
-}
-
-impl Drop for StudyPort {
-    fn drop(&mut self) {
-        self.send();
-        let Thinning { heard, kept } = self.thinning;
-        if heard > kept
-            && let Ok(mut thinned) = self.thinned.lock()
-        {
-            *thinned = Some(format!("of its {heard} reports {kept} are kept"));
-        }
-    }
-}

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::event::{Change, Event};
 use crate::history::History;
+use crate::repeats;
 
 /// The log as it would read had `lag` workers taken turns, each trial as long as every other: trial n opens when trial
 /// n - lag ends. Proposals made from it do not depend on how long trials take or who runs them.
@@ -48,7 +49,11 @@ impl InOrder {
             match event.change {
                 Change::Queued(_) | Change::Opened(_) => course.opened = Some(event.clone()),
                 Change::Answered(_) | Change::Reported(_) => course.since.push(event.clone()),
-                Change::Requeued => course.since.retain(|event| matches!(event.change, Change::Answered(_))),
+                Change::Requeued => course.since.iter_mut().for_each(|event| {
+                    if let Change::Reported(points) = &mut event.change {
+                        points.truncate(repeats::still_counts(points));
+                    }
+                }),
                 Change::Ended(_) => course.ended = Some(event.clone()),
                 Change::Claimed { .. }
                 | Change::Late(_)

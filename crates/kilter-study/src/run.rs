@@ -1,6 +1,7 @@
 //! A recipe's only window on the world.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use kilter_meter::Usage;
 use kilter_numerics::Stream;
@@ -53,6 +54,9 @@ pub trait RunPort: Send {
     fn flow(&mut self) -> Flow;
 }
 
+/// No trial has this number: the streams of a chance that is common to all.
+const COMMON: u64 = u64::MAX;
+
 /// A recipe's only window on the world: what it may know of its trial, and where its figures go.
 pub struct Run {
     port: Box<dyn RunPort>,
@@ -64,7 +68,8 @@ pub struct Run {
     resume_from: Option<PathBuf>,
     usage: Option<Usage>,
     remarks: Vec<String>,
-    devices: Granted,
+    devices: Arc<Granted>,
+    common_chance: bool,
 }
 
 impl Run {
@@ -81,7 +86,8 @@ impl Run {
             resume_from: None,
             usage: None,
             remarks: Vec::new(),
-            devices: Granted::default(),
+            devices: Arc::default(),
+            common_chance: false,
         }
     }
 
@@ -123,7 +129,7 @@ impl Run {
 
     /// With these devices to itself. They are given up with the run.
     #[must_use]
-    pub fn with_devices(mut self, devices: Granted) -> Self {
+    pub fn with_devices(mut self, devices: Arc<Granted>) -> Self {
         self.devices = devices;
         self
     }
@@ -164,9 +170,24 @@ impl Run {
         &self.remarks
     }
 
-    /// The random stream for `purpose`: the same for every attempt of the trial, different between trials and repeats.
+    /// Under the same chance as every other trial of the study in the same repeat (common random numbers): their
+    /// differences then are those of their configurations.
+    #[must_use]
+    pub fn with_common_chance(mut self, common: bool) -> Self {
+        self.common_chance = common;
+        self
+    }
+
+    /// The random stream for `purpose`: the same for every attempt of the trial, different between repeats, and between
+    /// trials unless their chance is common.
     pub fn stream(&self, purpose: &str) -> Stream {
-        Stream::new(&[self.seed, self.number, self.repeat], purpose)
+        let number = if self.common_chance { COMMON } else { self.number };
+        Stream::new(&[self.seed, number, self.repeat], purpose)
+    }
+
+    /// Is its chance common to all trials?
+    pub fn has_common_chance(&self) -> bool {
+        self.common_chance
     }
 
     /// The study's seed.

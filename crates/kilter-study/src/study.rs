@@ -3,16 +3,21 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use kilter_meter::Usage;
 use kilter_numerics::Stream;
 use kilter_space::{Answered, Config, Defaults, Fit, Outline, Random, Space, SpaceError, replay};
 
 use crate::devices::DeviceError;
+use crate::duplicates::{self, Duplicates, Questions, TRIES, Unasked};
 use crate::event::{Amendment, Change, End, Event, Opened, Point};
+use crate::goal::Goal;
 use crate::history::{History, State};
 use crate::live::Live;
 use crate::order::InOrder;
 use crate::pruner::{Pruner, Running, Verdict};
-use crate::sampler::{Ask, Next, Sampler, SearchError};
+use crate::repeats;
+use crate::run::Why;
+use crate::sampler::{Ask, Next, Note, Sampler, SearchError};
 use crate::storage::{Claimed, Ended, Lease, Storage, StorageError, StudyId, StudySpec, Worker};
 
 /// A study, its sampler and its pruner. Several processes may hold the same study.
@@ -24,6 +29,8 @@ pub struct Study {
     sampler: Box<dyn Sampler>,
     history: History,
     order: Option<InOrder>,
+    /// What the sampler knows to have been asked.
+    questions: Questions,
     judge: Arc<Mutex<Judge>>,
     /// Since when this process runs trials, and for how many seconds the study had run before.
     sitting: Option<(Instant, f64)>,
@@ -157,6 +164,13 @@ impl Judge {
         Ok(pruner.verdict(&Running { number, goals: &self.spec.goals, points }, history))
     }
 
+    /// Why a trial with these repeats so far needs no further one, if it has lost the race.
+    pub(crate) fn race(&mut self, goal: &Goal, so_far: &[f64]) -> Result<Option<Why>, StorageError> {
+        let Self { storage, id, pruner, history, .. } = self;
+        follow(&**storage, *id, history, u64::MAX, |events, history| pruner.observe(events, history))?;
+        Ok(history.race(goal, so_far))
+    }
+
     pub(crate) fn is_watching(&self) -> bool {
         self.pruner.is_watching()
     }
@@ -209,8 +223,9 @@ impl Study {
         let judge = Judge { storage: storage.clone(), id, spec: spec.clone(), pruner, history: History::default() };
         let (judge, history) = (Arc::new(Mutex::new(judge)), History::default());
         let order = spec.conduct.in_order.map(InOrder::new);
+        let questions = Questions::default();
         let (spec, worker) = (Arc::new(spec), Worker::here());
-        Self { storage, id, spec, worker, sampler, history, order, judge, sitting: None }
+        Self { storage, id, spec, worker, sampler, history, order, questions, judge, sitting: None }
     }
 
     /// What the study is, with everything that was changed since it was made: its space is the one searched now.
@@ -277,7 +292,7 @@ impl Study {
 
     /// Takes what there is up to this revision.
     pub(crate) fn sync_to(&mut self, until: u64) -> Result<(), StudyError> {
-        let Self { storage, id, history, sampler, order, spec, .. } = self;
+        let Self { storage, id, history, sampler, order, spec, questions, .. } = self;
         let (mut changed, mut trouble) = (None, None);
         follow(&**storage, *id, history, until, |events, history| {
             for event in events {
@@ -293,7 +308,10 @@ impl Study {
             }
             match order {
                 Some(order) => order.take(events),
-                None => sampler.observe(events, history),
+                None => {
+                    questions.observe(events, history);
+                    sampler.observe(events, history);
+                }
             }
         })?;
         if let Some(why) = trouble {
@@ -375,7 +393,10 @@ impl Study {
         if let Some(why) = self.enough() {
             return Ok(Asked::Done(why));
         }
-        if let Some(Claimed { lease, opened }) = self.storage.claim(self.id, &self.worker)? {
+        while let Some(Claimed { lease, opened }) = self.storage.claim(self.id, &self.worker)? {
+            if self.copied(&lease, &opened)? {
+                continue;
+            }
             let rest = Random::new(Stream::new(&[self.spec.seed, lease.number], "unforeseen"));
             let answers = Answered::new(opened.config.clone(), Box::new(rest));
             return Ok(Asked::Trial((Trial { lease, opened }, answers)));
@@ -385,6 +406,7 @@ impl Study {
             match self.propose(number) {
                 Ok(Proposed::Opened(opened, answers)) => {
                     match self.storage.open(self.id, number, &opened, &self.worker) {
+                        Ok(lease) if self.copied(&lease, &opened)? => {}
                         Ok(lease) => return Ok(Asked::Trial((Trial { lease, opened }, *answers))),
                         // The proposal took so long that somebody who cannot look for this process took the number.
                         Err(StorageError::NotReserved(_)) => {}
@@ -400,6 +422,20 @@ impl Study {
                 }
             }
         }
+    }
+
+    /// Ends a trial that is a copy with its original's value; tells whether it is one.
+    fn copied(&mut self, lease: &Lease, opened: &Opened) -> Result<bool, StudyError> {
+        let Some(original) = opened.copy_of.and_then(|number| self.history.get(number)) else { return Ok(false) };
+        let Some(end) = original.end.as_ref().filter(|_| original.state == State::Complete) else { return Ok(false) };
+        let end = End { usage: Usage::default(), ..end.clone() };
+        let points: Vec<Point> = repeats::kept(&original.points);
+        if !points.is_empty() {
+            self.storage.report(lease, &points)?;
+        }
+        self.storage.finish(lease, &end)?;
+        self.sync()?;
+        Ok(true)
     }
 
     /// Asks as [`Study::ask`] does, for somebody who runs the trial elsewhere: it has no heartbeat and waits for
@@ -449,13 +485,62 @@ impl Study {
 
     /// What the sampler proposes for `number` from the events known here.
     pub(crate) fn compute(&mut self, number: u64) -> Result<Proposed, StudyError> {
-        let Self { sampler, order, .. } = self;
-        let in_turn = order
-            .as_mut()
-            .is_none_or(|order| order.advance(number, |events, history| sampler.observe(events, history)));
+        let Self { sampler, order, questions, .. } = self;
+        let in_turn = order.as_mut().is_none_or(|order| {
+            order.advance(number, |events, history| {
+                questions.observe(events, history);
+                sampler.observe(events, history);
+            })
+        });
         if !in_turn {
             return Ok(Proposed::Wait);
         }
+        let policy = self.spec.conduct.duplicates;
+        let mut first = None;
+        for again in 0..TRIES {
+            let (mut opened, answers) = match self.draw(number, again)? {
+                Proposed::Opened(opened, answers) => (opened, answers),
+                other => return Ok(other),
+            };
+            // What a function will ask as it runs, nobody can compare beforehand.
+            let is_known = self.spec.outline.is_complete();
+            if policy == Duplicates::Allow || !is_known || !duplicates::counts(&opened) {
+                return Ok(Proposed::Opened(opened, answers));
+            }
+            let history = self.order.as_ref().map_or(&self.history, InOrder::history);
+            if policy == Duplicates::Reuse {
+                opened.copy_of = self.questions.original(&opened.config, opened.fidelity, history);
+                let all = match opened.copy_of {
+                    Some(_) => self.questions.all_known(&self.spec.outline, history),
+                    None => None,
+                };
+                return Ok(match all {
+                    Some(all) => Proposed::Done(used_up(all, "have a value")),
+                    None => whole(opened),
+                });
+            }
+            if !self.questions.has(&opened.config, opened.fidelity, history) {
+                return Ok(whole(opened));
+            }
+            first.get_or_insert(opened);
+        }
+        let Some(opened) = first else { return Ok(Proposed::Wait) };
+        // What runs with less than all of the fidelity is the sampler's own plan.
+        if opened.fidelity.is_some() {
+            return Ok(whole(opened));
+        }
+        let history = self.order.as_ref().map_or(&self.history, InOrder::history);
+        let stream = Stream::new(&[self.spec.seed, number], "unasked");
+        Ok(match self.questions.unasked(&self.spec.outline, history, stream) {
+            Unasked::One(config) => whole(Opened { config, note: Note::Null, ..opened }),
+            Unasked::None(all) => Proposed::Done(used_up(all, "were asked")),
+            Unasked::Unknown => whole(opened),
+        })
+    }
+
+    /// The sampler's proposal for `number`, the `again`th other one should one be unwelcome.
+    fn draw(&mut self, number: u64, again: u64) -> Result<Proposed, StudyError> {
+        let path: &[u64] = if again == 0 { &[self.spec.seed, number] } else { &[self.spec.seed, number, again] };
         let history = self.order.as_ref().map_or(&self.history, InOrder::history);
         let outline = &self.spec.outline;
         let ask = Ask {
@@ -463,7 +548,7 @@ impl Study {
             space: Space { outline, walk: Some(outline) },
             history,
             goals: &self.spec.goals,
-            stream: Stream::new(&[self.spec.seed, number], "propose"),
+            stream: Stream::new(path, "propose"),
             seed: self.spec.seed,
             trials: self.spec.trials,
         };
@@ -480,7 +565,7 @@ impl Study {
             Some(first) => 1 + history.rows().filter(|row| row.opened.repeat_of == Some(first)).count() as u64,
             None => 0,
         };
-        let mut repair = Stream::new(&[self.spec.seed, number], "repair");
+        let mut repair = Stream::new(path, "repair");
         let (config, answers) = if outline.is_complete() {
             let config = outline.answered(proposal.joint, proposal.rest, &mut repair)?;
             (config.clone(), Answered::new(config, Box::new(Defaults)))
@@ -495,6 +580,7 @@ impl Study {
             parent: proposal.parent,
             repeat_of: proposal.repeat_of,
             repeat,
+            copy_of: None,
             seen: self.history.revision(),
             note: proposal.note,
         };
@@ -538,6 +624,20 @@ impl Study {
         self.storage.change_space(self.id, outline)?;
         self.sync()
     }
+}
+
+/// Why a finite space has nothing left.
+fn used_up(all: u64, what: &str) -> String {
+    match all {
+        1 => format!("the space's only configuration {}", what.replace("have", "has").replace("were", "was")),
+        _ => format!("all {all} configurations of the space {what}"),
+    }
+}
+
+/// A proposal all of whose questions are answered.
+fn whole(opened: Opened) -> Proposed {
+    let answers = Answered::new(opened.config.clone(), Box::new(Defaults));
+    Proposed::Opened(opened, Box::new(answers))
 }
 
 pub(crate) enum Proposed {

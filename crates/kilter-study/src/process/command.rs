@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use kilter_space::{Chooser, Config, Halt, Name, Outline, Value, Walk, nearest};
+use kilter_space::{Chooser, Config, Halt, Name, Outline, Walk, nearest};
 use serde::{Deserialize, Serialize};
 
 use super::child::{Launch, tend};
@@ -14,7 +14,8 @@ use crate::recipe::{Failure, Outcome, Recipe};
 use crate::run::{Run, Why};
 
 /// A command with placeholders: `{learning_rate}` stands for a parameter, `{config}` for a JSON file of all of them,
-/// `{folder}` for the trial's own folder, `{trial}` for its number. `{{` and `}}` stand for braces.
+/// `{folder}` for the trial's own folder, `{trial}` for its number, `{seed}` and `{repeat}` for its chance (unless a
+/// parameter has that name). `{{` and `}}` stand for braces.
 ///
 /// A command of one word with spaces in it is given to the shell; values are quoted for it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,6 +59,9 @@ pub enum TemplateError {
 
 /// Placeholders that are no parameters.
 const RESERVED: [&str; 3] = ["config", "folder", "trial"];
+
+/// Placeholders that parameters of the same name come before.
+const OFFERED: [&str; 2] = ["repeat", "seed"];
 
 /// A piece of a word of the command.
 enum Piece<'a> {
@@ -116,10 +120,13 @@ impl Template {
                 Piece::Text(_) => None,
             })
             .collect();
-        if let Some(placeholder) = used.iter().find(|name| !names.contains(name) && !RESERVED.contains(name)) {
+        if let Some(placeholder) =
+            used.iter().find(|name| !names.contains(name) && !RESERVED.contains(name) && !OFFERED.contains(name))
+        {
             return Err(TemplateError::NoParameter {
                 placeholder: (*placeholder).to_owned(),
-                suggestion: nearest(placeholder, names.iter().copied().chain(RESERVED)).map(str::to_owned),
+                suggestion: nearest(placeholder, names.iter().copied().chain(RESERVED).chain(OFFERED))
+                    .map(str::to_owned),
             });
         }
         let named = names.iter().any(|name| used.contains(name));
@@ -236,7 +243,8 @@ impl CommandRecipe {
             ("KILTER_CONFIG".to_owned(), config_file.into()),
             ("KILTER_FOLDER".to_owned(), run.folder().into()),
             ("KILTER_TRIAL".to_owned(), run.number().to_string().into()),
-            ("KILTER_SEED".to_owned(), run.stream("seed").below(1 << 31).to_string().into()),
+            ("KILTER_SEED".to_owned(), seed_of(run).to_string().into()),
+            ("KILTER_REPEAT".to_owned(), run.repeat().to_string().into()),
             // A Python that writes into a pipe holds its output back, and with it every report.
             ("PYTHONUNBUFFERED".to_owned(), "1".into()),
         ];
@@ -250,6 +258,11 @@ impl CommandRecipe {
         environment.extend(named(&str::to_owned));
         environment
     }
+}
+
+/// A seed for whatever chance the command has, below 2³¹: not every generator takes a larger one.
+fn seed_of(run: &Run) -> u64 {
+    run.stream("seed").below(1 << 31)
 }
 
 impl Walk for CommandRecipe {
@@ -284,11 +297,17 @@ impl Recipe for CommandRecipe {
             )));
         }
         let number = run.number().to_string();
+        let (seed, repeat) = (seed_of(run), run.repeat());
         let value = |name: &str| match name {
             "config" => config_file.display().to_string(),
             "folder" => folder.display().to_string(),
             "trial" => number.clone(),
-            _ => config.get(name).map(Value::to_string).unwrap_or_default(),
+            _ => match (config.get(name), name) {
+                (Some(value), _) => value.to_string(),
+                (None, "seed") if self.outline.entry("seed").is_err() => seed.to_string(),
+                (None, "repeat") if self.outline.entry("repeat").is_err() => repeat.to_string(),
+                (None, _) => String::new(),
+            },
         };
         let launch = Launch {
             supervisor: &self.supervisor,

@@ -24,6 +24,8 @@ pub struct Task {
     seed: u64,
     number: u64,
     repeat: u64,
+    #[serde(default)]
+    common_chance: bool,
     fidelity: Option<f64>,
     folder: PathBuf,
     resume_from: Option<PathBuf>,
@@ -80,6 +82,7 @@ impl Recipe for OwnProcess {
             seed: run.seed(),
             number: run.number(),
             repeat: run.repeat(),
+            common_chance: run.has_common_chance(),
             fidelity: run.fidelity(),
             folder: run.folder().to_owned(),
             resume_from: run.resume_from().map(Path::to_owned),
@@ -132,6 +135,7 @@ pub fn run_task(file: &Path, find: impl FnOnce(&str) -> Option<Arc<dyn Recipe>>)
     };
     let port = Box::new(ParentPort { client: reports, stopped: None, reported: None });
     let mut run = Run::new(port, task.seed, task.number, task.repeat, task.folder)
+        .with_common_chance(task.common_chance)
         .with_fidelity(task.fidelity)
         .with_parent(task.resume_from);
     let result = recipe.run(&task.config, &mut run).map(|outcome| outcome.metrics);

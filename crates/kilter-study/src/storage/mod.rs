@@ -20,6 +20,7 @@ pub use memory::Memory;
 pub use sqlite::{Checked, Durability, Opening, Sqlite};
 pub use worker::{Clock, SystemClock, Worker};
 
+use crate::duplicates::Duplicates;
 use crate::event::{Amendment, End, Event, Opened, Point};
 use crate::goal::Goal;
 use crate::limits::Limits;
@@ -68,6 +69,12 @@ pub struct Conduct {
     /// parallel study becomes repeatable. Nothing: each sees all that has ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub in_order: Option<u64>,
+    /// Each configuration is run so often, under chance that is the same for all of them, and its value is the mean;
+    /// those that lose the race against the best are stopped before. Nothing: once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repeats: Option<u64>,
+    /// What becomes of a proposal that was asked before.
+    pub duplicates: Duplicates,
     /// How often a trial whose worker died is begun anew.
     pub retry: Retry,
 }
