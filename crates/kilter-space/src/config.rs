@@ -1,6 +1,7 @@
 //! Configurations: the list of answers, and how an old one fits a new space.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -14,7 +15,8 @@ use crate::walk::{Halt, Walk};
 /// The answers of one walk, in walk order. Written as a JSON object that keeps its order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Config {
-    answers: Vec<(Name, Value)>,
+    /// Shared by clones: an event, the trial and all who follow the events hold the same.
+    answers: Arc<Vec<(Name, Value)>>,
 }
 
 /// Why a configuration does not hold what a recipe asks of it.
@@ -43,7 +45,7 @@ pub enum ConfigError {
 impl Config {
     /// Answers in walk order.
     pub fn new(answers: Vec<(Name, Value)>) -> Self {
-        Self { answers }
+        Self { answers: Arc::new(answers) }
     }
 
     /// The answers, in walk order.
@@ -53,7 +55,7 @@ impl Config {
 
     /// Appends an answer.
     pub fn push(&mut self, name: Name, value: Value) {
-        self.answers.push((name, value));
+        Arc::make_mut(&mut self.answers).push((name, value));
     }
 
     /// Puts the answer to `name` in the place of an earlier one, or behind all others.
@@ -135,7 +137,7 @@ impl fmt::Display for Config {
 impl Serialize for Config {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.answers.len()))?;
-        for (name, value) in &self.answers {
+        for (name, value) in self.answers() {
             map.serialize_entry(name, value)?;
         }
         map.end()
@@ -155,7 +157,7 @@ impl<'de> Deserialize<'de> for Config {
                 while let Some(entry) = map.next_entry::<Name, Value>()? {
                     answers.push(entry);
                 }
-                Ok(Config { answers })
+                Ok(Config::new(answers))
             }
         }
         deserializer.deserialize_map(Visitor)
