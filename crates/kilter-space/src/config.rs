@@ -60,7 +60,7 @@ impl Config {
 
     /// Puts the answer to `name` in the place of an earlier one, or behind all others.
     pub fn set(&mut self, name: Name, value: Value) {
-        match self.answers.iter_mut().find(|(other, _)| *other == name) {
+        match Arc::make_mut(&mut self.answers).iter_mut().find(|(other, _)| *other == name) {
             Some((_, old)) => *old = value,
             None => self.push(name, value),
         }
