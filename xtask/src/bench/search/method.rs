@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kilter_study::{Conduct, Limits, Memory, NoPruner, Pruner, Sampler, Study, StudySpec, Workers};
+use kilter_study::{Asked, Conduct, End, Limits, Memory, NoPruner, Pruner, Sampler, Study, StudySpec, Usage, Workers};
 use nix::time::{ClockId, clock_gettime};
 
 use super::problem::{Problem, Sitting, text};
@@ -193,7 +193,7 @@ fn ours(name: &str) -> Result<Searcher, String> {
     Ok((sampler, pruner.unwrap_or(Box::new(NoPruner))))
 }
 
-/// Has a sampler of kilter search; gives its CPU seconds, which this thread's are: the losses are computed in others.
+/// Has a sampler of kilter search; gives its CPU seconds, without those of computing losses.
 pub fn search_ours(name: &str, sitting: &Arc<Sitting>, seed: u64) -> Result<f64, String> {
     let (sampler, pruner) = ours(name)?;
     let problem = &sitting.problem;
@@ -210,12 +210,27 @@ pub fn search_ours(name: &str, sitting: &Arc<Sitting>, seed: u64) -> Result<f64,
         limits: Limits::default(),
         plan: serde_json::Value::Null,
     };
-    let how = Workers { count: 1, time_limit: None, folder: std::env::temp_dir(), interrupt: sitting.spent.clone() };
     let before = thread_seconds()?;
     let mut study = Study::create(Arc::new(Memory::new()), spec, sampler, pruner).map_err(text)?;
-    let recipe: Arc<dyn kilter_study::Recipe> = sitting.clone();
-    study.optimize(&recipe, &how, &mut |_| {}).map_err(text)?;
-    Ok(thread_seconds()? - before)
+    if problem.has_fidelity() {
+        // Pruners are asked by the worker loop, whose trials run in other threads.
+        let interrupt = sitting.spent.clone();
+        let how = Workers { count: 1, time_limit: None, folder: std::env::temp_dir(), interrupt };
+        let recipe: Arc<dyn kilter_study::Recipe> = sitting.clone();
+        study.optimize(&recipe, &how, &mut |_| {}).map_err(text)?;
+        return Ok(thread_seconds()? - before);
+    }
+    let (goals, mut elsewhere) = (problem.goals(), 0.0);
+    while !sitting.spent.is_set() {
+        let Asked::Trial(trial) = study.ask().map_err(text)? else { break };
+        let begun = thread_seconds()?;
+        let losses = problem.losses(trial.config())?;
+        sitting.take(1, Some(losses.clone()));
+        elsewhere += thread_seconds()? - begun;
+        let metrics = goals.iter().map(|goal| goal.metric.clone()).zip(losses).collect();
+        study.tell(&trial, &End::of(metrics, &goals, Usage::default())).map_err(text)?;
+    }
+    Ok(thread_seconds()? - before - elsewhere)
 }
 
 fn thread_seconds() -> Result<f64, String> {

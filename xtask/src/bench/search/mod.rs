@@ -17,6 +17,8 @@ mod peer;
 #[cfg(feature = "search")]
 mod problem;
 #[cfg(feature = "search")]
+mod reference;
+#[cfg(feature = "search")]
 mod run;
 
 #[cfg(feature = "search")]

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::judge::{CONFIDENCE, Section};
 
 /// `0.0123`, short.
-fn figure(regret: f64) -> String {
+pub fn figure(regret: f64) -> String {
     match regret {
         r if r.abs() >= 9.995 => format!("{r:.0}"),
         r if r.abs() >= 0.9995 => format!("{r:.2}"),

@@ -14,6 +14,7 @@ use super::options::Options;
 use super::page::{duels, page};
 use super::peer::{PACKAGES, Peers};
 use super::problem::{GROUPS, Problem, problems, text};
+use super::reference;
 use crate::bench::peer::Python;
 
 /// Budgets that are judged, in trials.
@@ -74,6 +75,7 @@ pub fn bench(options: &Options, target: &Path) -> Result<(), String> {
     for section in &sections {
         println!("{}", page(section));
         println!("{}", duels(section, &ours));
+        println!("{}", reference::page(section)?);
     }
     for (cell, why) in &failed {
         let why = why.lines().next_back().unwrap_or_default();
@@ -164,6 +166,7 @@ fn sections(
 /// A fingerprint of the rooms whose change may change what kilter's samplers propose: what was searched with other
 /// sources is not mixed with what is searched now.
 fn fingerprint() -> Result<String, String> {
+    let program = std::env::current_exe().and_then(std::fs::metadata).and_then(|of| of.modified()).map_err(text)?;
     let mut files = Vec::new();
     for room in ["kilter-numerics", "kilter-space", "kilter-search"] {
         gather(&crate::root().join("crates").join(room).join("src"), &mut files)?;
@@ -171,6 +174,10 @@ fn fingerprint() -> Result<String, String> {
     files.sort();
     let mut hash = 0xCBF2_9CE4_8422_2325_u64;
     for file in files {
+        if std::fs::metadata(&file).and_then(|of| of.modified()).is_ok_and(|changed| changed > program) {
+            let changed = file.display();
+            return Err(format!("{changed} was changed after this was built; start it by cargo xtask bench search"));
+        }
         let bytes = std::fs::read(&file).map_err(|why| format!("cannot read {}: {why}", file.display()))?;
         hash = bytes.iter().fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01B3));
     }

@@ -12,6 +12,8 @@ use kilter_search::hypervolume::hypervolume;
 use kilter_space::{Chooser, Config, Entry, Expr, Halt, Outline, Random, Walk, parse_domain};
 use kilter_study::{Better, Failure, Fidelity, Flow, Goal, Interrupt, Metric, Outcome, Recipe, Run};
 
+pub use tables::golden_tables;
+
 /// The groups, in the order of the report.
 pub const GROUPS: [&str; 9] =
     ["tables", "hpobench", "hpolib", "nas", "functions", "conditional", "constrained", "fronts", "steps"];
@@ -359,9 +361,7 @@ mod tests {
     use super::*;
 
     fn golden() -> Json {
-        let folder = std::env::var("KILTER_GOLDEN");
-        let folder = folder.unwrap_or_else(|_| crate::root().join("testdata/golden").display().to_string());
-        let file = std::fs::read_to_string(format!("{folder}/hpo-tables/regret.json")).unwrap();
+        let file = std::fs::read_to_string(golden_tables().join("regret.json")).unwrap();
         serde_json::from_str(&file).unwrap()
     }
 

@@ -1,6 +1,6 @@
 //! Tables: every configuration was run beforehand, so that a search costs nothing but itself, and the best is known.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use kilter_space::{Choice, Config, Domain, Entry, Int, Value};
 use serde::Deserialize;
@@ -159,11 +159,16 @@ struct Steps {
     values: Vec<Vec<f64>>,
 }
 
+/// Where the small tables lie.
+pub fn golden_tables() -> PathBuf {
+    let folder = std::env::var_os("KILTER_GOLDEN").map(PathBuf::from);
+    folder.unwrap_or_else(|| crate::root().join("testdata/golden")).join("hpo-tables")
+}
+
 /// The tables of `testdata/golden/hpo-tables`. Ordered levels are asked as whole numbers, as the peers of
 /// `regret.json` were asked.
 pub fn golden(to: &mut Collector<'_>) -> Result<(), String> {
-    let folder = std::env::var_os("KILTER_GOLDEN").map(std::path::PathBuf::from);
-    let folder = folder.unwrap_or_else(|| crate::root().join("testdata/golden")).join("hpo-tables");
+    let folder = golden_tables();
     for name in ["svm-digits", "krr-diabetes", "gbm-cancer", "mlp-digits"] {
         to.offer(name, "tables", || {
             let (table, about) = read(&folder.join(format!("{name}.json")), false)?;
