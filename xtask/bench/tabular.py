@@ -8,8 +8,9 @@ import warnings
 import numpy as np
 import sklearn
 from sklearn.datasets import load_breast_cancer
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
@@ -51,10 +52,19 @@ def forest(seed):
     return RandomForestClassifier(100, n_jobs=1, random_state=seed).fit(x, y)
 
 
+def boosting(_):
+    return HistGradientBoostingClassifier(early_stopping=False).fit(x, y)
+
+
 grown = forest(0)
+boosted = boosting(0)
+neighbours = KNeighborsClassifier(5).fit(scaled, y)
 WORK = {
     "forest of 100 trees: fit": forest,
     "forest of 100 trees: predict 569 rows": lambda _: grown.predict_proba(x),
+    "boosting of 100 rounds: fit": boosting,
+    "boosting of 100 rounds: predict 569 rows": lambda _: boosted.predict_proba(x),
+    "5 neighbours: predict 569 rows": lambda _: neighbours.predict_proba(scaled),
     "tree: fit": lambda seed: DecisionTreeClassifier(random_state=seed).fit(x, y),
     "logistic L2: fit as exactly": lambda _: exact_l2(),
     "logistic L2: fit at each side's default tolerance": lambda _: l2(),

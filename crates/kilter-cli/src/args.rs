@@ -6,10 +6,12 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::ask::{Ask, Tell};
 use crate::best::Best;
 use crate::completions::{Completions, Man};
+use crate::data::Data;
 use crate::enqueue::Enqueue;
 use crate::export::Export;
 use crate::import::Import;
 use crate::logs::Logs;
+use crate::measure::Measure;
 use crate::merge::Merge;
 use crate::quantize::Quantize;
 use crate::rename::{Copy, Delete, Rename};
@@ -86,6 +88,8 @@ pub enum Verb {
     Stop(Stop),
     /// Print a method's claims and whether they hold
     Reproduce(Reproduce),
+    /// Score something that exists
+    Measure(Measure),
     /// Make one model of several
     Merge(Merge),
     /// Make a model smaller: fewer bits per weight
@@ -126,6 +130,8 @@ pub enum Verb {
     Recipes(Named),
     /// Look at a search space: describe, check, sample, count, diff
     Space(SpaceVerb),
+    /// Data sets and models: what there is, where it is, and bringing it
+    Data(Data),
     /// List the samplers
     Samplers(Named),
     /// List the pruners

@@ -5,12 +5,14 @@ mod args;
 mod ask;
 mod best;
 mod completions;
+mod data;
 mod enqueue;
 mod export;
 mod fault;
 mod import;
 mod logs;
 mod look;
+mod measure;
 mod merge;
 mod place;
 mod plan;
@@ -85,6 +87,8 @@ fn run(cli: Cli, voice: &style::Voice) -> Result<ExitCode, Fault> {
         Verb::Storage(args) => storage::storage(&args, voice),
         Verb::Resume(args) => resume::resume(&args, voice),
         Verb::Reproduce(args) => reproduce::reproduce(&args, voice),
+        Verb::Measure(args) => measure::measure(&args, voice),
+        Verb::Data(args) => data::data(&args, voice),
         Verb::Merge(args) => merge::merge(&args, voice),
         Verb::Quantize(args) => quantize::quantize(&args, voice),
         Verb::Trials(args) => trials::trials(&args, voice),

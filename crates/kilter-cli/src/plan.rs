@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kilter_recipes::{Subject, Tabular};
 use kilter_study::devices::{Demand, DeviceError, Devices};
 use kilter_study::process::{CommandRecipe, MetricSource, OwnProcess, Template};
 use kilter_study::{Goal, Recipe, StudySpec};
@@ -37,6 +38,9 @@ pub enum Job {
     Recipe {
         /// Its name.
         name: String,
+        /// The table it is about, if it is not its own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        subject: Option<Subject>,
     },
     /// Anybody's command.
     Command {
@@ -54,7 +58,9 @@ impl Job {
     fn masked(&self) -> (Self, Vec<String>) {
         match self {
             Self::Nothing => (Self::Nothing, Vec::new()),
-            Self::Recipe { name } => (Self::Recipe { name: name.clone() }, Vec::new()),
+            Self::Recipe { name, subject } => {
+                (Self::Recipe { name: name.clone(), subject: subject.clone() }, Vec::new())
+            }
             Self::Command { command, folder, metrics } => {
                 let (command, secrets) = command.masked();
                 (Self::Command { command, folder: folder.clone(), metrics: metrics.clone() }, secrets)
@@ -96,9 +102,13 @@ impl Plan {
         let binary = std::env::current_exe().map_err(Fault::work)?;
         match &self.job {
             Job::Nothing => Err(Fault::call("nobody has said what the trials run; give a command after --")),
-            Job::Recipe { name } => {
-                let recipe =
-                    kilter_recipes::find(name).ok_or_else(|| Fault::call(format!("there is no recipe `{name}`")))?;
+            Job::Recipe { name, subject } => {
+                let recipe: Arc<dyn Recipe> = match subject {
+                    Some(subject) => Arc::new(Tabular::on(name, subject.clone(), &[]).map_err(Fault::call)?),
+                    None => {
+                        kilter_recipes::find(name).ok_or_else(|| Fault::call(format!("there is no recipe `{name}`")))?
+                    }
+                };
                 Ok(Arc::new(OwnProcess::new(recipe, binary)))
             }
             Job::Command { command, folder, metrics } => {

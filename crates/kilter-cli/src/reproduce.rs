@@ -69,7 +69,7 @@ pub fn reproduce(args: &Reproduce, voice: &Voice) -> Result<ExitCode, Fault> {
         voice.remark(&format!(
             "{}: {} arms x {} seeds, study {}",
             scale.name(),
-            reproduction.arms.len(),
+            reproduction.arms_at(scale).count(),
             reproduction.seeds.at(scale),
             study.spec().name
         ));
@@ -94,8 +94,8 @@ pub fn reproduce(args: &Reproduce, voice: &Voice) -> Result<ExitCode, Fault> {
                     |i: &Option<Interval>| i.map(|i| json!({ "mean": i.estimate, "low": i.low, "high": i.high }));
                 json!({
                     "claim": claim.sentence, "metric": claim.metric, "finding": measured.finding, "gate": claim.gate,
-                    "expected": measured.expected, "ours": interval(&measured.ours), "arm": claim.ours,
-                    "baseline": interval(&measured.baseline), "baseline_arm": claim.baseline,
+                    "expected": measured.expected, "ours": interval(&measured.ours), "arms": claim.ours,
+                    "baseline": interval(&measured.baseline), "baseline_arms": claim.baseline,
                     "advantage": interval(&measured.advantage), "seeds": measured.seeds, "trouble": measured.trouble,
                 })
             })
@@ -127,10 +127,10 @@ fn tell(claim: &kilter_recipes::claim::Claim, measured: &Measured, voice: &Voice
     voice.say(&format!("  expected   {} of {}", measured.expected, claim.metric))?;
     let interval = |i: &Interval| format!("{} (95 % {} to {})", short(i.estimate), short(i.low), short(i.high));
     if let Some(ours) = &measured.ours {
-        voice.say(&format!("  measured   {} {}", claim.ours, interval(ours)))?;
+        voice.say(&format!("  measured   {} {}", claim.ours.join(", "), interval(ours)))?;
     }
-    if let (Some(baseline), Some(arm)) = (&measured.baseline, claim.baseline) {
-        voice.say(&format!("  baseline   {arm} {}", interval(baseline)))?;
+    if let Some(baseline) = &measured.baseline {
+        voice.say(&format!("  baseline   {} {}", claim.baseline.join(", "), interval(baseline)))?;
     }
     if let Some(a) = &measured.advantage {
         voice.say(&format!(
@@ -155,7 +155,7 @@ fn study_of(
     place: &Place,
 ) -> Result<(Study, Plan), Fault> {
     let plan = Plan {
-        job: Job::Recipe { name: arms_name(reproduction, scale) },
+        job: Job::Recipe { name: arms_name(reproduction, scale), subject: None },
         workers,
         devices: Demand::default(),
         timeout_seconds: None,

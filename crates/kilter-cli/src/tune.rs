@@ -3,15 +3,17 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
+use kilter_recipes::{Subject, Tabular};
 use kilter_search::{pruner, sampler};
 use kilter_space::text::SpaceText;
 use kilter_space::{Defaults, Domain, Feasible, Outline, Value, nearest, parse_domain, parse_value};
 use kilter_study::devices::{Demand, Share};
 use kilter_study::process::{MetricSource, Template};
 use kilter_study::storage::{Retry, StudyEntry};
-use kilter_study::{Conduct, Duplicates, Goal, Metric, QueueOnly, StorageError, Study, StudySpec};
+use kilter_study::{Conduct, Duplicates, Goal, Metric, QueueOnly, Recipe, StorageError, Study, StudySpec};
 
 use crate::aims::{self, Aims, Direction, is_built_in, seconds};
 use crate::args::InStorage;
@@ -35,6 +37,7 @@ use crate::style::Voice;
                   [parameters.lr]\n  float = [1e-5, 1e-1]\n  log = true\n  default = 1e-3\n  \
                   [parameters.momentum]\n  float = [0, 0.99]\n  when = \"optimizer == 'sgd'\"\n  \
                   [[constraints]]\n  require = \"lr < 0.01 or momentum < 0.5\"\n\nExamples:\n  kilter tune breast-cancer --trials 50\n  \
+                  kilter tune tabular --data houses.csv --target price\n  \
                   kilter tune --param lr=log:1e-5..1e-1 --param layers=int:1..8 \\\n      --metric 'loss=([0-9.eE+-]+)' \
                   --minimize -- python3 train.py --lr {lr} --layers {layers}"
 )]
@@ -46,6 +49,13 @@ pub struct Tune {
     /// {seed}, {repeat}
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<String>,
+
+    /// The table: a file (CSV, also gzipped) or a bundled one (`kilter data list`)
+    #[arg(long, value_name = "FILE or NAME", help_heading = "Data")]
+    pub data: Option<String>,
+    /// The column to be predicted
+    #[arg(long, value_name = "COLUMN", help_heading = "Data")]
+    pub target: Option<String>,
 
     /// Search this hyperparameter (repeatable)
     #[arg(long, value_name = "NAME=DOMAIN", help_heading = "What is searched")]
@@ -220,6 +230,7 @@ pub fn tune(mut args: Tune, voice: &Voice) -> Result<ExitCode, Fault> {
     if let Some(name) = &args.study {
         check_name(name).map_err(from.option(&["study"]))?;
     }
+    what.facts.iter().for_each(|fact| voice.remark(fact));
     let place = Place::make(&args.storage)?;
     // The defaults are the first trial: what tuning is worth is seen beside them.
     let defaults = Defaults::config(&spec.outline).ok();
@@ -315,6 +326,8 @@ struct What {
     job: Job,
     trials: u64,
     stem: String,
+    /// What was seen on reading its table.
+    facts: Vec<String>,
 }
 
 fn of_recipe(
@@ -343,6 +356,13 @@ fn of_recipe(
         let why = "--metric says where a command's output carries a metric; a recipe tells its own";
         return Err(from.option(&["metric"])(Fault::call(why)));
     }
+    let (recipe, subject, facts) = match on_table(name, args, set).map_err(from.option(&["data", "target"]))? {
+        Some(tabular) => {
+            let (subject, facts) = (tabular.subject().clone(), tabular.facts().to_vec());
+            (Arc::new(tabular) as Arc<dyn Recipe>, Some(subject), facts)
+        }
+        None => (recipe, None, Vec::new()),
+    };
     let declared = recipe.outline().ok_or_else(|| Fault::call(format!("`{name}` declares no space")))?;
     let declared = match space {
         Some(space) => space.over(declared)?,
@@ -370,8 +390,26 @@ fn of_recipe(
         false => directions.into_iter().map(goal).collect::<Result<_, _>>()?,
     };
     let metrics = Some(metrics.iter().map(|metric| metric.name.clone()).collect());
-    let job = Job::Recipe { name: name.to_owned() };
-    Ok(What { outline, goals, metrics, job, trials: RECIPE_TRIALS, stem: name.to_owned() })
+    let job = Job::Recipe { name: name.to_owned(), subject };
+    Ok(What { outline, goals, metrics, job, trials: RECIPE_TRIALS, stem: name.to_owned(), facts })
+}
+
+/// The recipe about the table asked for, if one is.
+fn on_table(name: &str, args: &Tune, set: &[(String, Value)]) -> Result<Option<Tabular>, Fault> {
+    let Some(data) = &args.data else {
+        return match &args.target {
+            Some(_) => Err(Fault::call("--target names a column of a table; name the table with --data FILE")),
+            None => Ok(None),
+        };
+    };
+    let data = if kilter_data::bundled(data).is_some() {
+        data.clone()
+    } else {
+        // Trials run elsewhere.
+        Path::new(data).canonicalize().map_or_else(|_| data.clone(), |path| path.to_string_lossy().into_owned())
+    };
+    let subject = Subject { data, target: args.target.clone(), ..Subject::default() };
+    Tabular::on(name, subject, set).map(Some).map_err(Fault::call)
 }
 
 fn find_metric<'a>(wanted: &str, metrics: &'a [Metric], recipe: &str) -> Result<&'a Metric, Fault> {
@@ -405,6 +443,9 @@ fn of_command(
     directions: Vec<Direction>,
     from: &Origin<'_>,
 ) -> Result<What, Fault> {
+    if args.data.is_some() || args.target.is_some() {
+        return Err(Fault::call("--data and --target are of recipes; a command reads its own data"));
+    }
     // A wrong command is told before a wrong space.
     Template::new(args.command.clone()).map_err(Fault::call).map_err(from.option(&["command"]))?;
     let outline = declared(space, set, params)?;
@@ -420,7 +461,8 @@ fn of_command(
     // Without a source every metric may come by `kilter report`.
     let named = sources.iter().map(|source| source.name().to_owned());
     let metrics: Option<Vec<String>> = (!sources.is_empty()).then(|| named.collect());
-    Ok(What { outline, goals, metrics, job, trials: COMMAND_TRIALS, stem: stem_of(&args.command) })
+    let stem = stem_of(&args.command);
+    Ok(What { outline, goals, metrics, job, trials: COMMAND_TRIALS, stem, facts: Vec::new() })
 }
 
 /// A command as what a study runs, if command, hyperparameters and metrics go together.

@@ -35,6 +35,10 @@ impl Scale {
     }
 }
 
+/// A metric of every tuned arm: the area under the course of its tuning, which is the mean over trials of the best value of
+/// the tuned metric so far. Less is better.
+pub const TUNING_AREA: &str = "tuning_area";
+
 /// A number for each scale.
 #[derive(Clone, Copy, Debug)]
 pub struct Scaled {
@@ -84,6 +88,8 @@ pub struct Arm {
     pub set: &'static [(&'static str, &'static str)],
     /// The sampler that tunes it; nothing: it runs with its defaults.
     pub tuned: Option<&'static str>,
+    /// Whether `--quick` has no time for it.
+    pub only_full: bool,
 }
 
 /// One claim.
@@ -91,14 +97,14 @@ pub struct Arm {
 pub struct Claim {
     /// What is claimed.
     pub sentence: &'static str,
-    /// The metric, on rows that tuning never saw.
+    /// The metric, on rows that tuning never saw; or [`TUNING_AREA`].
     pub metric: &'static str,
     /// Which way it is better.
     pub better: Better,
-    /// Our arm.
-    pub ours: &'static str,
-    /// The arm it is compared with.
-    pub baseline: Option<&'static str>,
+    /// Our arm; of several, the mean over them, seed by seed.
+    pub ours: &'static [&'static str],
+    /// The arms it is compared with; none: it is compared with nothing.
+    pub baseline: &'static [&'static str],
     /// When it holds. Set before measuring.
     pub judge: Judge,
     /// Does a failure make the command fail? Others are reported.
@@ -117,6 +123,8 @@ pub enum Judge {
     },
     /// Our mean disadvantage, paired over seeds, is at most its own standard error.
     WithinOneStandardError,
+    /// Our mean, paired over seeds, is at least as good as the baseline's.
+    NotBehind,
     /// Our mean over seeds is at least this.
     MeanAtLeast(f64),
 }
@@ -174,6 +182,7 @@ impl Judge {
                 format!("advantage above {margin} ({:.0} % interval, paired seeds)", confidence * 100.0)
             }
             Self::WithinOneStandardError => "disadvantage at most one standard error (paired seeds)".to_owned(),
+            Self::NotBehind => "mean at least as good (paired seeds)".to_owned(),
             Self::MeanAtLeast(bound) => format!("mean at least {bound}"),
         }
     }
@@ -202,6 +211,11 @@ impl Judge {
                 let holds = paired.difference.estimate >= -paired.standard_error;
                 Ok((if holds { Finding::Holds } else { Finding::Fails }, Some(paired.difference)))
             }
+            Self::NotBehind => {
+                let paired = paired_difference(&losses(baseline), &losses(ours), 0.95)?;
+                let holds = paired.difference.estimate >= 0.0;
+                Ok((if holds { Finding::Holds } else { Finding::Fails }, Some(paired.difference)))
+            }
             Self::MeanAtLeast(bound) => {
                 let mean = ours.iter().sum::<f64>() / ours.len().max(1) as f64;
                 Ok((if mean >= bound { Finding::Holds } else { Finding::Fails }, None))
@@ -211,12 +225,17 @@ impl Judge {
 }
 
 impl Reproduction {
+    /// The arms that are run at this scale.
+    pub fn arms_at(&self, scale: Scale) -> impl Iterator<Item = &'static Arm> {
+        self.arms.iter().filter(move |arm| scale == Scale::Full || !arm.only_full)
+    }
+
     /// Every arm under every seed, as configurations of [`Arms`]; seed by seed, so that an interrupted reproduction has
     /// whole pairs.
     pub fn trials(&self, scale: Scale) -> Vec<Vec<(&'static str, Value)>> {
         let seeds = 0..self.seeds.at(scale) as i64;
         seeds
-            .flat_map(|seed| self.arms.iter().map(move |arm| vec![("arm", arm.name.into()), ("seed", seed.into())]))
+            .flat_map(|seed| self.arms_at(scale).map(move |arm| vec![("arm", arm.name.into()), ("seed", seed.into())]))
             .collect()
     }
 
@@ -229,8 +248,18 @@ impl Reproduction {
                 .filter_map(|row| Some((row.config().int("seed").ok()?, row.value(claim.metric)?)))
                 .collect()
         };
-        let ours = of_arm(claim.ours);
-        let baseline = claim.baseline.map(of_arm);
+        // The mean over several arms, of the seeds that all of them finished.
+        let of_arms = |arms: &[&str]| -> BTreeMap<i64, f64> {
+            let all: Vec<_> = arms.iter().map(|arm| of_arm(arm)).collect();
+            let Some((first, _)) = all.split_first() else { return BTreeMap::new() };
+            let mean = |seed: &i64| {
+                let values = all.iter().map(|arm| arm.get(seed).copied()).collect::<Option<Vec<f64>>>()?;
+                Some((*seed, values.iter().sum::<f64>() / values.len() as f64))
+            };
+            first.keys().filter_map(mean).collect()
+        };
+        let ours = of_arms(claim.ours);
+        let baseline = (!claim.baseline.is_empty()).then(|| of_arms(claim.baseline));
         let seeds: Vec<i64> = match &baseline {
             Some(baseline) => ours.keys().filter(|seed| baseline.contains_key(seed)).copied().collect(),
             None => ours.keys().copied().collect(),
@@ -238,9 +267,17 @@ impl Reproduction {
         let values =
             |arm: &BTreeMap<i64, f64>| seeds.iter().filter_map(|seed| arm.get(seed).copied()).collect::<Vec<_>>();
         let (ours, baseline) = (values(&ours), baseline.as_ref().map(values));
+        let needs_full = self
+            .arms
+            .iter()
+            .any(|arm| arm.only_full && (claim.ours.contains(&arm.name) || claim.baseline.contains(&arm.name)));
         let decided = claim.judge.decide(claim.better, &ours, baseline.as_deref().unwrap_or_default());
         let (finding, advantage, trouble) = match decided {
-            Ok(_) if seeds.is_empty() => (Finding::NotShownHere, None, Some("no seed finished".to_owned())),
+            Ok(_) if seeds.is_empty() => (
+                Finding::NotShownHere,
+                None,
+                Some(if needs_full { "it needs --full" } else { "no seed finished" }.to_owned()),
+            ),
             Ok((finding, advantage)) => (finding, advantage, None),
             Err(why) => (Finding::NotShownHere, None, Some(why.to_string())),
         };
@@ -278,7 +315,7 @@ pub struct Arms {
 
 impl Arms {
     fn new(reproduction: &'static Reproduction, scale: Scale) -> Option<Self> {
-        let arms: Vec<&str> = reproduction.arms.iter().map(|arm| arm.name).collect();
+        let arms: Vec<&str> = reproduction.arms_at(scale).map(|arm| arm.name).collect();
         let outline = Outline::new(vec![
             Entry::new("arm", parse_domain(&arms.join("|")).ok()?).ok()?.about("what is run"),
             Entry::new("seed", parse_domain("int:0..1000000").ok()?).ok()?.about("its seed"),
@@ -323,8 +360,8 @@ impl Recipe for Arms {
             arm.set.iter().map(|(name, value)| ((*name).to_owned(), parse_value(value))).collect();
         set.push((self.reproduction.seed_setting.to_owned(), seed.into()));
         let tuning = declared.specialise(&set, &[])?;
-        let chosen = match arm.tuned {
-            None => Defaults::config(&tuning)?,
+        let (chosen, area) = match arm.tuned {
+            None => (Defaults::config(&tuning)?, None),
             Some(by) => tune(&*recipe, tuning, by, seed.unsigned_abs(), self.reproduction.trials.at(self.scale), run)?,
         };
         if let Some((setting, value)) = recipe.holdout() {
@@ -332,7 +369,11 @@ impl Recipe for Arms {
         }
         let honest = declared.specialise(&set, &[])?;
         match replay(&without_settings(&chosen, declared), &honest)? {
-            Fit::Whole(config) => recipe.run(&config, &mut Run::offline(seed.unsigned_abs())),
+            Fit::Whole(config) => {
+                let mut outcome = recipe.run(&config, &mut Run::offline(seed.unsigned_abs()))?;
+                outcome.metrics.extend(area.map(|area| (TUNING_AREA.to_owned(), area)));
+                Ok(outcome)
+            }
             Fit::Missing(_) | Fit::Outside(_) => {
                 Err(Failure::refused("the tuned configuration does not fit its recipe"))
             }
@@ -346,7 +387,7 @@ pub fn without_settings(config: &Config, declared: &Outline) -> Config {
     Config::new(config.answers().iter().filter(|(name, _)| !is_setting(name.as_str())).cloned().collect())
 }
 
-/// Tunes `recipe` over `outline` in memory; the best configuration.
+/// Tunes `recipe` over `outline` in memory; the best configuration, and the [`TUNING_AREA`].
 fn tune(
     recipe: &dyn Recipe,
     outline: Outline,
@@ -354,7 +395,7 @@ fn tune(
     seed: u64,
     trials: u64,
     run: &mut Run,
-) -> Result<Config, Failure> {
+) -> Result<(Config, Option<f64>), Failure> {
     let metric = recipe.metrics().first().ok_or_else(|| Failure::refused("the recipe gives no metric"))?;
     let goal = Goal { metric: metric.name.clone(), better: metric.better };
     let defaults = Defaults::config(&outline)?;
@@ -390,5 +431,14 @@ fn tune(
         }
     }
     let best = study.history().best(&goal).ok_or_else(|| Failure::refused("every trial of the tuning failed"))?;
-    Ok(best.config().clone())
+    let values = study.history().rows().filter_map(|row| row.value(&goal.metric));
+    let mut lowest = f64::INFINITY;
+    let course: Vec<f64> = values
+        .map(|value| {
+            lowest = lowest.min(goal.better.as_loss(value));
+            lowest
+        })
+        .collect();
+    let area = (!course.is_empty()).then(|| course.iter().sum::<f64>() / course.len() as f64);
+    Ok((best.config().clone(), area))
 }

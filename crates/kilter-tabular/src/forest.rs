@@ -8,7 +8,7 @@
 use kilter_numerics::Stream;
 
 use crate::tree::{Grower, MaxFeatures, Ranks, TreeError};
-use crate::{Classifier, Examples, Table, Tree, TreeConfig};
+use crate::{Examples, Model, Table, Tree, TreeConfig};
 
 /// Hyperparameters of [`Forest::fit`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,22 +38,21 @@ impl Forest {
     /// Grows the trees; tree number `t` draws from the child "tree t" of `stream`.
     ///
     /// # Errors
-    /// No trees, or a tree's hyperparameter out of its range.
+    /// No trees, a tree's hyperparameter out of its range, or a missing value.
     pub fn fit(examples: Examples<'_>, config: &ForestConfig, stream: &Stream) -> Result<Self, TreeError> {
         config.tree.check()?;
         if config.trees == 0 {
             return Err(TreeError::NoTrees);
         }
-        let labels = examples.labels();
-        let ranks = Ranks::new(examples.table());
-        let mut grower = Grower::new(&ranks, &config.tree);
-        let mut counts = vec![1_u32; labels.len()];
+        let ranks = Ranks::new(examples.complete()?.table());
+        let mut grower = Grower::new(&ranks, examples.target(), &config.tree);
+        let mut counts = vec![1_u32; examples.table().rows()];
         let mut grow = |number: usize| {
             let mut stream = stream.child(&format!("tree {number}"));
             if config.bootstrap {
                 draw(&mut counts, |row| examples.weight(row) > 0.0, &mut stream);
             }
-            grower.grow(labels, |row| f64::from(counts[row]) * examples.weight(row), &mut stream)
+            grower.grow(|row| f64::from(counts[row]) * examples.weight(row), &mut stream)
         };
         Ok(Self { trees: (0..config.trees).map(&mut grow).collect() })
     }
@@ -64,17 +63,26 @@ impl Forest {
     }
 }
 
-impl Classifier for Forest {
-    fn predict(&self, row: &[f64]) -> f64 {
-        self.trees.iter().map(|tree| tree.predict(row)).sum::<f64>() / self.trees.len() as f64
+impl Model for Forest {
+    fn outputs(&self) -> usize {
+        self.trees[0].outputs()
+    }
+
+    fn predict_into(&self, row: &[f64], out: &mut [f64]) {
+        out.fill(0.0);
+        for tree in &self.trees {
+            tree.add_to(row, out);
+        }
+        out.iter_mut().for_each(|sum| *sum /= self.trees.len() as f64);
     }
 
     /// One tree after the other, which keeps a tree's nodes in the cache while all rows pass through it.
     fn predict_table(&self, table: Table<'_>) -> Vec<f64> {
-        let mut sums = vec![0.0; table.rows()];
+        let outputs = self.outputs();
+        let mut sums = vec![0.0; table.rows() * outputs];
         for tree in &self.trees {
-            for (sum, row) in sums.iter_mut().zip(table.iter()) {
-                *sum += tree.predict(row);
+            for (sum, row) in sums.chunks_exact_mut(outputs).zip(table.iter()) {
+                tree.add_to(row, sum);
             }
         }
         sums.iter_mut().for_each(|sum| *sum /= self.trees.len() as f64);

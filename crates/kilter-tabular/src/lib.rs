@@ -1,17 +1,21 @@
 #![doc = include_str!("../README.md")]
 
-pub mod classifier;
+pub mod boosting;
 pub mod forest;
+pub mod knn;
 pub mod logistic;
-pub mod metrics;
+pub mod model;
+pub mod ridge;
 pub mod scale;
 pub mod table;
 pub mod tree;
 
-pub use classifier::Classifier;
+pub use boosting::{Boosting, BoostingConfig};
 pub use forest::{Forest, ForestConfig};
-pub use logistic::{Logistic, LogisticConfig};
-pub use metrics::{Confusion, Predictions};
-pub use scale::{MedianImputer, Standardiser};
-pub use table::{Examples, Table, TableError};
+pub use knn::{Knn, KnnConfig};
+pub use logistic::{Logistic, LogisticConfig, OneVsRest};
+pub use model::Model;
+pub use ridge::Ridge;
+pub use scale::{MedianImputer, OneHot, Standardiser};
+pub use table::{Examples, Table, TableError, Target};
 pub use tree::{Tree, TreeConfig};

@@ -13,7 +13,7 @@ mod lbfgs;
 
 use thiserror::Error;
 
-use crate::{Classifier, Examples};
+use crate::{Examples, Model, TableError};
 
 /// What the weights are charged for; the intercept is free.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,6 +75,9 @@ pub enum LogisticError {
     /// `c` is out of range.
     #[error("c: {0} must be finite and above 0; the default is 1")]
     C(f64),
+    /// The examples are not fit for it.
+    #[error(transparent)]
+    Examples(#[from] TableError),
     /// `tolerance` is out of range.
     #[error("tolerance: {0} must be finite and above 0; the default is 1e-6")]
     Tolerance(f64),
@@ -100,22 +103,22 @@ pub struct Logistic {
 }
 
 impl Logistic {
-    /// Fits the examples; deterministic.
+    /// Fits examples of two classes; deterministic. Of more classes, see [`OneVsRest`].
     ///
     /// # Errors
     /// One class only, or a `c` or `tolerance` that is not above zero.
     pub fn fit(examples: Examples<'_>, config: &LogisticConfig) -> Result<Self, LogisticError> {
-        if !(config.c.is_finite() && config.c > 0.0) {
-            return Err(LogisticError::C(config.c));
+        match examples.classes()? {
+            (labels, 2) => Ok(Self::minimise(&Problem::new(examples, labels, config)?, config)),
+            _ => Err(TableError::Kind { needs: "two classes (OneVsRest: more)", found: "more" }.into()),
         }
-        if !(config.tolerance.is_finite() && config.tolerance > 0.0) {
-            return Err(LogisticError::Tolerance(config.tolerance));
+    }
+
+    fn minimise(problem: &Problem<'_>, config: &LogisticConfig) -> Self {
+        match config.penalty {
+            Penalty::L2 => lbfgs::minimise(problem, config),
+            Penalty::L1 => lasso::minimise(problem, config),
         }
-        let problem = Problem::new(examples, config)?;
-        Ok(match config.penalty {
-            Penalty::L2 => lbfgs::minimise(&problem, config),
-            Penalty::L1 => lasso::minimise(&problem, config),
-        })
     }
 
     /// The log odds of class 1 for one row.
@@ -128,9 +131,56 @@ impl Logistic {
     }
 }
 
-impl Classifier for Logistic {
-    fn predict(&self, row: &[f64]) -> f64 {
-        1.0 / (1.0 + (-self.log_odds(row)).exp())
+impl Model for Logistic {
+    fn outputs(&self) -> usize {
+        1
+    }
+
+    fn predict_into(&self, row: &[f64], out: &mut [f64]) {
+        out[0] = 1.0 / (1.0 + (-self.log_odds(row)).exp());
+    }
+}
+
+/// A logistic regression per class, each class against all others; the probabilities are brought to the sum 1.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OneVsRest {
+    /// One model per class; none for a class without rows, which gets probability 0.
+    pub models: Vec<Option<Logistic>>,
+}
+
+impl OneVsRest {
+    /// Fits examples of any number of classes; deterministic. Cost: a logistic regression per class.
+    ///
+    /// # Errors
+    /// As [`Logistic::fit`].
+    pub fn fit(examples: Examples<'_>, config: &LogisticConfig) -> Result<Self, LogisticError> {
+        let (labels, count) = examples.classes()?;
+        let mut is_class = vec![0; labels.len()];
+        let mut models = Vec::with_capacity(count);
+        for class in 0..count {
+            is_class.iter_mut().zip(labels).for_each(|(is, &label)| *is = u8::from(usize::from(label) == class));
+            models.push(match Problem::new(examples, &is_class, config) {
+                Err(LogisticError::OneClass { class: 0 }) => None,
+                problem => Some(Logistic::minimise(&problem?, config)),
+            });
+        }
+        Ok(Self { models })
+    }
+}
+
+impl Model for OneVsRest {
+    fn outputs(&self) -> usize {
+        self.models.len()
+    }
+
+    fn predict_into(&self, row: &[f64], out: &mut [f64]) {
+        for (out, model) in out.iter_mut().zip(&self.models) {
+            *out = model.as_ref().map_or(0.0, |model| model.predict(row));
+        }
+        let sum: f64 = out.iter().sum();
+        let classes = out.len() as f64;
+        // All zero only if every probability underflows.
+        out.iter_mut().for_each(|p| *p = if sum > 0.0 { *p / sum } else { 1.0 / classes });
     }
 }
 
@@ -153,8 +203,14 @@ struct RowLoss {
 }
 
 impl<'a> Problem<'a> {
-    fn new(examples: Examples<'a>, config: &LogisticConfig) -> Result<Self, LogisticError> {
-        let labels = examples.labels();
+    fn new(examples: Examples<'a>, labels: &[u8], config: &LogisticConfig) -> Result<Self, LogisticError> {
+        if !(config.c.is_finite() && config.c > 0.0) {
+            return Err(LogisticError::C(config.c));
+        }
+        if !(config.tolerance.is_finite() && config.tolerance > 0.0) {
+            return Err(LogisticError::Tolerance(config.tolerance));
+        }
+        let examples = examples.complete()?;
         let mut counts = [0_usize; 2];
         for (row, &label) in labels.iter().enumerate() {
             counts[usize::from(label)] += usize::from(examples.weight(row) > 0.0);

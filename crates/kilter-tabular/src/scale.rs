@@ -1,7 +1,7 @@
-//! What is learnt about columns before a model sees them: mean and deviation, and the median that stands in for a
-//! missing value.
+//! What is learnt about columns before a model sees them: mean and deviation, the median that stands in for a missing
+//! value, the categories that become columns of their own.
 //!
-//! Both are fitted on training rows and applied to any others, so nothing of a held-out row leaks into the model. Cost:
+//! All are fitted on training rows and applied to any others, so nothing of a held-out row leaks into the model. Cost:
 //! one pass over the table per column; the median sorts each column.
 
 use crate::{Table, TableError};
@@ -85,6 +85,69 @@ impl MedianImputer {
         check_width(table, self.medians.len())?;
         let fill = |(&value, &median): (&f64, &f64)| if value.is_nan() { median } else { value };
         Ok(table.iter().flat_map(|row| row.iter().zip(&self.medians).map(fill)).collect())
+    }
+}
+
+/// Makes a column of zeros and ones of every category of the columns that hold categories, and leaves the others as they
+/// are. A missing or a rare category is zero in all of them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OneHot {
+    /// Per column: nothing for a number, else the categories' codes that get a column, ascending.
+    categories: Vec<Option<Vec<f64>>>,
+}
+
+impl OneHot {
+    /// Categories of a column that get one of their own at most: the most frequent ones.
+    pub const MOST: usize = 50;
+
+    /// Learns the categories of the columns that `is_category` names, from training rows; a category is any number.
+    ///
+    /// # Errors
+    /// Another number of flags than columns.
+    pub fn fit(table: Table<'_>, is_category: &[bool]) -> Result<Self, TableError> {
+        check_width(table, is_category.len())?;
+        let learn = |(column, &is_category): (usize, &bool)| {
+            is_category.then(|| {
+                let mut sorted: Vec<f64> = table.column(column).filter(|v| !v.is_nan()).collect();
+                sorted.sort_unstable_by(f64::total_cmp);
+                let mut found: Vec<(usize, f64)> = sorted.chunk_by(|a, b| a == b).map(|c| (c.len(), c[0])).collect();
+                // Stable: of equally frequent ones the lower code.
+                found.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+                found.truncate(Self::MOST);
+                let mut codes: Vec<f64> = found.into_iter().map(|(_, code)| code).collect();
+                codes.sort_unstable_by(f64::total_cmp);
+                codes
+            })
+        };
+        Ok(Self { categories: is_category.iter().enumerate().map(learn).collect() })
+    }
+
+    /// Number of columns that come out, at least 1.
+    pub fn columns(&self) -> usize {
+        self.categories.iter().map(|c| c.as_ref().map_or(1, Vec::len)).sum::<usize>().max(1)
+    }
+
+    /// The values of `table` with categories as columns, row-major, `[rows, Self::columns()]`.
+    ///
+    /// # Errors
+    /// Another number of columns than was learnt from.
+    pub fn apply(&self, table: Table<'_>) -> Result<Vec<f64>, TableError> {
+        check_width(table, self.categories.len())?;
+        let mut out = Vec::with_capacity(table.rows() * self.columns());
+        for row in table.iter() {
+            let start = out.len();
+            for (&value, categories) in row.iter().zip(&self.categories) {
+                match categories {
+                    None => out.push(value),
+                    Some(codes) => out.extend(codes.iter().map(|&code| f64::from(u8::from(code == value)))),
+                }
+            }
+            // Nothing but columns that have no category at all: a model still needs a column.
+            if out.len() == start {
+                out.push(0.0);
+            }
+        }
+        Ok(out)
     }
 }
 

@@ -1,10 +1,12 @@
-//! Classification trees by greedy, binary, axis-parallel splits (CART), pruned by cost and complexity if asked.
+//! Trees by greedy, binary, axis-parallel splits (CART) for classes and for numbers, pruned by cost and complexity if
+//! asked.
 //!
 //! Breiman, Friedman, Olshen and Stone, *Classification and Regression Trees* (1984). The best split has the largest
 //! impurity decrease weighted by rows; its threshold is the midpoint of neighbouring distinct values, and a row goes
 //! left if x <= threshold; among equal splits the lowest column wins, then the lowest threshold. As in scikit-learn a
 //! node that is not pure is split even if no split helps by itself (exclusive or needs that), `min_samples_*` count
-//! rows whatever their weight, and rows of weight 0 do not exist.
+//! rows whatever their weight, and rows of weight 0 do not exist. Numbers are split by squared error (variance), whatever
+//! the criterion says.
 //!
 //! Cost: ranking the columns once O(d n log n); per node of m rows O(k m log m) over k columns, on integer keys, without
 //! any allocation.
@@ -17,7 +19,7 @@ use thiserror::Error;
 
 pub(crate) use grow::{Grower, Ranks};
 
-use crate::{Classifier, Examples};
+use crate::{Examples, Model, TableError};
 
 /// What makes a node impure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,13 +32,13 @@ pub enum Criterion {
 }
 
 impl Criterion {
-    /// Impurity of a node with these weights of classes 0 and 1 (not both zero).
-    pub fn impurity(self, weights: [f64; 2]) -> f64 {
-        let total = weights[0] + weights[1];
-        let (p, q) = (weights[0] / total, weights[1] / total);
-        match self {
-            Self::Gini => 2.0 * p * q,
-            Self::Entropy => [p, q].into_iter().filter(|p| *p > 0.0).map(|p| -p * p.log2()).sum(),
+    /// Impurity of a node with these weights of the classes (not all zero).
+    pub fn impurity(self, weights: &[f64]) -> f64 {
+        let total: f64 = weights.iter().sum();
+        match (self, weights) {
+            (Self::Gini, &[p, q]) => 2.0 * (p / total) * (q / total),
+            (Self::Gini, _) => 1.0 - weights.iter().map(|w| (w / total).powi(2)).sum::<f64>(),
+            (Self::Entropy, _) => weights.iter().map(|w| w / total).filter(|p| *p > 0.0).map(|p| -p * p.log2()).sum(),
         }
     }
 }
@@ -69,7 +71,7 @@ impl MaxFeatures {
 /// Hyperparameters of [`Tree::fit`]; the default grows until every leaf is pure.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TreeConfig {
-    /// Default Gini.
+    /// For classes: default Gini.
     pub criterion: Criterion,
     /// Splits between root and leaf at most: default none (unlimited); smaller trees are coarser and steadier.
     pub max_depth: Option<usize>,
@@ -135,6 +137,9 @@ pub enum TreeError {
     /// Out of range.
     #[error("trees: 0 must be at least 1; the usual number is 100")]
     NoTrees,
+    /// The examples are not fit for it.
+    #[error(transparent)]
+    Examples(#[from] TableError),
 }
 
 /// A question: is the row's value at most the threshold?
@@ -155,12 +160,13 @@ pub struct Split {
 pub struct Node {
     /// The question, or `None` at a leaf.
     pub split: Option<Split>,
-    /// Impurity of the rows by the tree's criterion.
+    /// Impurity of the rows by the tree's criterion; for numbers their variance.
     pub impurity: f64,
     /// Their total weight.
     pub weight: f64,
-    /// The weighted share of class 1 among them, which is a leaf's prediction.
-    pub probability: f64,
+    /// The weighted share of class 1 among them, or their mean: a leaf's prediction (of more than two classes see
+    /// [`Tree::shares`]).
+    pub value: f64,
 }
 
 /// A fitted tree.
@@ -168,22 +174,30 @@ pub struct Node {
 pub struct Tree {
     nodes: Vec<Node>,
     columns: usize,
+    outputs: usize,
+    /// Of more than two classes: every class's share, `[nodes, outputs]`; else empty.
+    shares: Vec<f64>,
 }
 
 impl Tree {
     /// Grows and prunes a tree; `stream` is drawn from only where `max_features` leaves columns out.
     ///
     /// # Errors
-    /// A hyperparameter out of its range.
+    /// A hyperparameter out of its range, or a missing value.
     pub fn fit(examples: Examples<'_>, config: &TreeConfig, stream: &mut Stream) -> Result<Self, TreeError> {
         config.check()?;
-        let ranks = Ranks::new(examples.table());
-        Ok(Grower::new(&ranks, config).grow(examples.labels(), |row| examples.weight(row), stream))
+        let ranks = Ranks::new(examples.complete()?.table());
+        Ok(Grower::new(&ranks, examples.target(), config).grow(|row| examples.weight(row), stream))
     }
 
     /// The nodes in depth-first order, left child first; the root is the first.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
+    }
+
+    /// The weighted share of every class among a node's training rows, of a tree of more than two classes.
+    pub fn shares(&self, node: usize) -> Option<&[f64]> {
+        self.shares.get(node * self.outputs..(node + 1) * self.outputs)
     }
 
     /// Number of leaves.
@@ -217,8 +231,31 @@ impl Tree {
     }
 }
 
-impl Classifier for Tree {
+impl Tree {
+    /// Adds the prediction for `row` to `sums`.
+    pub(crate) fn add_to(&self, row: &[f64], sums: &mut [f64]) {
+        let leaf = self.leaf(row);
+        match self.shares(leaf) {
+            Some(shares) => sums.iter_mut().zip(shares).for_each(|(sum, share)| *sum += share),
+            None => sums[0] += self.nodes[leaf].value,
+        }
+    }
+}
+
+impl Model for Tree {
+    fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    fn predict_into(&self, row: &[f64], out: &mut [f64]) {
+        let leaf = self.leaf(row);
+        match self.shares(leaf) {
+            Some(shares) => out.copy_from_slice(shares),
+            None => out[0] = self.nodes[leaf].value,
+        }
+    }
+
     fn predict(&self, row: &[f64]) -> f64 {
-        self.nodes[self.leaf(row)].probability
+        self.nodes[self.leaf(row)].value
     }
 }

@@ -3,6 +3,8 @@
 //! Built without the feature `bench` this only builds what is to be measured, in release, and starts the measuring one.
 
 #[cfg(feature = "bench")]
+mod diagnosis;
+#[cfg(feature = "bench")]
 mod engine;
 #[cfg(feature = "bench")]
 mod gauge;
@@ -35,7 +37,14 @@ struct Speed {
     spaces: bool,
     storage: bool,
     tabular: bool,
+    diagnosis: bool,
     quick: bool,
+}
+
+impl Speed {
+    fn all(&mut self) {
+        (self.engine, self.spaces, self.storage, self.tabular, self.diagnosis) = (true, true, true, true, true);
+    }
 }
 
 impl Wanted {
@@ -47,24 +56,26 @@ impl Wanted {
             let seconds = seconds.parse().map_err(|why| format!("{seconds}: {why}"))?;
             return Ok(Self::Process { file: (*file).to_owned(), seconds });
         }
-        let mut wanted = Speed { engine: false, spaces: false, storage: false, tabular: false, quick: false };
+        let mut wanted =
+            Speed { engine: false, spaces: false, storage: false, tabular: false, diagnosis: false, quick: false };
         for &option in options {
             match option {
                 "engine" => wanted.engine = true,
                 "spaces" => wanted.spaces = true,
                 "storage" => wanted.storage = true,
                 "tabular" => wanted.tabular = true,
-                "all" => (wanted.engine, wanted.spaces, wanted.storage, wanted.tabular) = (true, true, true, true),
+                "diagnosis" => wanted.diagnosis = true,
+                "all" => wanted.all(),
                 "--quick" => wanted.quick = true,
                 _ => {
                     return Err(format!(
-                        "bench {option}: there are engine, spaces, storage, tabular, all of them and the option --quick, or search and its own"
+                        "bench {option}: there are engine, spaces, storage, tabular, diagnosis, all of them and the option --quick, or search and its own"
                     ));
                 }
             }
         }
-        if !wanted.engine && !wanted.spaces && !wanted.storage && !wanted.tabular {
-            (wanted.engine, wanted.spaces, wanted.storage, wanted.tabular) = (true, true, true, true);
+        if !(wanted.engine || wanted.spaces || wanted.storage || wanted.tabular || wanted.diagnosis) {
+            wanted.all();
         }
         Ok(Self::Speed(wanted))
     }
@@ -143,6 +154,9 @@ fn measure(speed: &Speed, target: &std::path::Path) -> Result<(), String> {
     }
     if speed.tabular {
         tabular::bench(python.as_ref(), speed.quick)?.publish(&target.join("bench/tabular.json"))?;
+    }
+    if speed.diagnosis {
+        diagnosis::bench(target, python.as_ref(), speed.quick)?.publish(&target.join("bench/diagnosis.json"))?;
     }
     Ok(())
 }

@@ -6,7 +6,8 @@ use kilter_numerics::Stream;
 use kilter_tabular::logistic::Penalty;
 use kilter_tabular::tree::MaxFeatures;
 use kilter_tabular::{
-    Classifier, Examples, Forest, ForestConfig, Logistic, LogisticConfig, Standardiser, Table, Tree, TreeConfig,
+    Boosting, BoostingConfig, Examples, Forest, ForestConfig, Knn, KnnConfig, Logistic, LogisticConfig, Model,
+    Standardiser, Table, Tree, TreeConfig,
 };
 use serde_json::json;
 
@@ -18,10 +19,11 @@ use super::peer::{Peer, Python};
 pub fn bench(python: Option<&Python>, quick: bool) -> Result<Sheet, String> {
     let data = kilter_data::breast_cancer().map_err(text)?;
     let table = Table::new(&data.values, data.columns()).map_err(text)?;
-    let examples = Examples::new(table, &data.target).map_err(text)?;
+    let labels = data.labels().ok_or("the table has no classes")?;
+    let examples = Examples::new(table, labels).map_err(text)?;
     let scaled = Standardiser::fit(table).and_then(|scale| scale.apply(table)).map_err(text)?;
     let scaled = Table::new(&scaled, data.columns()).map_err(text)?;
-    let scaled = Examples::new(scaled, &data.target).map_err(text)?;
+    let scaled = Examples::new(scaled, labels).map_err(text)?;
 
     let mut peer = python.map(|python| python.peer("tabular.py")).transpose()?;
     let mut figures = Vec::new();
@@ -54,6 +56,16 @@ pub fn bench(python: Option<&Python>, quick: bool) -> Result<Sheet, String> {
     measure("tree: fit", pick(30, 10), &|seed| {
         Tree::fit(examples, &tree, &mut Stream::new(&[seed], "tree")).map(|tree| tree.leaves() as f64).map_err(text)
     })?;
+    let boosting = |seed: u64| {
+        Boosting::fit(examples, &BoostingConfig::default(), &Stream::new(&[seed], "boosting")).map_err(text)
+    };
+    measure("boosting of 100 rounds: fit", pick(15, 5), &|seed| {
+        boosting(seed).map(|model| model.trees().len() as f64)
+    })?;
+    let boosted = boosting(0)?;
+    measure("boosting of 100 rounds: predict 569 rows", pick(30, 10), &|_| Ok(boosted.predict_table(table)[0]))?;
+    let neighbours = Knn::fit(scaled, &KnnConfig::default()).map_err(text)?;
+    measure("5 neighbours: predict 569 rows", pick(30, 10), &|_| Ok(neighbours.predict_table(scaled.table())[0]))?;
     let fit = |penalty| Logistic::fit(scaled, &LogisticConfig { penalty, ..LogisticConfig::default() }).map_err(text);
     for work in ["logistic L2: fit as exactly", "logistic L2: fit at each side's default tolerance"] {
         measure(work, pick(30, 10), &|_| Ok(fit(Penalty::L2)?.objective))?;

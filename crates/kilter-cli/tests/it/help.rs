@@ -29,6 +29,9 @@ fn the_general_help_and_that_of_every_verb() {
     for verb in verbs {
         help(&verb);
     }
+    for verb in ["data list", "data get", "data path", "data verify", "measure diagnosis"] {
+        help(verb);
+    }
 }
 
 #[test]

@@ -26,5 +26,6 @@ mod schemas;
 mod space;
 mod storage;
 mod study_file;
+mod tables;
 mod weights;
 mod worker;

@@ -1,3 +1,7 @@
 //! One test binary for the crate.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 mod breast_cancer;
+mod catalogue;
+mod csv;
 mod split;

@@ -7,19 +7,19 @@ use proptest::prelude::*;
 #[test]
 fn the_quick_start_split_is_455_to_114() {
     let table = breast_cancer().unwrap();
-    let split = stratified_split(&table.target, 0.2, 0).unwrap();
+    let split = stratified_split(table.labels().unwrap(), 0.2, 0).unwrap();
     assert_eq!((split.train.len(), split.test.len()), (455, 114));
     // 0.2 of 569 is 114; 114 * 212 / 569 = 42.47 and 114 * 357 / 569 = 71.53, which has the larger remainder.
-    assert_eq!(split.test.iter().filter(|&&row| table.target[row] == 1).count(), 42);
+    assert_eq!(split.test.iter().filter(|&&row| table.labels().unwrap()[row] == 1).count(), 42);
 }
 
 #[test]
 fn the_seed_alone_decides_the_split() {
     let table = breast_cancer().unwrap();
-    let split = |seed| stratified_split(&table.target, 0.2, seed).unwrap();
+    let split = |seed| stratified_split(table.labels().unwrap(), 0.2, seed).unwrap();
     assert_eq!(split(7), split(7));
     assert_ne!(split(7), split(8));
-    let folds = |seed| stratified_folds(&table.target, &split(7).train, 5, seed).unwrap();
+    let folds = |seed| stratified_folds(table.labels().unwrap(), &split(7).train, 5, seed).unwrap();
     assert_eq!(folds(7), folds(7));
     assert_ne!(folds(7), folds(8));
 }

@@ -10,8 +10,8 @@ const fn reproduction(claims: &'static [Claim]) -> Reproduction {
         name: "made-up",
         title: "",
         arms: &[
-            Arm { name: "ours", recipe: "breast-cancer", set: &[], tuned: None },
-            Arm { name: "theirs", recipe: "breast-cancer", set: &[], tuned: None },
+            Arm { name: "ours", recipe: "breast-cancer", set: &[], tuned: None, only_full: false },
+            Arm { name: "theirs", recipe: "breast-cancer", set: &[], tuned: None, only_full: false },
         ],
         seed_setting: "split_seed",
         seeds: Scaled { quick: 3, full: 3 },
@@ -20,8 +20,8 @@ const fn reproduction(claims: &'static [Claim]) -> Reproduction {
     }
 }
 
-const fn claim(better: Better, baseline: Option<&'static str>, judge: Judge) -> Claim {
-    Claim { sentence: "", metric: "m", better, ours: "ours", baseline, judge, gate: true }
+const fn claim(better: Better, baseline: &'static [&'static str], judge: Judge) -> Claim {
+    Claim { sentence: "", metric: "m", better, ours: &["ours"], baseline, judge, gate: true }
 }
 
 /// A history in which each arm has these values, seed by seed.
@@ -60,7 +60,7 @@ fn finding(claim: Claim, ours: &[f64], theirs: &[f64]) -> Finding {
 
 #[test]
 fn a_claim_holds_fails_or_is_open_by_its_interval() {
-    let beats = |better| claim(better, Some("theirs"), Judge::Beats { margin: 0.1, confidence: 0.95 });
+    let beats = |better| claim(better, &["theirs"], Judge::Beats { margin: 0.1, confidence: 0.95 });
     let (low, high) = ([1.0, 1.1, 0.9], [2.0, 2.1, 1.9]);
     assert_eq!(finding(beats(Better::Lower), &low, &high), Finding::Holds);
     assert_eq!(finding(beats(Better::Lower), &high, &low), Finding::Fails);
@@ -72,18 +72,21 @@ fn a_claim_holds_fails_or_is_open_by_its_interval() {
 
 #[test]
 fn a_claim_without_enough_seeds_is_not_shown_here() {
-    let beats = claim(Better::Lower, Some("theirs"), Judge::Beats { margin: 0.0, confidence: 0.95 });
+    let beats = claim(Better::Lower, &["theirs"], Judge::Beats { margin: 0.0, confidence: 0.95 });
     assert_eq!(finding(beats, &[1.0], &[2.0]), Finding::NotShownHere);
-    let mean = claim(Better::Higher, None, Judge::MeanAtLeast(0.5));
+    let mean = claim(Better::Higher, &[], Judge::MeanAtLeast(0.5));
     assert_eq!(finding(mean, &[], &[]), Finding::NotShownHere);
 }
 
 #[test]
 fn not_worse_means_within_one_standard_error() {
-    let not_worse = || claim(Better::Lower, Some("theirs"), Judge::WithinOneStandardError);
+    let not_worse = || claim(Better::Lower, &["theirs"], Judge::WithinOneStandardError);
     assert_eq!(finding(not_worse(), &[1.0, 1.2, 0.9], &[1.1, 1.0, 0.95]), Finding::Holds);
     assert_eq!(finding(not_worse(), &[2.0, 2.1, 2.2], &[1.0, 1.1, 1.2]), Finding::Fails);
-    let mean = || claim(Better::Higher, None, Judge::MeanAtLeast(0.95));
+    let not_behind = || claim(Better::Lower, &["theirs"], Judge::NotBehind);
+    assert_eq!(finding(not_behind(), &[1.0, 1.1, 0.9], &[1.1, 1.0, 0.9]), Finding::Holds);
+    assert_eq!(finding(not_behind(), &[1.0, 1.11, 0.9], &[1.1, 1.0, 0.9]), Finding::Fails);
+    let mean = || claim(Better::Higher, &[], Judge::MeanAtLeast(0.95));
     assert_eq!(finding(mean(), &[0.96, 0.95], &[]), Finding::Holds);
     assert_eq!(finding(mean(), &[0.94, 0.95], &[]), Finding::Fails);
 }
@@ -94,14 +97,17 @@ fn every_arm_of_every_reproduction_runs() {
     for reproduction in reproductions() {
         for claim in reproduction.claims {
             let known = |name: &str| reproduction.arms.iter().any(|arm| arm.name == name);
-            assert!(known(claim.ours) && claim.baseline.is_none_or(known), "{}", claim.sentence);
+            assert!(claim.ours.iter().chain(claim.baseline).all(|arm| known(arm)), "{}", claim.sentence);
         }
         let recipe = find(&arms_name(reproduction, Scale::Quick)).unwrap();
-        for trial in reproduction.trials(Scale::Quick).into_iter().take(reproduction.arms.len()) {
+        for trial in reproduction.trials(Scale::Quick).into_iter().take(reproduction.arms_at(Scale::Quick).count()) {
+            let arm = trial[0].1.clone();
             let answers = trial.into_iter().map(|(name, value)| (Name::new(name).unwrap(), value)).collect();
             let outcome = recipe.run(&Config::new(answers), &mut Run::offline(0)).unwrap();
-            for claim in reproduction.claims {
-                assert!(outcome.metrics.contains_key(claim.metric));
+            let takes_part =
+                |claim: &&Claim| claim.ours.iter().chain(claim.baseline).any(|name| arm == Value::from(*name));
+            for claim in reproduction.claims.iter().filter(takes_part) {
+                assert!(outcome.metrics.contains_key(claim.metric), "{arm}: {}", claim.sentence);
             }
         }
         assert!(recipe.outline().is_some());

@@ -3,3 +3,4 @@
 
 mod breast_cancer;
 mod claim;
+mod tabular;

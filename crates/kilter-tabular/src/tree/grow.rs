@@ -1,13 +1,14 @@
 //! Growing a tree.
 //!
 //! Columns are replaced by ranks once per table. A node sorts its rows as integers, rank above row number, which is
-//! several times faster than sorting floats through an index, and scans them with running class weights. Buffers live
-//! as long as the grower, which a forest keeps for all its trees.
+//! several times faster than sorting floats through an index, and scans them with running sums: of two classes their
+//! weights, of numbers the weight and the weighted sum, both pairs; of more classes one weight each. Buffers live as long
+//! as the grower, which a forest keeps for all its trees.
 
 use kilter_numerics::Stream;
 
 use super::{Criterion, Node, Split, Tree, TreeConfig};
-use crate::Table;
+use crate::{Table, Target};
 
 /// A split must beat the best one by this share of the node's weight, so that splits which are equal in exact
 /// arithmetic stay equal: scores are sums of a few terms at most log2(n) times the weight, each rounded by 1e-16.
@@ -61,9 +62,15 @@ impl Ranks {
 /// Grows trees over one table, one after the other.
 pub(crate) struct Grower<'a> {
     ranks: &'a Ranks,
+    target: Target<'a>,
     config: &'a TreeConfig,
-    /// Weight of each row under its class, the other entry zero, `[rows]`.
+    /// What a row adds to the sums, `[rows]`: of two classes its weight under its class, the other entry zero; else its
+    /// weight, and of numbers the weighted distance from `centre`.
     weights: Vec<[f64; 2]>,
+    /// Of numbers: their plain mean, so that sums of distances from it keep their digits.
+    centre: f64,
+    /// Of more than two classes: weights left of and right of a cut.
+    sides: [Vec<f64>; 2],
     /// The rows of weight above zero; every node owns a range.
     rows: Vec<u32>,
     /// The rows of one node by one column: rank << 32 | row.
@@ -91,11 +98,19 @@ struct Best {
 }
 
 impl<'a> Grower<'a> {
-    pub(crate) fn new(ranks: &'a Ranks, config: &'a TreeConfig) -> Self {
+    pub(crate) fn new(ranks: &'a Ranks, target: Target<'a>, config: &'a TreeConfig) -> Self {
+        let centre = match target {
+            Target::Numbers(numbers) => numbers.iter().sum::<f64>() / numbers.len() as f64,
+            Target::Classes { .. } => 0.0,
+        };
+        let sides = [vec![0.0; target.outputs()], vec![0.0; target.outputs()]];
         Self {
             ranks,
+            target,
             config,
             weights: vec![[0.0; 2]; ranks.rows],
+            centre,
+            sides,
             rows: Vec::with_capacity(ranks.rows),
             keys: Vec::with_capacity(ranks.rows),
             features: Vec::with_capacity(ranks.columns),
@@ -103,12 +118,16 @@ impl<'a> Grower<'a> {
         }
     }
 
-    /// One tree of the rows with these labels and weights (not all zero).
-    pub(crate) fn grow(&mut self, labels: &[u8], weight: impl Fn(usize) -> f64, stream: &mut Stream) -> Tree {
+    /// One tree of the rows with these weights (not all zero).
+    pub(crate) fn grow(&mut self, weight: impl Fn(usize) -> f64, stream: &mut Stream) -> Tree {
         self.rows.clear();
-        for (row, &label) in labels.iter().enumerate() {
+        for row in 0..self.ranks.rows {
             let weight = weight(row);
-            self.weights[row] = if label == 1 { [0.0, weight] } else { [weight, 0.0] };
+            self.weights[row] = match self.target {
+                Target::Classes { labels, count: 2 } if labels[row] == 1 => [0.0, weight],
+                Target::Classes { .. } => [weight, 0.0],
+                Target::Numbers(numbers) => [weight, weight * (numbers[row] - self.centre)],
+            };
             if weight > 0.0 {
                 self.rows.push(row as u32);
             }
@@ -116,7 +135,9 @@ impl<'a> Grower<'a> {
         self.features.clear();
         self.features.extend(0..self.ranks.columns);
 
+        let outputs = self.target.outputs();
         let mut nodes: Vec<Node> = Vec::new();
+        let mut shares: Vec<f64> = Vec::new();
         self.pending.push(Pending { start: 0, end: self.rows.len(), depth: 0, right_of: None });
         while let Some(Pending { start, end, depth, right_of }) = self.pending.pop() {
             let index = nodes.len();
@@ -124,17 +145,10 @@ impl<'a> Grower<'a> {
                 split.right = index;
             }
             let totals = sum(&self.weights, &self.rows[start..end]);
-            let weight = totals[0] + totals[1];
-            let mut node = Node {
-                split: None,
-                impurity: self.config.criterion.impurity(totals),
-                weight,
-                probability: totals[1] / weight,
-            };
+            let (mut node, pure) = self.node(start, end, totals, &mut shares);
             let may_split = end - start >= self.config.min_samples_split
                 && self.config.max_depth.is_none_or(|max| depth < max)
-                && totals[0] > 0.0
-                && totals[1] > 0.0;
+                && !pure;
             if may_split && let Some(best) = self.best_split(start, end, totals, stream) {
                 let ranks = self.ranks.column(best.feature);
                 let middle = start + partition(&mut self.rows[start..end], |row| ranks[row as usize] <= best.below);
@@ -145,11 +159,42 @@ impl<'a> Grower<'a> {
             }
             nodes.push(node);
         }
-        let mut tree = Tree { nodes, columns: self.ranks.columns };
+        let mut tree = Tree { nodes, columns: self.ranks.columns, outputs, shares };
         if self.config.ccp_alpha > 0.0 {
             tree.prune(self.config.ccp_alpha);
         }
         tree
+    }
+
+    /// The node of these rows, as a leaf, and whether nothing is left to tell apart in it.
+    fn node(&self, start: usize, end: usize, totals: [f64; 2], shares: &mut Vec<f64>) -> (Node, bool) {
+        let rows = &self.rows[start..end];
+        let weight = totals[0] + totals[1];
+        match self.target {
+            Target::Classes { count: 2, .. } => {
+                let impurity = self.config.criterion.impurity(&totals);
+                let node = Node { split: None, impurity, weight, value: totals[1] / weight };
+                (node, totals[0] <= 0.0 || totals[1] <= 0.0)
+            }
+            Target::Classes { labels, count } => {
+                let mut weights = vec![0.0; count];
+                rows.iter()
+                    .for_each(|&row| weights[usize::from(labels[row as usize])] += self.weights[row as usize][0]);
+                shares.extend(weights.iter().map(|w| w / totals[0]));
+                let impurity = self.config.criterion.impurity(&weights);
+                let pure = weights.iter().filter(|w| **w > 0.0).count() <= 1;
+                (Node { split: None, impurity, weight: totals[0], value: weights[1] / totals[0] }, pure)
+            }
+            Target::Numbers(numbers) => {
+                let first = numbers[rows[0] as usize];
+                let pure = rows.iter().all(|&row| numbers[row as usize] == first);
+                let value = if pure { first } else { self.centre + totals[1] / totals[0] };
+                let squares =
+                    rows.iter().map(|&row| self.weights[row as usize][0] * (numbers[row as usize] - value).powi(2));
+                let impurity = squares.sum::<f64>() / totals[0];
+                (Node { split: None, impurity, weight: totals[0], value }, pure)
+            }
+        }
     }
 
     fn best_split(&mut self, start: usize, end: usize, totals: [f64; 2], stream: &mut Stream) -> Option<Best> {
@@ -201,9 +246,13 @@ impl<'a> Grower<'a> {
             return false;
         }
         self.keys.sort_unstable();
-        let found = match self.config.criterion {
-            Criterion::Gini => self.scan(totals, best.as_ref(), gini_score),
-            Criterion::Entropy => self.scan(totals, best.as_ref(), entropy_score),
+        let found = match (self.target, self.config.criterion) {
+            (Target::Numbers(_), _) => self.scan(totals, totals[0], best.as_ref(), variance_score),
+            (Target::Classes { labels, count }, criterion) if count > 2 => {
+                self.scan_classes(labels, criterion, best.as_ref())
+            }
+            (_, Criterion::Gini) => self.scan(totals, totals[0] + totals[1], best.as_ref(), gini_score),
+            (_, Criterion::Entropy) => self.scan(totals, totals[0] + totals[1], best.as_ref(), entropy_score),
         };
         if let Some((score, place)) = found {
             let (below, above) = ((self.keys[place] >> 32) as u32, (self.keys[place + 1] >> 32) as u32);
@@ -212,27 +261,83 @@ impl<'a> Grower<'a> {
         true
     }
 
-    /// The best place to cut the sorted keys after, and its score, if that beats `best`.
+    /// The best place to cut the sorted keys after, and its score, if that beats `best`. Scores are of the size `scale`.
     fn scan(
         &self,
         totals: [f64; 2],
+        scale: f64,
         best: Option<&Best>,
         score: impl Fn([f64; 2], [f64; 2]) -> f64,
     ) -> Option<(f64, usize)> {
-        let margin = TIE * (totals[0] + totals[1]);
+        let mut left = [0.0; 2];
+        // Fractional weights may leave a rounding error where nothing of a class is left.
+        let classes = matches!(self.target, Target::Classes { .. });
+        let rest = |all: f64, left: f64| if classes { (all - left).max(0.0) } else { all - left };
+        self.cut(
+            TIE * scale,
+            best,
+            |row| {
+                let weights = self.weights[row];
+                left = [left[0] + weights[0], left[1] + weights[1]];
+                left
+            },
+            |left| score(left, [rest(totals[0], left[0]), rest(totals[1], left[1])]),
+        )
+    }
+
+    /// As [`Self::scan`], of more than two classes.
+    fn scan_classes(&mut self, labels: &[u8], criterion: Criterion, best: Option<&Best>) -> Option<(f64, usize)> {
+        let mut sides = std::mem::take(&mut self.sides);
+        sides.iter_mut().for_each(|side| side.fill(0.0));
+        for &key in &self.keys {
+            let row = key as u32 as usize;
+            sides[1][usize::from(labels[row])] += self.weights[row][0];
+        }
+        let scale: f64 = sides[1].iter().sum();
+        let score = |side: &[f64]| {
+            let total: f64 = side.iter().sum();
+            match criterion {
+                Criterion::Gini => side.iter().map(|w| w * w).sum::<f64>() / total,
+                Criterion::Entropy => side.iter().copied().map(bits).sum::<f64>() - bits(total),
+            }
+        };
+        let shared = std::cell::RefCell::new(sides);
+        let found = self.cut(
+            TIE * scale,
+            best,
+            |row| {
+                let mut sides = shared.borrow_mut();
+                let (class, weight) = (usize::from(labels[row]), self.weights[row][0]);
+                sides[0][class] += weight;
+                sides[1][class] = (sides[1][class] - weight).max(0.0);
+            },
+            |()| {
+                let sides = shared.borrow();
+                score(&sides[0]) + score(&sides[1])
+            },
+        );
+        self.sides = shared.into_inner();
+        found
+    }
+
+    /// Takes the sorted keys' rows from the right side to the left, one by one; the first place whose score beats all
+    /// before it by `margin`, and `best`.
+    fn cut<S>(
+        &self,
+        margin: f64,
+        best: Option<&Best>,
+        mut take: impl FnMut(usize) -> S,
+        score: impl Fn(S) -> f64,
+    ) -> Option<(f64, usize)> {
         let mut bar = best.map_or(f64::NEG_INFINITY, |best| best.score + margin);
         let (rows, min_leaf) = (self.keys.len(), self.config.min_samples_leaf);
-        let mut left = [0.0; 2];
         let mut found = None;
         for (place, pair) in self.keys.windows(2).enumerate() {
-            let weights = self.weights[pair[0] as u32 as usize];
-            left = [left[0] + weights[0], left[1] + weights[1]];
+            let taken = take(pair[0] as u32 as usize);
             if pair[0] >> 32 == pair[1] >> 32 || place + 1 < min_leaf || rows - place - 1 < min_leaf {
                 continue;
             }
-            // Fractional weights may leave a rounding error where nothing of a class is left.
-            let right = [(totals[0] - left[0]).max(0.0), (totals[1] - left[1]).max(0.0)];
-            let here = score(left, right);
+            let here = score(taken);
             if here > bar {
                 bar = here + margin;
                 found = Some((here, place));
@@ -242,7 +347,7 @@ impl<'a> Grower<'a> {
     }
 }
 
-/// The total weight of either class in `rows`.
+/// The sums over `rows`.
 fn sum(weights: &[[f64; 2]], rows: &[u32]) -> [f64; 2] {
     rows.iter().map(|&row| weights[row as usize]).fold([0.0; 2], |sum, w| [sum[0] + w[0], sum[1] + w[1]])
 }
@@ -255,9 +360,17 @@ fn gini_score(left: [f64; 2], right: [f64; 2]) -> f64 {
 
 /// Minus the weighted entropy of both sides, in bits times weight.
 fn entropy_score(left: [f64; 2], right: [f64; 2]) -> f64 {
-    let bits = |w: f64| if w > 0.0 { w * w.log2() } else { 0.0 };
     let side = |w: [f64; 2]| bits(w[0]) + bits(w[1]) - bits(w[0] + w[1]);
     side(left) + side(right)
+}
+
+fn bits(weight: f64) -> f64 {
+    if weight > 0.0 { weight * weight.log2() } else { 0.0 }
+}
+
+/// The decrease of the sum of squares, up to a constant of the node.
+fn variance_score(left: [f64; 2], right: [f64; 2]) -> f64 {
+    left[1] * left[1] / left[0] + right[1] * right[1] / right[0]
 }
 
 /// Moves the rows that satisfy the test to the front; their number.

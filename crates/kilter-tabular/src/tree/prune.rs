@@ -24,6 +24,7 @@ impl Tree {
         }
 
         let old = std::mem::take(&mut self.nodes);
+        let old_shares = std::mem::take(&mut self.shares);
         let mut pending: Vec<(usize, Option<usize>)> = vec![(0, None)];
         while let Some((from, right_of)) = pending.pop() {
             let index = self.nodes.len();
@@ -31,6 +32,7 @@ impl Tree {
                 split.right = index;
             }
             let mut node: Node = old[from];
+            self.shares.extend(old_shares.get(from * self.outputs..(from + 1) * self.outputs).unwrap_or_default());
             if let Some(split) = &mut node.split {
                 pending.push((split.right, Some(index)));
                 pending.push((split.left, None));

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use kilter_tabular::{Table, Target};
 use serde_json::Value;
 
 /// All cases of a file of reference values of this method; a file without a case is no reference.
@@ -50,4 +51,50 @@ pub fn near(found: f64, expected: f64, tolerance: f64) {
 
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Training rows, targets and queries of a case; null is a missing value.
+pub struct Case {
+    columns: usize,
+    values: Vec<f64>,
+    queries: Vec<f64>,
+    y: Vec<f64>,
+    labels: Option<(Vec<u8>, usize)>,
+}
+
+impl Case {
+    pub fn new(case: &Value) -> Self {
+        let rows = |name: &str| -> Vec<f64> {
+            let rows = case[name].as_array().cloned().unwrap_or_default();
+            rows.iter().flat_map(|row| row.as_array().unwrap()).map(|v| v.as_f64().unwrap_or(f64::NAN)).collect()
+        };
+        let y = numbers(&case["y"]);
+        let values = rows("X");
+        let count = match case["task"].as_str() {
+            Some("binary") => Some(2),
+            Some("multiclass") => Some(3),
+            _ => None,
+        };
+        let labels = count.map(|count| (y.iter().map(|y| *y as u8).collect(), count));
+        Self { columns: values.len() / y.len(), values, queries: rows("queries"), y, labels }
+    }
+
+    pub fn table(&self) -> Table<'_> {
+        Table::new(&self.values, self.columns).unwrap()
+    }
+
+    pub fn queries(&self) -> Table<'_> {
+        Table::new(&self.queries, self.columns).unwrap()
+    }
+
+    pub fn y(&self) -> &[f64] {
+        &self.y
+    }
+
+    pub fn target(&self) -> Target<'_> {
+        match &self.labels {
+            Some((labels, count)) => Target::Classes { labels, count: *count },
+            None => Target::Numbers(&self.y),
+        }
+    }
 }

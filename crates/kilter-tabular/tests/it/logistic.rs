@@ -1,6 +1,6 @@
 use kilter_numerics::Stream;
 use kilter_tabular::logistic::{ClassWeight, LogisticError, Penalty};
-use kilter_tabular::{Classifier, Examples, Logistic, LogisticConfig, Predictions, Standardiser, Table};
+use kilter_tabular::{Examples, Logistic, LogisticConfig, Model, Standardiser, Table};
 use proptest::prelude::*;
 
 use crate::golden::{breast_cancer, cases, integers, near, numbers};
@@ -31,7 +31,8 @@ fn golden_logreg() {
         let objective = case["objective"].as_f64().unwrap();
         near(model.objective, objective, 1e-6 * objective);
         let probabilities = model.predict_table(table);
-        let log_loss = Predictions::new(&labels, &probabilities).unwrap().log_loss().unwrap();
+        let losses = labels.iter().zip(&probabilities).map(|(&l, p)| -(if l == 1 { *p } else { 1.0 - p }).ln());
+        let log_loss = losses.sum::<f64>() / labels.len() as f64;
         near(log_loss, case["log_loss_mean"].as_f64().unwrap(), 1e-4);
         for (found, expected) in probabilities.iter().zip(numbers(&case["first_10_probabilities"])) {
             near(*found, expected, 1e-4);
@@ -183,7 +184,7 @@ proptest! {
 fn conditions(model: &Logistic, examples: Examples<'_>, c: f64, penalty: Penalty) -> (f64, f64) {
     let mut gradient = vec![0.0; model.coefficients.len()];
     let (mut of_intercept, mut loss) = (0.0, 0.0);
-    for (row, &label) in examples.table().iter().zip(examples.labels()) {
+    for (row, &label) in examples.table().iter().zip(examples.classes().unwrap().0) {
         let z = model.intercept + row.iter().zip(&model.coefficients).map(|(x, w)| x * w).sum::<f64>();
         let signed = if label == 1 { z } else { -z };
         loss += c * if signed > 0.0 { (-signed).exp().ln_1p() } else { signed.exp().ln_1p() - signed };
@@ -215,4 +216,19 @@ fn random_examples(rows: usize, columns: usize, seed: u64) -> (Vec<f64>, Vec<u8>
     let values: Vec<f64> = (0..rows * columns).map(|_| stream.normal()).collect();
     let labels = (0..rows).map(|row| u8::from(values[row * columns] + stream.normal() > 0.3)).collect();
     (values, labels)
+}
+
+/// Tolerance of the file: 1e-5 absolute.
+#[test]
+fn golden_one_vs_rest() {
+    for value in cases("one-vs-rest.json") {
+        let case = crate::golden::Case::new(&value);
+        let labels: Vec<u8> = case.y().iter().map(|y| *y as u8).collect();
+        let target = kilter_tabular::Target::Classes { labels: &labels, count: 3 };
+        let config = LogisticConfig { c: value["C"].as_f64().unwrap(), ..LogisticConfig::default() };
+        let model = kilter_tabular::OneVsRest::fit(Examples::of(case.table(), target).unwrap(), &config).unwrap();
+        let (found, expected) = (model.predict_table(case.queries()), numbers(&value["prediction"]));
+        assert_eq!(found.len(), expected.len());
+        found.iter().zip(expected).for_each(|(found, expected)| near(*found, expected, 1e-5));
+    }
 }

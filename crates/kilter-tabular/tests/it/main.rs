@@ -3,10 +3,12 @@
 // The lints' leave for tests does not reach functions that tests share.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod boosting;
 mod forest;
 mod golden;
+mod knn;
 mod logistic;
-mod metrics;
+mod ridge;
 mod scale;
 mod table;
 mod tree;

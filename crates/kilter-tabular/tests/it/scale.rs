@@ -56,3 +56,24 @@ proptest! {
         prop_assert_eq!(scale, before);
     }
 }
+
+#[test]
+fn categories_become_columns_and_unknown_ones_are_zero_everywhere() {
+    use kilter_tabular::OneHot;
+    let train = [1.5, 2.0, 0.5, 0.0, 2.5, 2.0];
+    let one_hot = OneHot::fit(Table::new(&train, 2).unwrap(), &[false, true]).unwrap();
+    assert_eq!(one_hot.columns(), 3);
+    let asked = [9.0, 0.0, 8.0, 2.0, 7.0, 5.0, 6.0, f64::NAN];
+    let out = one_hot.apply(Table::new(&asked, 2).unwrap()).unwrap();
+    assert_eq!(out, [9.0, 1.0, 0.0, 8.0, 0.0, 1.0, 7.0, 0.0, 0.0, 6.0, 0.0, 0.0]);
+}
+
+#[test]
+fn only_the_most_frequent_categories_get_columns() {
+    use kilter_tabular::OneHot;
+    let many: Vec<f64> = (0..80).flat_map(|code| vec![f64::from(code); if code < 30 { 1 } else { 2 }]).collect();
+    let table = Table::new(&many, 1).unwrap();
+    let one_hot = OneHot::fit(table, &[true]).unwrap();
+    assert_eq!(one_hot.columns(), OneHot::MOST);
+    assert!(one_hot.apply(Table::new(&[5.0], 1).unwrap()).unwrap().iter().all(|v| *v == 0.0));
+}

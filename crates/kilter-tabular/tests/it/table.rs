@@ -19,7 +19,7 @@ fn examples_say_which_cell_is_wrong() {
     let table = Table::new(&[1.0, 2.0, 3.0, f64::INFINITY], 2).unwrap();
     let refused = |labels: &[u8]| Examples::new(table, labels).unwrap_err();
     assert_eq!(refused(&[0]), TableError::Length { what: "labels", found: 1, rows: 2 });
-    assert_eq!(refused(&[0, 2]), TableError::Label { row: 1, found: 2 });
+    assert_eq!(refused(&[0, 2]), TableError::Label { row: 1, found: 2, count: 2 });
     assert_eq!(refused(&[0, 1]), TableError::NotFinite { row: 1, column: 1, found: f64::INFINITY });
     assert_eq!(Examples::new(Table::new(&[], 2).unwrap(), &[]).unwrap_err(), TableError::Empty);
 

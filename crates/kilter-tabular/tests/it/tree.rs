@@ -1,9 +1,9 @@
 use kilter_numerics::Stream;
 use kilter_tabular::tree::{Criterion, MaxFeatures, Node, TreeError};
-use kilter_tabular::{Classifier, Examples, Table, Tree, TreeConfig};
+use kilter_tabular::{Examples, Model, Table, Target, Tree, TreeConfig};
 use proptest::prelude::*;
 
-use crate::golden::{breast_cancer, cases, labels, near, numbers};
+use crate::golden::{Case, breast_cancer, cases, labels, near, numbers};
 
 /// Tolerance of the file: 1e-9 absolute.
 #[test]
@@ -232,7 +232,7 @@ fn fit(examples: Examples<'_>, config: &TreeConfig) -> Tree {
 fn shape(nodes: &[Node], index: usize) -> String {
     let node = nodes[index];
     match node.split {
-        None => format!("[{} {:.12}]", node.weight, node.probability),
+        None => format!("[{} {:.12}]", node.weight, node.value),
         Some(split) => {
             let (left, right) = (shape(nodes, split.left), shape(nodes, split.right));
             format!("({} {:.12} {left} {right})", split.feature, split.threshold)
@@ -250,7 +250,7 @@ fn by_definition(small: &Small, rows: &[usize], depth: usize) -> String {
     };
     let cost = |rows: &[usize]| {
         let totals = totals(rows);
-        small.config.criterion.impurity(totals) * (totals[0] + totals[1])
+        small.config.criterion.impurity(&totals) * (totals[0] + totals[1])
     };
     let [zeros, ones] = totals(rows);
     let may_split = rows.len() >= small.config.min_samples_split
@@ -321,5 +321,68 @@ fn walk(nodes: &[Node], index: usize, order: &mut Vec<usize>) {
     if let Some(split) = nodes[index].split {
         walk(nodes, split.left, order);
         walk(nodes, split.right, order);
+    }
+}
+
+/// Tolerance of the file: 1e-9 absolute.
+#[test]
+fn golden_trees_of_numbers_and_of_several_classes() {
+    for value in cases("trees.json") {
+        let case = Case::new(&value);
+        let size = |name: &str| value[name].as_u64().map(|size| size as usize);
+        let config = TreeConfig {
+            criterion: if value["criterion"] == "entropy" { Criterion::Entropy } else { Criterion::Gini },
+            max_depth: size("max_depth"),
+            min_samples_leaf: size("min_samples_leaf").unwrap(),
+            ccp_alpha: value["ccp_alpha"].as_f64().unwrap(),
+            ..TreeConfig::default()
+        };
+        let tree = fit(Examples::of(case.table(), case.target()).unwrap(), &config);
+        assert_eq!(tree.leaves() as u64, value["leaves"].as_u64().unwrap());
+        near(tree.nodes()[0].impurity, value["impurity"].as_f64().unwrap(), 1e-9);
+        let (found, expected) = (tree.predict_table(case.queries()), numbers(&value["prediction"]));
+        assert_eq!(found.len(), expected.len());
+        found.iter().zip(expected).for_each(|(found, expected)| near(*found, expected, 1e-9));
+    }
+}
+
+/// Two classes said to be of three: the same tree, whose third class has no share.
+#[test]
+fn a_third_class_without_rows_changes_no_tree() {
+    let (values, labels) = breast_cancer();
+    let table = Table::new(&values, 30).unwrap();
+    for criterion in [Criterion::Gini, Criterion::Entropy] {
+        let config = TreeConfig { criterion, ccp_alpha: 0.002, ..TreeConfig::default() };
+        let two = fit(Examples::new(table, &labels).unwrap(), &config);
+        let three = fit(Examples::of(table, Target::Classes { labels: &labels, count: 3 }).unwrap(), &config);
+        for row in table.iter() {
+            let mut shares = [0.0; 3];
+            three.predict_into(row, &mut shares);
+            near(shares[1], two.predict(row), 1e-12);
+            assert_eq!(shares[2], 0.0);
+        }
+    }
+}
+
+#[test]
+fn a_forest_of_numbers_explains_most_of_them_and_of_classes_finds_most() {
+    use kilter_tabular::{Forest, ForestConfig};
+    for value in cases("trees.json") {
+        let case = Case::new(&value);
+        let examples = Examples::of(case.table(), case.target()).unwrap();
+        let forest = Forest::fit(examples, &ForestConfig::default(), &Stream::new(&[1], "forest")).unwrap();
+        let found = forest.predict_table(case.table());
+        match case.target() {
+            Target::Numbers(y) => {
+                let mean = y.iter().sum::<f64>() / y.len() as f64;
+                let error: f64 = y.iter().zip(&found).map(|(y, p)| (y - p).powi(2)).sum();
+                assert!(error < 0.25 * y.iter().map(|y| (y - mean).powi(2)).sum::<f64>());
+            }
+            Target::Classes { labels, count } => {
+                let sure = found.chunks(count).zip(labels).filter(|(p, l)| p[usize::from(**l)] > 0.5).count();
+                assert!(sure as f64 > 0.9 * labels.len() as f64, "{sure}");
+                found.chunks(count).for_each(|p| near(p.iter().sum(), 1.0, 1e-12));
+            }
+        }
     }
 }

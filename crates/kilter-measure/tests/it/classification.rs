@@ -1,5 +1,5 @@
-use kilter_tabular::metrics::LOG_LOSS_CLIP;
-use kilter_tabular::{Confusion, Predictions, TableError};
+use kilter_measure::classification::LOG_LOSS_CLIP;
+use kilter_measure::{Confusion, Predictions, ScoreError};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -71,9 +71,9 @@ fn nothing_is_undefined_in_silence() {
 
 #[test]
 fn what_is_no_prediction_is_refused() {
-    assert!(matches!(Predictions::new(&[1], &[0.1, 0.2]), Err(TableError::Length { found: 1, rows: 2, .. })));
-    assert!(matches!(Predictions::new(&[2], &[0.1]), Err(TableError::Label { row: 0, found: 2 })));
-    assert!(matches!(Predictions::new(&[1], &[f64::NAN]), Err(TableError::Score { row: 0, .. })));
+    assert!(matches!(Predictions::new(&[1], &[0.1, 0.2]), Err(ScoreError::Length { found: 2, rows: 1, .. })));
+    assert!(matches!(Predictions::new(&[2], &[0.1]), Err(ScoreError::Label { row: 0, found: 2, .. })));
+    assert!(matches!(Predictions::new(&[1], &[f64::NAN]), Err(ScoreError::Prediction { row: 0, .. })));
 }
 
 proptest! {

@@ -4,12 +4,9 @@
 //! Operating Characteristic Curve*, 1982); Brier's mean square (1950); Wilson's intervals. An undefined ratio (0/0) is
 //! `None`, never 0. Cost: one sort for the AUC, one pass for the rest.
 
-// Here until the room kilter-measure exists; they know nothing of models and can move as they are.
-
 use kilter_numerics::compare::{Interval, Z_95, wilson};
 
-use crate::TableError;
-use crate::table::check_labels;
+use crate::{ScoreError, check, check_labels};
 
 /// Probabilities this near 0 or 1 are moved here before their logarithm is taken: the spacing of `f64` at 1, as
 /// scikit-learn does. One certain and wrong prediction therefore costs 36.04.
@@ -27,12 +24,15 @@ impl<'a> Predictions<'a> {
     ///
     /// # Errors
     /// Different lengths, a label other than 0 and 1, or a score that is not finite.
-    pub fn new(labels: &'a [u8], scores: &'a [f64]) -> Result<Self, TableError> {
-        check_labels(labels, scores.len())?;
-        match scores.iter().position(|s| !s.is_finite()) {
-            Some(row) => Err(TableError::Score { row, found: scores[row] }),
-            None => Ok(Self { labels, scores }),
-        }
+    pub fn new(labels: &'a [u8], scores: &'a [f64]) -> Result<Self, ScoreError> {
+        check(labels.len(), 1, scores)?;
+        check_labels(labels, 2)?;
+        Ok(Self { labels, scores })
+    }
+
+    /// Scores and classes, row by row.
+    pub(crate) fn pairs(self) -> Vec<(f64, u8)> {
+        self.scores.iter().copied().zip(self.labels.iter().copied()).collect()
     }
 
     /// Mean of `-ln p(true class)` with probabilities clipped to `[LOG_LOSS_CLIP, 1 - LOG_LOSS_CLIP]`; in nats, lower is
@@ -57,7 +57,7 @@ impl<'a> Predictions<'a> {
         if positives == 0 || negatives == 0 {
             return None;
         }
-        let mut ascending: Vec<(f64, u8)> = self.scores.iter().copied().zip(self.labels.iter().copied()).collect();
+        let mut ascending = self.pairs();
         ascending.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
         // Twice the midranks of the positives: whole numbers, so the sum is exact.
         let (mut doubled, mut before) = (0, 0);

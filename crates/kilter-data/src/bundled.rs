@@ -1,0 +1,115 @@
+//! Tables in the binary, and how any table is opened by name or by file.
+
+use std::path::Path;
+
+use crate::csv::{self, Reading, Task};
+use crate::dataset::{Dataset, DatasetError};
+
+/// A table in the binary.
+pub struct Bundled {
+    /// Its name.
+    pub name: &'static str,
+    /// The file's bytes.
+    pub bytes: &'static [u8],
+    /// The file's name.
+    pub file: &'static str,
+    /// The column to be predicted, unless another is asked for.
+    pub target: &'static str,
+}
+
+/// All tables in the binary; sources and licences in `data/README.md`.
+pub const BUNDLED: &[Bundled] = &[
+    Bundled {
+        name: "breast-cancer",
+        bytes: include_bytes!("../data/breast-cancer.csv"),
+        file: "breast-cancer.csv",
+        target: "diagnosis",
+    },
+    Bundled {
+        name: "california-housing",
+        bytes: include_bytes!("../data/california-housing.csv.gz"),
+        file: "housing.csv.gz",
+        target: "median_house_value",
+    },
+    Bundled {
+        name: "coimbra",
+        bytes: include_bytes!("../data/coimbra.csv"),
+        file: "coimbra.csv",
+        target: "Classification",
+    },
+    Bundled {
+        name: "diabetes",
+        bytes: include_bytes!("../data/diabetes.csv"),
+        file: "diabetes.csv",
+        target: "progression",
+    },
+    Bundled { name: "iris", bytes: include_bytes!("../data/iris.csv"), file: "iris.csv", target: "species" },
+    Bundled { name: "wine", bytes: include_bytes!("../data/wine.csv"), file: "wine.csv", target: "cultivar" },
+];
+
+/// The bundled table of this name.
+pub fn bundled(name: &str) -> Option<&'static Bundled> {
+    BUNDLED.iter().find(|table| table.name == name)
+}
+
+/// A table by the name of a bundled one, or by its file. `target` may be left out of a bundled one.
+///
+/// # Errors
+/// There is no such table, or it cannot be read so; says what would be right.
+pub fn open(data: &str, target: Option<&str>, task: Task, positive: Option<&str>) -> Result<Dataset, DatasetError> {
+    let reading = |target: &str| Reading { target: target.to_owned(), task, positive: positive.map(str::to_owned) };
+    if let Some(table) = bundled(data) {
+        let wanted = target.unwrap_or(table.target);
+        if table.name == "breast-cancer" {
+            return match (wanted == table.target, task, positive) {
+                (true, Task::Auto | Task::Classification, None | Some("malignant")) => crate::breast_cancer(),
+                (true, Task::Auto | Task::Classification, Some(other)) => Err(DatasetError::Target {
+                    file: data.to_owned(),
+                    why: format!("the positive class is malignant, not {other:?}"),
+                }),
+                _ => Err(DatasetError::Target {
+                    file: data.to_owned(),
+                    why: "its target is `diagnosis`, two classes; it has no other".to_owned(),
+                }),
+            };
+        }
+        let mut dataset = csv::read(&(data, table.bytes), &reading(wanted))?;
+        data.clone_into(&mut dataset.name);
+        return Ok(dataset);
+    }
+    let path = Path::new(data);
+    if !path.exists() {
+        return Err(DatasetError::Unknown(no_such(data)));
+    }
+    match target {
+        Some(target) => csv::read(path, &reading(target)),
+        None => {
+            let columns = csv::columns(path)?;
+            let example = columns.last().map_or("price", String::as_str);
+            let shown = columns.iter().take(12).cloned().collect::<Vec<_>>().join(", ");
+            let more = if columns.len() > 12 { format!(" and {} more", columns.len() - 12) } else { String::new() };
+            Err(DatasetError::Target {
+                file: data.to_owned(),
+                why: format!(
+                    "say which column is to be predicted, as in --target {example:?}; its columns are {shown}{more}"
+                ),
+            })
+        }
+    }
+}
+
+fn no_such(data: &str) -> String {
+    if let Some(set) = crate::catalogue::find(data) {
+        return format!(
+            "`{data}` is in the catalogue ({}), but no single table in the binary; find its files with `kilter data path \
+             {data}` and name one with --data",
+            set.about
+        );
+    }
+    let names = BUNDLED.iter().map(|table| table.name);
+    let near = kilter_space::nearest(data, names.clone());
+    match near {
+        Some(near) => format!("there is no file and no bundled table `{data}`; did you mean `{near}`?"),
+        None => format!("there is no file `{data}`; bundled tables are {}", names.collect::<Vec<_>>().join(", ")),
+    }
+}

@@ -1,0 +1,161 @@
+//! The hyperparameters of every family of models, and the settings of a run.
+
+use kilter_data::csv::Task;
+use kilter_space::{Choice, Domain, Entry, Outline, SpaceError, Value, parse_domain, parse_value};
+
+use super::{Kind, Subject};
+
+/// A family of models.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// Of classes.
+    LogisticRegression,
+    /// Of numbers.
+    Ridge,
+    /// Of either.
+    DecisionTree,
+    /// Of either.
+    RandomForest,
+    /// Of either.
+    Boosting,
+    /// Of either.
+    Knn,
+}
+
+impl Family {
+    const ALL: [Self; 6] =
+        [Self::LogisticRegression, Self::Ridge, Self::DecisionTree, Self::RandomForest, Self::Boosting, Self::Knn];
+
+    /// Its name among a configuration's answers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::LogisticRegression => "logistic_regression",
+            Self::Ridge => "ridge",
+            Self::DecisionTree => "decision_tree",
+            Self::RandomForest => "random_forest",
+            Self::Boosting => "boosting",
+            Self::Knn => "knn",
+        }
+    }
+
+    /// The family of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|family| family.name() == name)
+    }
+
+    pub(crate) fn suits(self, kind: Kind) -> bool {
+        match self {
+            Self::LogisticRegression => kind != Kind::Numbers,
+            Self::Ridge => kind == Kind::Numbers,
+            _ => true,
+        }
+    }
+}
+
+fn entry(name: &str, domain: &str, default: impl Into<Value>, about: &str) -> Result<Entry, SpaceError> {
+    let domain = parse_domain(domain).unwrap_or_else(|why| unreachable!("the domain of {name}: {why}"));
+    Ok(Entry::new(name, domain)?.default(default)?.about(about))
+}
+
+fn fixed(name: &str, value: impl Into<Value>, about: &str) -> Result<Entry, SpaceError> {
+    Ok(Entry::new(name, Domain::Fixed(value.into()))?.about(about).setting())
+}
+
+/// The space of these families (nothing: all) on this table.
+pub fn outline(
+    families: Option<&[Family]>,
+    kind: Kind,
+    columns: usize,
+    subject: &Subject,
+) -> Result<Outline, SpaceError> {
+    let families: Vec<Family> = families.unwrap_or(&Family::ALL).iter().copied().filter(|f| f.suits(kind)).collect();
+    let names: Vec<Value> = families.iter().map(|family| family.name().into()).collect();
+    let default: Value = match &names[..] {
+        [only] => only.clone(),
+        _ => Family::RandomForest.name().into(),
+    };
+    let domain = match Choice::new(names) {
+        Ok(choice) if families.len() > 1 => Domain::Choice(choice),
+        _ => Domain::Fixed(default.clone()),
+    };
+    let mut entries = vec![match domain {
+        Domain::Fixed(_) => Entry::new("family", domain)?.about("kind of model"),
+        _ => Entry::new("family", domain)?.default(default)?.about("kind of model"),
+    }];
+    for family in families {
+        let when = format!("family == '{}'", family.name());
+        for entry in of_family(family, kind, columns)? {
+            entries.push(entry.when(&when)?);
+        }
+    }
+    entries.push(entry("folds", "int:2..20", 5_i64, "folds of the validation")?.setting());
+    entries.push(
+        entry("split_seed", "int:0..1000000", 0_i64, "which rows are held out, and the models' chance")?.setting(),
+    );
+    entries
+        .push(entry("score_on", "validation|test", "validation", "folds of the 80 %, or the 20 % held out")?.setting());
+    if kind == Kind::TwoClasses {
+        let about = "0: call positive from 0.5 on; else from the score that finds this share on the folds";
+        entries.push(entry("min_sensitivity", "0..1", 0.0, about)?.setting());
+    }
+    entries.push(fixed("data", subject.data.as_str(), "the table (--data)")?);
+    if let Some(target) = &subject.target {
+        entries.push(fixed("target", target.as_str(), "the column predicted (--target)")?);
+        let task = if subject.task == Task::Regression { "regression" } else { "classification" };
+        entries.push(fixed("task", task, "what it is predicted as")?);
+    }
+    if let Some(positive) = &subject.positive {
+        entries.push(fixed("positive", parse_value(positive), "of two classes the one looked for")?);
+    }
+    Outline::new(entries)
+}
+
+fn of_family(family: Family, kind: Kind, columns: usize) -> Result<Vec<Entry>, SpaceError> {
+    let classes = kind != Kind::Numbers;
+    Ok(match family {
+        Family::LogisticRegression => vec![
+            entry("logistic.c", "log:1e-4..1e4", 1.0, "weight of the loss against the penalty")?,
+            entry("logistic.penalty", "l1|l2", "l2", "on the coefficients")?,
+            entry("logistic.class_weight", "none|balanced", "none", "how classes count")?,
+        ],
+        Family::Ridge => vec![entry("ridge.alpha", "log:1e-4..1e4", 1.0, "charge on the squares of the weights")?],
+        Family::DecisionTree => {
+            let mut entries = vec![
+                entry("tree.max_depth", "int:1..20", 20_i64, "splits at most")?,
+                entry("tree.min_samples_split", "int:2..20", 2_i64, "rows of a node that may be split")?,
+                entry("tree.min_samples_leaf", "int:1..20", 1_i64, "rows of a leaf at least")?,
+                entry("tree.ccp_alpha", "log:1e-5..1e-1", 1e-5, "price of a leaf, as a share of the whole impurity")?,
+            ];
+            if classes {
+                entries.insert(0, entry("tree.criterion", "gini|entropy", "gini", "impurity")?);
+            }
+            entries
+        }
+        Family::RandomForest => {
+            // The usual defaults: the square root of the columns for classes, all of them for numbers.
+            let share = if classes { (columns.isqrt() as f64 / columns as f64).clamp(0.1, 1.0) } else { 1.0 };
+            // Cut to three digits: 0.166 of 30 columns are 4.98, which is rounded up to the 5 that are meant.
+            let share = (share * 1000.0).floor() / 1000.0;
+            vec![
+                entry("forest.trees", "int:log:20..500", 100_i64, "number of trees")?,
+                entry("forest.max_features", "0.1..1", share, "share of the columns tried at a node")?,
+                entry("forest.max_depth", "int:2..30", 30_i64, "splits at most")?,
+                entry("forest.min_samples_leaf", "int:1..10", 1_i64, "rows of a leaf at least")?,
+                entry("forest.bootstrap", "true|false", true, "each tree on rows drawn with replacement")?,
+            ]
+        }
+        Family::Boosting => vec![
+            entry("boosting.rounds", "int:log:20..500", 100_i64, "number of trees, one after the other")?,
+            entry("boosting.learning_rate", "log:0.01..0.5", 0.1, "share of each tree that is added")?,
+            entry("boosting.max_leaves", "int:log:2..64", 31_i64, "leaves of a tree at most")?,
+            entry("boosting.min_samples_leaf", "int:log:1..100", 20_i64, "rows of a leaf at least")?,
+            entry("boosting.l2", "log:1e-6..100", 1e-6, "charge on the squares of the leaves' values")?,
+            entry("boosting.max_features", "0.1..1", 1.0, "share of the columns that a tree may use")?,
+        ],
+        Family::Knn => vec![
+            entry("knn.neighbours", "int:log:1..100", 5_i64, "how many decide")?,
+            entry("knn.weights", "uniform|distance", "uniform", "whether nearer ones count more")?,
+            entry("knn.distance", "euclidean|manhattan", "euclidean", "what near means")?,
+        ],
+    })
+}

@@ -1,0 +1,140 @@
+use std::collections::BTreeSet;
+use std::fs;
+
+use kilter_data::csv::Task;
+use kilter_recipes::tabular::{names, outer_split, test_diagnosis, validation_folds};
+use kilter_recipes::{Subject, Tabular};
+use kilter_space::{Config, Defaults, Value, Walk, parse_value};
+use kilter_study::{Recipe, Run};
+use tempfile::TempDir;
+
+fn on(recipe: &str, data: &str, target: Option<&str>) -> Tabular {
+    let subject = Subject { data: data.to_owned(), target: target.map(str::to_owned), ..Subject::default() };
+    Tabular::on(recipe, subject, &[]).unwrap()
+}
+
+fn set(recipe: &Tabular, pairs: &[(&str, &str)]) -> Config {
+    let set: Vec<(String, Value)> =
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), parse_value(value))).collect();
+    Defaults::config(&recipe.outline().unwrap().specialise(&set, &[]).unwrap()).unwrap()
+}
+
+fn score(recipe: &Tabular, pairs: &[(&str, &str)], metric: &str) -> f64 {
+    recipe.run(&set(recipe, pairs), &mut Run::offline(0)).unwrap().metrics[metric]
+}
+
+#[test]
+fn every_recipe_of_a_table_declares_its_space() {
+    for name in names() {
+        let recipe = Tabular::new(name).unwrap();
+        assert!(Defaults::config(recipe.outline().unwrap()).is_ok(), "{name}");
+        assert!(!recipe.metrics().is_empty());
+    }
+}
+
+/// Guessing the mean gives r² = 0, guessing one of three equally frequent classes an accuracy of 1/3.
+#[test]
+fn every_family_learns_numbers_and_several_classes() {
+    let numbers = on("tabular", "diabetes", None);
+    for family in ["ridge", "decision_tree", "random_forest", "boosting", "knn"] {
+        let depth = if family == "decision_tree" { ("tree.max_depth", "3") } else { ("folds", "5") };
+        let r2 = score(&numbers, &[("family", family), depth], "r2");
+        assert!(r2 > 0.2, "{family}: {r2}");
+    }
+    let classes = on("tabular", "iris", None);
+    for family in ["logistic_regression", "decision_tree", "random_forest", "boosting", "knn"] {
+        let accuracy = score(&classes, &[("family", family)], "accuracy");
+        assert!(accuracy > 0.9, "{family}: {accuracy}");
+    }
+}
+
+#[test]
+fn the_held_out_rows_of_numbers_are_spread_over_their_range() {
+    let data = kilter_data::open("diabetes", None, Task::Auto, None).unwrap();
+    let outer = outer_split(&data, 3).unwrap();
+    let test: BTreeSet<usize> = outer.test.iter().copied().collect();
+    assert_eq!(outer.test.len(), 88);
+    for fold in validation_folds(&data, 3, 5).unwrap() {
+        assert!(fold.train.iter().chain(&fold.test).all(|row| !test.contains(row)));
+    }
+}
+
+#[test]
+fn missing_values_and_categories_reach_every_family() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("t.csv");
+    let towns = ["Ulm", "Bonn", ""];
+    let row = |i: usize| {
+        let area = (i * 37) % 100;
+        let price = area as f64 + if i % 3 == 1 { 50.5 } else { 0.5 };
+        let area = if i.is_multiple_of(10) { String::new() } else { area.to_string() };
+        format!("{area},{},{price}\n", towns[i % 3])
+    };
+    fs::write(&file, format!("area,town,price\n{}", (0..120).map(row).collect::<String>())).unwrap();
+    let recipe = on("tabular", file.to_str().unwrap(), Some("price"));
+    for family in ["ridge", "decision_tree", "random_forest", "boosting", "knn"] {
+        let r2 = score(&recipe, &[("family", family)], "r2");
+        assert!(r2 > 0.6, "{family}: {r2}");
+    }
+    assert!(
+        recipe.facts()[0]
+            .ends_with("120 rows, 2 columns (1 of categories), 52 values missing; price: numbers from 0.5 to 148.5"),
+        "{:?}",
+        recipe.facts()
+    );
+}
+
+#[test]
+fn a_table_that_cannot_be_split_or_predicted_so_is_refused_before_any_trial() {
+    let folder = TempDir::new().unwrap();
+    let refused = |recipe: &str, text: &str, set: &[(&str, &str)]| {
+        let file = folder.path().join("t.csv");
+        fs::write(&file, text).unwrap();
+        let set: Vec<(String, Value)> = set.iter().map(|(n, v)| ((*n).to_owned(), parse_value(v))).collect();
+        let subject =
+            Subject { data: file.to_string_lossy().into_owned(), target: Some("y".to_owned()), ..Subject::default() };
+        Tabular::on(recipe, subject, &set).map(|_| ()).unwrap_err().to_string()
+    };
+    let rare: String = (0..40).map(|i| format!("{i},{}\n", if i < 4 { "yes" } else { "no" })).collect();
+    let rare = format!("x,y\n{rare}");
+    assert!(
+        refused("knn", &rare, &[]).starts_with("folds: class 1 has 3 rows, fewer than 5 folds"),
+        "{}",
+        refused("knn", &rare, &[])
+    );
+    assert_eq!(
+        refused("knn", "x,y\n1,a\n2,b\n3,a\n", &[]).split(": ").last().unwrap(),
+        "3 rows are too few to hold some back; 10 at least"
+    );
+    let numbers: String = (0..40).map(|i| format!("{i},{}.5\n", i * i)).collect();
+    let numbers = format!("x,y\n{numbers}");
+    assert!(refused("logistic-regression", &numbers, &[]).ends_with("`ridge` or `tabular` does"));
+    assert!(refused("ridge", &rare, &[]).ends_with("`logistic-regression` or `tabular` does"));
+    assert_eq!(refused("knn", &rare, &[("task", "sorting")]), "task = sorting: it is classification or regression");
+}
+
+/// The threshold that is asked for finds its share on the folds' rows, and therefore calls more people ill.
+#[test]
+fn a_wanted_sensitivity_lowers_the_threshold() {
+    let recipe = Tabular::new("breast-cancer").unwrap();
+    let config = set(&recipe, &[("family", "logistic_regression")]);
+    let usual = test_diagnosis(&config, None).unwrap();
+    let careful = test_diagnosis(&config, Some(1.0)).unwrap();
+    assert_eq!((usual.threshold, usual.labels.len()), (0.5, 114));
+    assert_eq!(usual.scores, careful.scores);
+    assert!(careful.threshold < 0.1, "{}", careful.threshold);
+    let sensitivity = |min: &str| {
+        score(
+            &recipe,
+            &[("family", "logistic_regression"), ("score_on", "test"), ("min_sensitivity", min)],
+            "sensitivity",
+        )
+    };
+    assert!(sensitivity("1") >= sensitivity("0"));
+    assert!(
+        test_diagnosis(&set(&on("knn", "iris", None), &[]), None)
+            .unwrap_err()
+            .to_string()
+            .ends_with("this study has 3")
+    );
+}
