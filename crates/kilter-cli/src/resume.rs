@@ -87,8 +87,15 @@ pub fn resume(args: &Resume, voice: &Voice) -> Result<ExitCode, Fault> {
     let mut plan = match args.command.as_slice() {
         [] => Plan::of(&spec)?,
         _ => {
-            let job = command_job(&args.command, &args.metric, &spec.outline, &Origin(None))?;
-            Plan { job, ..Plan::of(&spec).unwrap_or_default() }
+            let before = Plan::of(&spec).unwrap_or_default();
+            let mut job = command_job(&args.command, &args.metric, &spec.outline, &Origin(None))?;
+            // A new command prints its metric as the old one did, unless told otherwise.
+            if let (true, Job::Command { metrics, .. }, Job::Command { metrics: old, .. }) =
+                (args.metric.is_empty(), &mut job, &before.job)
+            {
+                metrics.clone_from(old);
+            }
+            Plan { job, ..before }
         }
     };
     plan.check(&spec)?;

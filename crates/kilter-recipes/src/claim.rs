@@ -273,7 +273,7 @@ impl Reproduction {
             .any(|arm| arm.only_full && (claim.ours.contains(&arm.name) || claim.baseline.contains(&arm.name)));
         let decided = claim.judge.decide(claim.better, &ours, baseline.as_deref().unwrap_or_default());
         let (finding, advantage, trouble) = match decided {
-            Ok(_) if seeds.is_empty() => (
+            _ if seeds.is_empty() => (
                 Finding::NotShownHere,
                 None,
                 Some(if needs_full { "it needs --full" } else { "no seed finished" }.to_owned()),

@@ -14,6 +14,7 @@ mod space;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use kilter_data::csv::Task;
 use kilter_data::split::{Split, stratified_folds, stratified_split};
@@ -70,18 +71,21 @@ impl Subject {
         }
     }
 
-    /// Reads the table; the last one read is kept.
+    /// Reads the table; the last one read is kept until its file changes.
     fn open(&self) -> Result<Arc<Dataset>, Failure> {
-        static LAST: Mutex<Option<(Subject, Arc<Dataset>)>> = Mutex::new(None);
+        type Stamp = Option<(u64, Option<SystemTime>)>;
+        static LAST: Mutex<Option<(Subject, Stamp, Arc<Dataset>)>> = Mutex::new(None);
+        let stamp = std::fs::metadata(&self.data).ok().map(|file| (file.len(), file.modified().ok()));
         let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((subject, data)) = &*last
+        if let Some((subject, then, data)) = &*last
             && subject == self
+            && *then == stamp
         {
             return Ok(data.clone());
         }
         let data = kilter_data::open(&self.data, self.target.as_deref(), self.task, self.positive.as_deref());
         let data = Arc::new(data.map_err(Failure::refused)?);
-        *last = Some((self.clone(), data.clone()));
+        *last = Some((self.clone(), stamp, data.clone()));
         Ok(data)
     }
 }

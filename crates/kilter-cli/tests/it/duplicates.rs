@@ -24,14 +24,20 @@ fn runs(room: &Room) -> usize {
 #[test]
 fn a_finite_space_is_never_asked_twice_and_ends_when_it_is_used_up() {
     for sampler in ["random", "tpe:startup=2"] {
+        // A sampler that keeps account itself says so first.
+        let why = if sampler == "random" {
+            "all 6 configurations of the space were asked"
+        } else {
+            "every configuration of the space was tried"
+        };
         for workers in ["1", "3"] {
             let room = room();
             let said = room.kilter(tune(&["--sampler", sampler, "--workers", workers])).done();
-            said.remarks("the study has ended: all 6 configurations of the space were asked");
+            said.remarks(&format!("the study has ended: {why}"));
             let asked: BTreeSet<String> = room.trials().iter().map(|trial| trial["params"].to_string()).collect();
             assert_eq!((asked.len(), room.trials().len(), runs(&room)), (6, 6, 6), "{sampler}, {workers} workers");
             // More cannot be had.
-            room.line("resume --trials 500").done().remarks("all 6 configurations of the space were asked");
+            room.line("resume --trials 500").done().remarks(why);
             assert_eq!(runs(&room), 6);
         }
     }
@@ -42,7 +48,7 @@ fn conditions_and_fixed_parameters_do_not_confuse_the_count() {
     let room = room();
     let words = ["tune", "--param", "a=1|2", "--set", "b=y", "--metric", LOSS, "--minimize", "--json", "--"];
     let said = room.kilter(words.into_iter().chain(["./train.sh", "{a}", "{b}"])).done();
-    assert_eq!(said.json()["why"], "all 2 configurations of the space were asked");
+    assert_eq!(said.json()["why"], "every configuration of the space was tried");
     assert_eq!(runs(&room), 2);
 }
 
