@@ -21,7 +21,7 @@
 //!     pruner: "none".to_owned(),
 //!     seed: 0,
 //!     trials: Some(20),
-//!     conduct: Default::default(),
+//!     conduct: Default::default(), limits: Default::default(), requirements: Vec::new(),
 //!     plan: Default::default(),
 //! };
 //! let mut study = Study::create(Arc::new(Memory::new()), spec, Box::new(Random), Box::new(NoPruner))?;

@@ -286,8 +286,13 @@ impl Cells {
             problems: problems.iter().map(|problem| (problem.name.clone(), problem.clone())).collect(),
             peers,
         };
-        let how =
-            Workers { count: workers, time_limit: None, folder: std::env::temp_dir(), interrupt: Interrupt::new() };
+        let how = Workers {
+            count: workers,
+            time_limit: None,
+            folder: std::env::temp_dir(),
+            interrupt: Interrupt::new(),
+            devices: kilter_study::devices::Devices::shared(),
+        };
         let recipe: Arc<dyn Recipe> = Arc::new(search);
         let (started, mut failed, mut said) = (std::time::Instant::now(), Vec::new(), std::time::Instant::now());
         println!(

@@ -215,7 +215,13 @@ pub fn search_ours(name: &str, sitting: &Arc<Sitting>, seed: u64) -> Result<f64,
     if problem.has_fidelity() {
         // Pruners are asked by the worker loop, whose trials run in other threads.
         let interrupt = sitting.spent.clone();
-        let how = Workers { count: 1, time_limit: None, folder: std::env::temp_dir(), interrupt };
+        let how = Workers {
+            count: 1,
+            time_limit: None,
+            folder: std::env::temp_dir(),
+            interrupt,
+            devices: kilter_study::devices::Devices::shared(),
+        };
         let recipe: Arc<dyn kilter_study::Recipe> = sitting.clone();
         study.optimize(&recipe, &how, &mut |_| {}).map_err(text)?;
         return Ok(thread_seconds()? - before);
