@@ -1,6 +1,6 @@
 //! Which processors and GPUs a running trial has to itself, whichever process of this machine runs it.
 //!
-//! A study demands devices per trial. Before a trial is asked for, its devices are taken from the machine's [`ledger`],
+//! A study demands devices per trial. Before a trial is asked for, its devices are taken from the machine's `ledger`,
 //! which all processes of this user share; the trial's processes see nothing but them: `CUDA_VISIBLE_DEVICES` and kin
 //! name its GPUs, `OMP_NUM_THREADS` and kin how many threads its libraries may start, and the kernel keeps it on its CPUs.
 
