@@ -10,7 +10,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 cargo xtask test [NAME-FILTER…]                   everything CI checks; filters narrow the tests step only
 cargo xtask arrows                                rooms import only rooms on lower floors
-cargo xtask bench [engine|storage|tabular|all] [--quick]  kilter beside its peers: medians of paired rounds, and ratios
+cargo xtask bench [engine|spaces|storage|tabular|diagnosis|all] [--quick]  kilter beside its peers: medians of paired rounds, and ratios
 cargo xtask bench search [--ours-only] [--quick]  who finds good hyperparameters with the fewest trials; more: --help";
 
 fn main() -> ExitCode {

@@ -68,7 +68,7 @@ impl From<StudyError> for Fault {
     fn from(why: StudyError) -> Self {
         match why {
             StudyError::Storage(why) => why.into(),
-            StudyError::Search { .. } => Self::work(why),
+            StudyError::Search { .. } | StudyError::Changed(_) => Self::work(why),
             StudyError::Devices(_)
             | StudyError::Space(_)
             | StudyError::Unfit(_)

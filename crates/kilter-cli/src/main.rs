@@ -43,6 +43,7 @@ mod worker;
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use kilter_study::process;
 
@@ -50,6 +51,9 @@ use crate::args::{Cli, Verb};
 use crate::fault::Fault;
 
 fn main() -> ExitCode {
+    // A file that may not grow (`ulimit -f`) is heard of by whoever writes it. Caught and not ignored: trials would inherit
+    // that.
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
     // This binary is also the supervisor of every trial and the process of every recipe's trial.
     let mut words = std::env::args_os().skip(1);
     match words.next().as_deref().and_then(OsStr::to_str) {

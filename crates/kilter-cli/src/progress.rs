@@ -129,7 +129,8 @@ impl Progress {
         self.line(&text);
     }
 
-    fn line(&self, text: &str) {
+    /// A line beside the bar.
+    pub fn line(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.println(text),
             None => self.voice.remark(text),

@@ -83,7 +83,7 @@ pub fn resume(args: &Resume, voice: &Voice) -> Result<ExitCode, Fault> {
     let mut study = search(&place, entry)?;
     let mut spec = study.spec().clone();
     let of_recipe = args.command.is_empty() && matches!(Plan::of(&spec), Ok(Plan { job: Job::Recipe { .. }, .. }));
-    spec.outline = changed_space(args, &spec.outline, of_recipe)?;
+    spec.outline = changed_space(args, &spec.outline, of_recipe, voice)?;
     let mut plan = match args.command.as_slice() {
         [] => Plan::of(&spec)?,
         _ => {
@@ -101,7 +101,12 @@ pub fn resume(args: &Resume, voice: &Voice) -> Result<ExitCode, Fault> {
     plan.check(&spec)?;
     plan.workers = args.workers.unwrap_or(plan.workers);
     let recipe = plan.recipe(&spec)?;
-    change_space(&mut study, &spec.outline, voice)?;
+    // What goes together is stored together: a study killed between the two would run the old command in the new space.
+    let command = match args.command.is_empty() {
+        true => Vec::new(),
+        false => vec![Amendment::Plan(plan.to_value()?)],
+    };
+    change_space(&mut study, &spec.outline, &command, voice)?;
     let before = &study.spec().limits;
     let limits = Limits {
         seconds: asked.seconds.or(before.seconds),
@@ -113,9 +118,6 @@ pub fn resume(args: &Resume, voice: &Voice) -> Result<ExitCode, Fault> {
         limits.check(metrics.as_deref()).map_err(|why| Fault::call(format!("--stop-when: {why}")))?;
         study.amend(&Amendment::Limits(limits))?;
     }
-    if !args.command.is_empty() {
-        study.amend(&Amendment::Plan(plan.to_value()?))?;
-    }
     if let Some(trials) = args.trials {
         study.want_trials(trials)?;
     }
@@ -126,7 +128,7 @@ pub fn resume(args: &Resume, voice: &Voice) -> Result<ExitCode, Fault> {
 }
 
 /// The space of a study with what `--space` and `--param` say. A recipe's hyperparameters are all there from the beginning.
-fn changed_space(args: &Resume, now: &Outline, of_recipe: bool) -> Result<Outline, Fault> {
+fn changed_space(args: &Resume, now: &Outline, of_recipe: bool, voice: &Voice) -> Result<Outline, Fault> {
     if args.param.is_empty() && args.space.is_none() {
         return Ok(now.clone());
     }
@@ -144,6 +146,9 @@ fn changed_space(args: &Resume, now: &Outline, of_recipe: bool) -> Result<Outlin
         }
         outline = outline.with(&name, domain).map_err(Fault::call)?;
     }
+    if let Some(doubts) = text.as_ref().and_then(|text| text.doubts(now.entries())) {
+        voice.doubt(&doubts);
+    }
     let feasible = Feasible::new(&outline);
     feasible.map_err(|why| text.as_ref().map_or_else(|| Fault::call(&why), |text| text.refusal(&why).into()))?;
     if outline.entries().iter().all(|entry| matches!(entry.domain, Domain::Fixed(_))) {
@@ -152,16 +157,16 @@ fn changed_space(args: &Resume, now: &Outline, of_recipe: bool) -> Result<Outlin
     Ok(outline)
 }
 
-/// Stores another space and tells what changed.
-fn change_space(study: &mut Study, outline: &Outline, voice: &Voice) -> Result<(), Fault> {
+/// Stores another space and what goes with it, and tells what changed.
+fn change_space(study: &mut Study, outline: &Outline, with: &[Amendment], voice: &Voice) -> Result<(), Fault> {
     let changes = diff(&study.spec().outline, outline);
     if changes.is_empty() && study.spec().outline.fingerprint() == outline.fingerprint() {
-        return Ok(());
+        return Ok(with.iter().try_for_each(|what| study.amend(what))?);
     }
     voice.remark("the space changes:");
     changes.iter().for_each(|change| voice.remark(&format!("  {change}")));
     if !study.history().is_empty() {
         voice.remark(&space::fits(study.history(), outline).to_string());
     }
-    Ok(study.change_space(outline)?)
+    Ok(study.change_space(outline, with)?)
 }

@@ -1,11 +1,12 @@
 //! One sitting at a study: signals, progress, the end.
 
+use std::cell::RefCell;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use kilter_space::{Config, Defaults, Fit, replay};
-use kilter_study::{Interrupt, Outcome, Recipe, Run, State, Study, Summary, Workers};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use kilter_space::{Config, Defaults, Fit, diff, replay};
+use kilter_study::{Interrupt, Outcome, Recipe, Run, State, Study, StudySpec, Summary, Tick, Workers};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::fault::{FAILED, Fault, INTERRUPTED};
@@ -79,23 +80,36 @@ pub fn work(
         devices,
         interrupt,
     };
-    let mut progress = Progress::new(study, voice);
+    let progress = RefCell::new(Progress::new(study, voice));
     let goals = study.spec().goals.clone();
-    let ran = study.optimize(recipe, &how, &mut |tick| progress.tick(tick, &goals));
-    progress.end();
+    let mut renew = |was: &StudySpec, is: &StudySpec| renewed(was, is, &|line| progress.borrow().line(line));
+    let mut watch = |tick: &Tick<'_>| progress.borrow_mut().tick(tick, &goals);
+    let ran = study.optimize_changing(recipe, &mut renew, &how, &mut watch);
+    progress.into_inner().end();
     Ok(ran?)
+}
+
+/// What the trials run now that somebody changed the study from elsewhere, with a word about it.
+fn renewed(was: &StudySpec, is: &StudySpec, tell: &dyn Fn(&str)) -> Result<Arc<dyn Recipe>, String> {
+    let plan = Plan::of(is).and_then(|plan| plan.check(is).map(|()| plan));
+    let recipe = plan.and_then(|plan| plan.recipe(is)).map_err(|why| why.message().to_owned())?;
+    let changes = diff(&was.outline, &is.outline);
+    if !changes.is_empty() {
+        tell("the space was changed from elsewhere:");
+        changes.iter().for_each(|change| tell(&format!("  {change}")));
+    }
+    if was.plan != is.plan {
+        tell("the command was changed from elsewhere, too; trials that begin from now on run the new one");
+    }
+    Ok(recipe)
 }
 
 /// Ctrl-C once finishes what runs, twice stops at once; SIGTERM and a closed terminal stop at once.
 fn listen(interrupt: &Interrupt, voice: Voice) -> Result<(), Fault> {
     let interrupt = interrupt.clone();
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGXFSZ]).map_err(Fault::work)?;
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(Fault::work)?;
     std::thread::spawn(move || {
         for signal in signals.forever() {
-            // A file that may not grow is heard of by whoever writes it.
-            if signal == SIGXFSZ {
-                continue;
-            }
             if signal != SIGINT || interrupt.is_set() {
                 interrupt.at_once();
                 continue;

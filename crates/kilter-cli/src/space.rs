@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use kilter_numerics::Stream;
+use kilter_space::text::TextError;
 use kilter_space::{
     Config, Count, Defaults, Domain, Entry, Feasible, Fit, Means, Outline, SpaceChange, SpaceError, Value, diff,
     nearest, replay,
@@ -130,11 +131,13 @@ struct Found {
     name: String,
     outline: Outline,
     history: Option<History>,
+    doubts: Option<TextError>,
 }
 
 /// The space of this name: a file or a recipe.
 fn named(name: Option<&str>) -> Result<Found, Fault> {
     let name = name.unwrap_or(HERE);
+    let mut doubts = None;
     let declared = kilter_recipes::find(name).filter(|_| !Path::new(name).is_file());
     let outline = match declared.as_ref().and_then(|recipe| recipe.outline()) {
         Some(outline) => outline.clone(),
@@ -148,10 +151,11 @@ fn named(name: Option<&str>) -> Result<Found, Fault> {
             let text = space_in(&PathBuf::from(name))?;
             let outline = text.outline()?;
             Feasible::new(&outline).map_err(|why| text.refusal(&why))?;
+            doubts = text.doubts(&[]);
             outline
         }
     };
-    Ok(Found { name: name.to_owned(), outline, history: None })
+    Ok(Found { name: name.to_owned(), outline, history: None, doubts })
 }
 
 impl Of {
@@ -160,7 +164,7 @@ impl Of {
         let Some(study) = self.study.as_deref() else { return Ok(None) };
         let (_, entry, history) = look_at(Some(study), &self.storage)?;
         let outline = history.later_spaces().last().unwrap_or(&entry.spec.outline).clone();
-        Ok(Some(Found { name: study.to_owned(), outline, history: Some(history) }))
+        Ok(Some(Found { name: study.to_owned(), outline, history: Some(history), doubts: None }))
     }
 
     /// `outline` with what `--param` and `--set` say. Settings are fixed as they will be searched, if `searched`.
@@ -250,7 +254,10 @@ pub fn hyperparameters(entries: &[Entry], voice: &Voice) -> Result<(), Fault> {
 }
 
 fn check(args: &OfSpace, voice: &Voice) -> Result<(), Fault> {
-    let Found { name, outline, .. } = args.find(true)?;
+    let Found { name, outline, doubts, .. } = args.find(true)?;
+    if let Some(doubts) = doubts {
+        voice.doubt(&doubts);
+    }
     let feasible = if outline.is_complete() { Some(Feasible::new(&outline).map_err(Fault::call)?) } else { None };
     let rate = feasible.map_or(1.0, |feasible| feasible.rate());
     let means = feasible.map_or(Means::Plain, |feasible| feasible.means());

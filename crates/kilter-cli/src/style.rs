@@ -82,6 +82,13 @@ impl Voice {
         let _ = err.flush();
     }
 
+    /// Shows what is hardly meant, unless nothing but errors is to be told.
+    pub fn doubt(&self, doubts: &TextError) {
+        if !self.quiet {
+            self.point(doubts);
+        }
+    }
+
     /// Writes an error to standard error.
     pub fn complain(&self, fault: &Fault) {
         if let Fault::Text(why) = fault {

@@ -231,6 +231,11 @@ pub fn tune(mut args: Tune, voice: &Voice) -> Result<ExitCode, Fault> {
         check_name(name).map_err(from.option(&["study"]))?;
     }
     what.facts.iter().for_each(|fact| voice.remark(fact));
+    let declared = args.recipe.as_deref().and_then(kilter_recipes::find);
+    let declared = declared.as_ref().and_then(|recipe| recipe.outline()).map_or(&[][..], Outline::entries);
+    if let Some(doubts) = space.as_ref().and_then(|space| space.doubts(declared)) {
+        voice.doubt(&doubts);
+    }
     let place = Place::make(&args.storage)?;
     // The defaults are the first trial: what tuning is worth is seen beside them.
     let defaults = Defaults::config(&spec.outline).ok();

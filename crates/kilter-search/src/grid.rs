@@ -186,10 +186,18 @@ impl Sampler for Grid {
         let plan = self.plan(ask)?;
         Ok(match plan.config(turn)? {
             Some(config) => Next::Try(Proposal::new(config, &ask.stream)),
-            None => Next::Done(match plan.count {
-                Count::Exact(n) => format!("all {n} configurations were tried"),
-                _ => "all configurations were tried".to_owned(),
-            }),
+            None => {
+                let all = match plan.count {
+                    Count::Exact(all) => Some(all),
+                    Count::AtMost(_) | Count::Beyond => None,
+                };
+                // Of a continuum there are more configurations than the grid has.
+                let is_cut = plan.outline.fingerprint() != plan.fingerprint;
+                match all.filter(|_| is_cut) {
+                    Some(all) => Next::Done(format!("all {all} points of the grid were asked")),
+                    None => Next::used_up(all),
+                }
+            }
         })
     }
 }

@@ -2,8 +2,9 @@
 
 use crate::choosers::Asked;
 use crate::domain::Domain;
+use crate::entry::Entry;
 use crate::name::Name;
-use crate::outline::{Entry, Outline, SpaceError};
+use crate::outline::{Outline, SpaceError};
 use crate::value::Value;
 use crate::walk::{Chooser, Halt, Question, Walk};
 

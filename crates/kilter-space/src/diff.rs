@@ -3,9 +3,10 @@
 use std::fmt;
 
 use crate::domain::{Choice, Domain};
+use crate::entry::{Entry, Prior};
 use crate::expression::Expr;
 use crate::name::Name;
-use crate::outline::{Entry, Outline, Prior};
+use crate::outline::Outline;
 use crate::value::Value;
 
 /// One difference between two versions of a space.

@@ -9,7 +9,8 @@ use std::ops::Range;
 
 use crate::config::Config;
 use crate::domain::{Choice, Domain};
-use crate::outline::{Entry, Outline, SpaceError};
+use crate::entry::Entry;
+use crate::outline::{Outline, SpaceError};
 use crate::value::Value;
 use crate::walk::{Chooser, Halt, Question, Walk};
 

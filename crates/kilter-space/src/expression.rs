@@ -88,6 +88,32 @@ impl Expr {
         self.names.iter().map(|(name, span)| (name, span.clone())).collect()
     }
 
+    /// Where a name is said to be, or not to be, a text: the name, the text, and its place (in characters, with its
+    /// quotes).
+    pub(crate) fn texts(&self) -> Vec<(&Name, String, Range<usize>)> {
+        let tokens = lex(&self.source).unwrap_or_default();
+        let is = |at: usize, sign: &str| tokens.get(at).is_some_and(|t| t.kind != Kind::Text && t.text == sign);
+        let is_compared = |at: usize| is(at, "==") || is(at, "!=");
+        let mut texts = Vec::new();
+        let mut at = 0;
+        for (name, span) in &self.names {
+            at += tokens[at..].iter().take_while(|token| token.span.start < span.start).count();
+            let list = at + 1 + usize::from(is(at + 1, "not"));
+            let said = match at {
+                at if is_compared(at + 1) => at + 2..at + 3,
+                2.. if is_compared(at - 1) => at - 2..at - 1,
+                _ if is(list, "in") => {
+                    let end = (list..tokens.len()).find(|&end| is(end, "]")).unwrap_or(list);
+                    list + 1..end
+                }
+                _ => continue,
+            };
+            let said = tokens.get(said).into_iter().flatten().filter(|token| token.kind == Kind::Text);
+            texts.extend(said.map(|token| (name, token.text.clone(), token.span.clone())));
+        }
+        texts
+    }
+
     /// Does it hold, given the answers so far? `answer` gives nothing for a question that was not asked.
     pub fn truth(&self, answer: &dyn Fn(&Name) -> Option<Value>) -> Truth {
         let answers: Vec<Option<Value>> = self.names.iter().map(|(name, _)| answer(name)).collect();

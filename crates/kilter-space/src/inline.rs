@@ -1,6 +1,7 @@
 //! Domains and values in one line: `log:1e-5..1e-1`, `int:1..8`, `0..1/0.05`, `adam|sgd`, `fixed:3`.
 
 use crate::domain::{Choice, Domain, DomainError, Float, Int};
+use crate::name::nearest;
 use crate::value::Value;
 
 /// Why a text is no domain.
@@ -25,10 +26,18 @@ pub enum InlineError {
     SingleValue(String),
     /// A word before `:` that starts no domain.
     #[error(
-        "`{0}:` starts no domain; there are log:, int:, int:log:, fixed: and choice: (for a text with a colon, quote it: \
-         '{0}:…')"
+        "`{kind}:` starts no domain; {near}there are log:, int:, int:log:, ordinal:, subset:, permutation:, choice: and \
+         fixed: (a text with a colon is quoted: '{kind}:…')",
+        kind = .0,
+        near = nearest_kind(.0)
     )]
     UnknownKind(String),
+}
+
+/// The kind that may be meant.
+fn nearest_kind(word: &str) -> String {
+    let kinds = ["log", "int", "ordinal", "subset", "permutation", "choice", "fixed"];
+    nearest(word, kinds).map_or(String::new(), |kind| format!("did you mean `{kind}:`? "))
 }
 
 /// Reads a domain as it is written on the command line.

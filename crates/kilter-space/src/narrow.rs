@@ -6,9 +6,9 @@
 //! that no configuration completes.
 
 use crate::domain::Domain;
+use crate::entry::Entry;
 use crate::expression::Truth;
 use crate::interval::Interval;
-use crate::outline::Entry;
 use crate::outlook::{Outlook, Stage, Truths};
 use crate::plan::Plan;
 use crate::value::Value;

@@ -2,10 +2,10 @@
 
 use crate::domain::Domain;
 use crate::domain::part::{above, below};
+use crate::entry::Entry;
 use crate::evaluate::{Comparison, Extreme, Node, compare};
 use crate::expression::Truth;
 use crate::interval::{Affine, Interval};
-use crate::outline::Entry;
 use crate::value::Value;
 
 /// How far a question has come.

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use crate::config::Config;
+use crate::entry::Entry;
 use crate::evaluate::Node;
 use crate::expression::{Expr, Truth};
 use crate::feasible::Source;
 use crate::name::Name;
 use crate::narrow::State;
-use crate::outline::{Entry, SpaceError};
+use crate::outline::SpaceError;
 use crate::value::Value;
 
 /// An outline compiled.

@@ -1,8 +1,9 @@
 //! The one idea of a space: somebody asks questions in order, a [`Chooser`] answers.
 
 use crate::domain::{Choice, Domain, Float, Int};
+use crate::entry::Prior;
 use crate::name::Name;
-use crate::outline::{Outline, Prior, SpaceError};
+use crate::outline::{Outline, SpaceError};
 use crate::value::Value;
 
 /// One question.

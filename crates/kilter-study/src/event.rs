@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use kilter_meter::Usage;
-use kilter_space::{Config, Domain, Name, Outline, Value};
+use kilter_space::{Config, Domain, Name, Outline, SpaceError, Value};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::goal::Goal;
@@ -57,6 +57,18 @@ pub enum Change {
     Renamed(String),
     /// Something else about the study changed, or something was written on a trial.
     Amended(Amendment),
+}
+
+impl Change {
+    /// Takes `outline` to the space after this change; tells whether it is another one then.
+    pub(crate) fn carry(&self, outline: &mut Outline) -> Result<bool, SpaceError> {
+        match self {
+            Self::SpaceChanged(newest) => *outline = newest.clone(),
+            Self::Answered(asked) if !outline.is_complete() => *outline = outline.learn(asked)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
 }
 
 /// What can be changed of a study, or written on one of its trials, without any trial moving.

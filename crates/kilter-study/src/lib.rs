@@ -32,7 +32,7 @@ pub use history::{History, Row, State, Tags};
 pub use kilter_meter::{Energy, EnergyKind, Stopwatch, Usage};
 pub use limits::{BUILT_IN_METRICS, Limits, STOP_NAMES, built_in, measures_energy};
 pub use live::Live;
-pub use optimize::{Interrupt, Summary, Tick, Workers};
+pub use optimize::{Interrupt, Renew, Summary, Tick, Workers};
 pub use pruner::{NoPruner, Pruner, Running, Verdict};
 pub use recipe::{Failure, Fidelity, Outcome, Recipe};
 pub use recompute::{Recomputed, recompute};

@@ -12,7 +12,7 @@ use crate::devices::{Devices, Granted};
 use crate::history::{History, Row, State};
 use crate::recipe::Recipe;
 use crate::repeats;
-use crate::storage::{Holder, Lease, StorageError};
+use crate::storage::{Holder, Lease, StorageError, StudySpec};
 use crate::study::{Asked, Study, StudyError, Trial};
 
 /// How a study's trials are run.
@@ -85,6 +85,9 @@ pub struct Summary {
     pub why: String,
 }
 
+/// Gives what a study's trials run, from what the study was and what it was changed to; or why that cannot be had here.
+pub type Renew<'a> = dyn FnMut(&StudySpec, &StudySpec) -> Result<Arc<dyn Recipe>, String> + 'a;
+
 /// How often the loop looks at the clock and the interrupt while nothing happens.
 pub(crate) const HEARTBEAT: Duration = Duration::from_millis(100);
 
@@ -104,6 +107,22 @@ impl Study {
         how: &Workers,
         watch: &mut dyn FnMut(&Tick<'_>),
     ) -> Result<Summary, StudyError> {
+        self.optimize_changing(recipe, &mut |_, _| Ok(recipe.clone()), how, watch)
+    }
+
+    /// As [`Study::optimize`], for a study whose space or plan somebody may change meanwhile: `renew` is then shown what
+    /// the study was and what it is, and gives what its trials run from now on.
+    ///
+    /// # Errors
+    /// As [`Study::optimize`], and [`StudyError::Changed`] with what `renew` says should it give nothing.
+    pub fn optimize_changing(
+        &mut self,
+        recipe: &Arc<dyn Recipe>,
+        renew: &mut Renew<'_>,
+        how: &Workers,
+        watch: &mut dyn FnMut(&Tick<'_>),
+    ) -> Result<Summary, StudyError> {
+        let (mut recipe, mut made_for) = (recipe.clone(), self.shared_spec());
         let (sender, ends) = channel();
         let mut running: Vec<Lease> = Vec::new();
         let mut summary = Summary { ran: 0, interrupted: false, why: String::new() };
@@ -134,10 +153,25 @@ impl Study {
                 };
                 starved = false;
                 (idle_at, done) = (None, None);
-                match self.ask_for(&**recipe) {
+                match self.ask_for(&*recipe) {
                     Ok(Asked::Trial(trial)) => {
+                        let spec = self.shared_spec();
+                        if spec.plan != made_for.plan || spec.outline.fingerprint() != made_for.outline.fingerprint() {
+                            match renew(&made_for, &spec) {
+                                Ok(renewed) => (recipe, made_for) = (renewed, spec),
+                                Err(why) => {
+                                    // It waits for somebody who can run it.
+                                    trouble = Some(
+                                        self.storage()
+                                            .release(&trial.lease)
+                                            .map_or_else(StudyError::from, |()| StudyError::Changed(why)),
+                                    );
+                                    break;
+                                }
+                            }
+                        }
                         running.push(trial.lease);
-                        self.start(trial, devices, recipe, how, &sender);
+                        self.start(trial, devices, &recipe, how, &sender);
                     }
                     Ok(Asked::Wait) => idle_at = Some(self.history().revision()),
                     Ok(Asked::Done(why)) => (idle_at, done) = (Some(self.history().revision()), Some(why)),

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use kilter_space::{Outline, SpaceError};
+
 use crate::event::{Change, Event};
 use crate::history::History;
 use crate::repeats;
@@ -13,6 +15,7 @@ pub(crate) struct InOrder {
     trials: BTreeMap<u64, Course>,
     spaces: Vec<Event>,
     history: History,
+    outline: Outline,
     opened: u64,
     ended: u64,
 }
@@ -26,14 +29,19 @@ struct Course {
 }
 
 impl InOrder {
-    pub(crate) fn new(lag: u64) -> Self {
+    pub(crate) fn new(lag: u64, outline: Outline) -> Self {
         let (trials, spaces) = (BTreeMap::new(), Vec::new());
-        Self { lag: lag.max(1), trials, spaces, history: History::default(), opened: 0, ended: 0 }
+        Self { lag: lag.max(1), trials, spaces, history: History::default(), outline, opened: 0, ended: 0 }
     }
 
     /// All that the sampler was shown.
     pub(crate) fn history(&self) -> &History {
         &self.history
+    }
+
+    /// The space as far as the sampler was shown: one that is learnt from trials holds what those had asked.
+    pub(crate) fn outline(&self) -> &Outline {
+        &self.outline
     }
 
     /// Takes events as they came.
@@ -66,7 +74,14 @@ impl InOrder {
     }
 
     /// Shows the sampler all that trial `number` may know, if it has happened already.
-    pub(crate) fn advance(&mut self, number: u64, mut observe: impl FnMut(&[Event], &History)) -> bool {
+    ///
+    /// # Errors
+    /// If trials asked what no space can hold.
+    pub(crate) fn advance(
+        &mut self,
+        number: u64,
+        mut observe: impl FnMut(&[Event], &History),
+    ) -> Result<bool, SpaceError> {
         let until = (number + 1).saturating_sub(self.lag);
         let known = |numbers: std::ops::Range<u64>, is_known: fn(&Course) -> bool| {
             numbers.into_iter().all(|number| self.trials.get(&number).is_some_and(is_known))
@@ -74,7 +89,7 @@ impl InOrder {
         if !known(self.opened..number, |course| course.opened.is_some())
             || !known(self.ended..until, |course| course.ended.is_some())
         {
-            return false;
+            return Ok(false);
         }
         let mut next = std::mem::take(&mut self.spaces);
         while self.opened < number {
@@ -91,11 +106,12 @@ impl InOrder {
         for (revision, event) in (before + 1..).zip(&mut next) {
             event.revision = revision;
             self.history.apply(event);
+            event.change.carry(&mut self.outline)?;
         }
         if !next.is_empty() {
             observe(&next, &self.history);
         }
-        true
+        Ok(true)
     }
 
     fn end_next(&mut self) -> Vec<Event> {

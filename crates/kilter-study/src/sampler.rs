@@ -51,6 +51,22 @@ pub enum Next {
     Done(String),
 }
 
+impl Next {
+    /// Nothing ever again: every configuration of a finite space was asked, so many if they were counted.
+    pub fn used_up(all: Option<u128>) -> Self {
+        Self::Done(used_up(all, "were asked"))
+    }
+}
+
+/// Why a finite space has nothing left. `what` is said of several.
+pub(crate) fn used_up(all: Option<u128>, what: &str) -> String {
+    match all {
+        Some(1) => format!("the space's only configuration {}", what.replace("have", "has").replace("were", "was")),
+        Some(all) => format!("all {all} configurations of the space {what}"),
+        None => format!("all configurations of the space {what}"),
+    }
+}
+
 /// A chooser that outlives the ask: answers drawn jointly come first, `rest` answers whatever nobody foresaw.
 pub struct Proposal {
     /// Answers drawn jointly. They may be more than the walk asks for; those are dropped.

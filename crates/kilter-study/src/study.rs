@@ -9,7 +9,7 @@ use kilter_space::{Answered, Config, Defaults, Fit, Outline, Random, Space, Spac
 
 use crate::devices::DeviceError;
 use crate::duplicates::{self, Duplicates, Questions, TRIES, Unasked};
-use crate::event::{Amendment, Change, End, Event, Opened, Point};
+use crate::event::{Amendment, End, Event, Opened, Point};
 use crate::goal::Goal;
 use crate::history::{History, State};
 use crate::live::Live;
@@ -17,7 +17,7 @@ use crate::order::InOrder;
 use crate::pruner::{Pruner, Running, Verdict};
 use crate::repeats;
 use crate::run::Why;
-use crate::sampler::{Ask, Next, Note, Sampler, SearchError};
+use crate::sampler::{Ask, Next, Note, Sampler, SearchError, used_up};
 use crate::storage::{Claimed, Ended, Lease, Storage, StorageError, StudyId, StudySpec, Worker};
 
 /// A study, its sampler and its pruner. Several processes may hold the same study.
@@ -88,6 +88,9 @@ pub enum StudyError {
     /// The space.
     #[error(transparent)]
     Space(#[from] SpaceError),
+    /// What it runs was changed under way to something that cannot be run here.
+    #[error("the study was changed while it ran, and cannot go on here: {0}")]
+    Changed(String),
     /// A configuration does not fit the space.
     #[error("this configuration does not fit the study's space: {0}")]
     Unfit(String),
@@ -222,7 +225,7 @@ impl Study {
     ) -> Self {
         let judge = Judge { storage: storage.clone(), id, spec: spec.clone(), pruner, history: History::default() };
         let (judge, history) = (Arc::new(Mutex::new(judge)), History::default());
-        let order = spec.conduct.in_order.map(InOrder::new);
+        let order = spec.conduct.in_order.map(|lag| InOrder::new(lag, spec.outline.clone()));
         let questions = Questions::default();
         let (spec, worker) = (Arc::new(spec), Worker::here());
         Self { storage, id, spec, worker, sampler, history, order, questions, judge, sitting: None }
@@ -293,17 +296,12 @@ impl Study {
     /// Takes what there is up to this revision.
     pub(crate) fn sync_to(&mut self, until: u64) -> Result<(), StudyError> {
         let Self { storage, id, history, sampler, order, spec, questions, .. } = self;
-        let (mut changed, mut trouble) = (None, None);
+        let (mut outline, mut changed, mut trouble) = (spec.outline.clone(), false, None);
         follow(&**storage, *id, history, until, |events, history| {
             for event in events {
-                let outline = changed.as_ref().unwrap_or(&spec.outline);
-                match &event.change {
-                    Change::SpaceChanged(newest) => changed = Some(newest.clone()),
-                    Change::Answered(asked) if !outline.is_complete() => match outline.learn(asked) {
-                        Ok(learnt) => changed = Some(learnt),
-                        Err(why) => trouble = Some(why),
-                    },
-                    _ => {}
+                match event.change.carry(&mut outline) {
+                    Ok(carried) => changed |= carried,
+                    Err(why) => trouble = Some(why),
                 }
             }
             match order {
@@ -317,7 +315,7 @@ impl Study {
         if let Some(why) = trouble {
             return Err(why.into());
         }
-        if let Some(outline) = changed {
+        if changed {
             Arc::make_mut(&mut self.spec).outline = outline;
         }
         self.history.amend_spec(&mut self.spec);
@@ -486,14 +484,14 @@ impl Study {
     /// What the sampler proposes for `number` from the events known here.
     pub(crate) fn compute(&mut self, number: u64) -> Result<Proposed, StudyError> {
         let Self { sampler, order, questions, .. } = self;
-        let in_turn = order.as_mut().is_none_or(|order| {
-            order.advance(number, |events, history| {
+        if let Some(order) = order {
+            let in_turn = order.advance(number, |events, history| {
                 questions.observe(events, history);
                 sampler.observe(events, history);
-            })
-        });
-        if !in_turn {
-            return Ok(Proposed::Wait);
+            })?;
+            if !in_turn {
+                return Ok(Proposed::Wait);
+            }
         }
         let policy = self.spec.conduct.duplicates;
         let mut first = None;
@@ -503,7 +501,7 @@ impl Study {
                 other => return Ok(other),
             };
             // What a function will ask as it runs, nobody can compare beforehand.
-            let is_known = self.spec.outline.is_complete();
+            let is_known = self.searched().is_complete();
             if policy == Duplicates::Allow || !is_known || !duplicates::counts(&opened) {
                 return Ok(Proposed::Opened(opened, answers));
             }
@@ -511,11 +509,11 @@ impl Study {
             if policy == Duplicates::Reuse {
                 opened.copy_of = self.questions.original(&opened.config, opened.fidelity, history);
                 let all = match opened.copy_of {
-                    Some(_) => self.questions.all_known(&self.spec.outline, history),
+                    Some(_) => self.questions.all_known(self.searched(), history),
                     None => None,
                 };
                 return Ok(match all {
-                    Some(all) => Proposed::Done(used_up(all, "have a value")),
+                    Some(all) => Proposed::Done(used_up(Some(all.into()), "have a value")),
                     None => whole(opened),
                 });
             }
@@ -531,18 +529,23 @@ impl Study {
         }
         let history = self.order.as_ref().map_or(&self.history, InOrder::history);
         let stream = Stream::new(&[self.spec.seed, number], "unasked");
-        Ok(match self.questions.unasked(&self.spec.outline, history, stream) {
+        Ok(match self.questions.unasked(self.searched(), history, stream) {
             Unasked::One(config) => whole(Opened { config, note: Note::Null, ..opened }),
-            Unasked::None(all) => Proposed::Done(used_up(all, "were asked")),
+            Unasked::None(all) => Proposed::Done(used_up(Some(all.into()), "were asked")),
             Unasked::Unknown => whole(opened),
         })
+    }
+
+    /// The space that the next proposal is made in.
+    fn searched(&self) -> &Outline {
+        self.order.as_ref().map_or(&self.spec.outline, InOrder::outline)
     }
 
     /// The sampler's proposal for `number`, the `again`th other one should one be unwelcome.
     fn draw(&mut self, number: u64, again: u64) -> Result<Proposed, StudyError> {
         let path: &[u64] = if again == 0 { &[self.spec.seed, number] } else { &[self.spec.seed, number, again] };
         let history = self.order.as_ref().map_or(&self.history, InOrder::history);
-        let outline = &self.spec.outline;
+        let outline = self.order.as_ref().map_or(&self.spec.outline, InOrder::outline);
         let ask = Ask {
             number,
             space: Space { outline, walk: Some(outline) },
@@ -615,22 +618,14 @@ impl Study {
         self.sync()
     }
 
-    /// Changes the space: what is proposed from now on lies in `outline`. Trials that there are stay as they are; samplers
-    /// learn from those answers of theirs that the new space allows.
+    /// Changes the space, and what must go with it: what is proposed from now on lies in `outline`. Trials that there are
+    /// stay as they are; samplers learn from those answers of theirs that the new space allows.
     ///
     /// # Errors
     /// If the storage cannot be used.
-    pub fn change_space(&mut self, outline: &Outline) -> Result<(), StudyError> {
-        self.storage.change_space(self.id, outline)?;
+    pub fn change_space(&mut self, outline: &Outline, with: &[Amendment]) -> Result<(), StudyError> {
+        self.storage.change_space(self.id, outline, with)?;
         self.sync()
-    }
-}
-
-/// Why a finite space has nothing left.
-fn used_up(all: u64, what: &str) -> String {
-    match all {
-        1 => format!("the space's only configuration {}", what.replace("have", "has").replace("were", "was")),
-        _ => format!("all {all} configurations of the space {what}"),
     }
 }
 

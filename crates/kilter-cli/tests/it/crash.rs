@@ -207,7 +207,7 @@ print('loss=' + sys.argv[3], flush=True)
 ";
 
 /// How many rounds; `KILTER_CRASH_ROUNDS=200` for the long run.
-fn rounds() -> u64 {
+pub fn rounds() -> u64 {
     std::env::var("KILTER_CRASH_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(5)
 }
 

@@ -1,87 +1,115 @@
 //! What the world does to a study: disks that fill up, media that cannot be written, commands that never stop talking.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 
 use crate::room::{KILTER, LOSS, Room, Said, python, states, wait_until};
 
-/// Runs a shell script in the room, with `$KILTER` and a small disk that it may mount at `small`. Where the system lets
-/// nobody have a mount of his own there is nothing to be seen.
-fn with_own_mounts(room: &Room, script: &str) -> Option<String> {
-    fs::create_dir(room.at("small")).unwrap();
-    let may = Command::new("unshare").args(["-rm", "true"]).output().is_ok_and(|output| output.status.success());
-    if !may {
-        eprintln!("no mounts of one's own here: nothing was tested");
-        return None;
+/// How a disk is made that is too small or cannot be written.
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Medium {
+    /// A file system of one's own.
+    Mount(&'static str),
+    /// Where the system lets nobody have one: a bound on files, and a folder that even root may not write.
+    Bounds,
+}
+
+impl Medium {
+    fn here() -> Self {
+        let may =
+            |how: &&str| Command::new("unshare").args([how, "true"]).status().is_ok_and(|status| status.success());
+        ["-rm", "-m"].into_iter().find(may).map_or(Self::Bounds, Self::Mount)
     }
-    room.script("steps.sh", &format!("set -u\nKILTER={KILTER}\n{script}"));
-    let mut shell = Command::new("unshare");
-    let output =
-        shell.args(["-rm", "sh", "steps.sh"]).current_dir(room.path()).env("LC_ALL", "C.UTF-8").output().unwrap();
-    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    println!("{said}");
-    Some(said)
+
+    /// Runs a shell script in the folder `small` of the room, with `$KILTER` and these further lines in front.
+    fn run(self, room: &Room, before: &str, script: &str) -> String {
+        fs::create_dir(room.at("small")).unwrap();
+        room.script("steps.sh", &format!("set -u\nKILTER={KILTER}\n{before}\ncd small\n{script}"));
+        let words: &[&str] = match self {
+            Self::Mount(how) => &["unshare", how, "sh", "steps.sh"],
+            Self::Bounds => &["sh", "steps.sh"],
+        };
+        let mut shell = Command::new(words[0]);
+        let output = shell.args(&words[1..]).current_dir(room.path()).env("LC_ALL", "C.UTF-8").output().unwrap();
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        println!("{self:?}:\n{said}");
+        said
+    }
+}
+
+/// Each medium that can be had here.
+fn on_every_medium(promise: impl Fn(Medium, Room)) {
+    let mut media = vec![Medium::here(), Medium::Bounds];
+    media.dedup();
+    media.into_iter().for_each(|medium| promise(medium, Room::new()));
 }
 
 #[test]
 fn a_full_disk_stops_the_study_and_room_lets_it_go_on() {
-    let room = Room::new();
-    let script = "mount -t tmpfs -o size=500k tmpfs small; cd small
-        $KILTER tune --quiet --param x=0..1 --metric 'loss=(.*)' --minimize --trials 200 --study t -- sh -c 'echo loss={x}'
-        echo first exit $?
-        mount -o remount,size=20m tmpfs .
-        $KILTER trials --json > ../before.json
-        $KILTER storage check; echo check exit $?
-        $KILTER resume --quiet; echo second exit $?
-        $KILTER trials --json > ../after.json";
-    let Some(said) = with_own_mounts(&room, script) else { return };
-    assert!(said.contains("first exit 4"), "{said}");
-    assert!(said.contains("the disk is full") && said.contains("continue then with: kilter resume t"), "{said}");
-    assert!(said.contains("is whole") && said.contains("check exit 0") && said.contains("second exit 0"), "{said}");
-    let trials = |file: &str| {
-        let document: serde_json::Value = serde_json::from_str(&room.read(file)).unwrap();
-        document["trials"].as_array().unwrap().clone()
-    };
-    let complete = states(&trials("before.json")).get("complete").copied().unwrap_or_default();
-    assert!((1..200).contains(&complete), "{complete} before the disk was full");
-    let after = trials("after.json");
-    assert_eq!(states(&after).into_iter().collect::<Vec<_>>(), [("complete".to_owned(), 200)], "none was burnt");
-}
-
-#[test]
-fn a_file_that_may_not_grow_stops_the_study_and_not_the_tuner() {
-    let room = Room::new();
-    room.script("t.sh", "echo loss=$1\n");
-    let words = "tune --quiet --param x=0..1 --metric loss=(.*) --minimize --trials 60 --study t -- sh t.sh {x}";
-    let quoted: Vec<String> = words.split(' ').map(|word| format!("'{word}'")).collect();
-    let mut shell = Command::new("sh");
-    let line = format!("ulimit -f 90; exec {KILTER} {}", quoted.join(" "));
-    let output = shell.arg("-c").arg(line).current_dir(room.path()).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(4), "{said}");
-    assert!(said.contains("kilter.db") && said.contains("continue then with: kilter resume t"), "{said}");
-    room.line("resume --quiet").done();
-    assert_eq!(states(&room.trials())["complete"], 60);
+    on_every_medium(|medium, room| {
+        let (small, bound, larger) = match medium {
+            Medium::Mount(_) => ("mount -t tmpfs -o size=500k tmpfs small", ":", "mount -o remount,size=20m tmpfs ."),
+            Medium::Bounds => ("", "ulimit -f 500", ":"),
+        };
+        let script = format!(
+            "({bound}; $KILTER tune --quiet --param x=0..1 --metric 'loss=(.*)' --minimize --trials 200 --study t \
+                -- sh -c 'echo loss={{x}}'; echo first exit $?)
+            {larger}
+            $KILTER trials --json > ../before.json
+            $KILTER storage check; echo check exit $?
+            $KILTER resume --quiet; echo second exit $?
+            $KILTER trials --json > ../after.json"
+        );
+        let said = medium.run(&room, small, &script);
+        assert!(said.contains("first exit 4"), "{said}");
+        assert!(said.contains("kilter.db") && said.contains("continue then with: kilter resume t"), "{said}");
+        assert!(medium == Medium::Bounds || said.contains("the disk is full"), "{said}");
+        assert!(said.contains("is whole") && said.contains("check exit 0") && said.contains("second exit 0"), "{said}");
+        let trials = |file: &str| {
+            let document: serde_json::Value = serde_json::from_str(&room.read(file)).unwrap();
+            document["trials"].as_array().unwrap().clone()
+        };
+        let complete = states(&trials("before.json")).get("complete").copied().unwrap_or_default();
+        assert!((1..200).contains(&complete), "{complete} before the disk was full");
+        let after = trials("after.json");
+        assert_eq!(states(&after).into_iter().collect::<Vec<_>>(), [("complete".to_owned(), 200)], "none was burnt");
+    });
 }
 
 #[test]
 fn a_read_only_medium_can_be_looked_at_and_not_resumed() {
-    let room = Room::new();
-    let script = "mount -t tmpfs -o size=20m tmpfs small; cd small
-        $KILTER tune --quiet --param x=0..1 --metric 'loss=(.*)' --minimize --trials 3 --study 'a b' -- sh -c 'echo loss={x}'
-        mount -o remount,ro tmpfs .
-        $KILTER trials; echo trials exit $?
-        $KILTER show 1; echo show exit $?
-        $KILTER storage check; echo check exit $?
-        $KILTER resume --trials 5; echo resume exit $?
-        $KILTER tune breast-cancer --storage sqlite:new.db; echo tune exit $?";
-    let Some(said) = with_own_mounts(&room, script) else { return };
-    for expected in
-        ["3 trials: 3 complete", "trials exit 0", "show exit 0", "check exit 0", "resume exit 4", "tune exit 4"]
-    {
-        assert!(said.contains(expected), "no {expected:?} in {said}");
-    }
-    assert!(said.contains("the file is read-only"), "{said}");
+    on_every_medium(|medium, room| {
+        let (small, closed, kilter) = match medium {
+            Medium::Mount(_) => {
+                ("mount -t tmpfs -o size=20m tmpfs small", "mount -o remount,ro tmpfs .", "$KILTER".to_owned())
+            }
+            // Root may write anywhere, unless it gives that right away.
+            Medium::Bounds if fs::metadata("/proc/self").unwrap().uid() == 0 => {
+                let without = "setpriv --bounding-set=-dac_override,-dac_read_search --no-new-privs";
+                ("", "chmod 555 .", format!("{without} $KILTER"))
+            }
+            Medium::Bounds => ("", "chmod 555 .", "$KILTER".to_owned()),
+        };
+        let script = format!(
+            "$KILTER tune --quiet --param x=0..1 --metric 'loss=(.*)' --minimize --trials 3 --study 'a b' \
+                -- sh -c 'echo loss={{x}}'
+            {closed}
+            {kilter} trials; echo trials exit $?
+            {kilter} show 1; echo show exit $?
+            {kilter} storage check; echo check exit $?
+            {kilter} resume --trials 5; echo resume exit $?
+            {kilter} tune breast-cancer --storage sqlite:new.db; echo tune exit $?
+            [ -w . ] || chmod 755 ."
+        );
+        let said = medium.run(&room, small, &script);
+        for expected in
+            ["3 trials: 3 complete", "trials exit 0", "show exit 0", "check exit 0", "resume exit 4", "tune exit 4"]
+        {
+            assert!(said.contains(expected), "no {expected:?} in {said}");
+        }
+        assert!(said.contains("the file is read-only"), "{said}");
+    });
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use crate::room::{LOSS, Room, python};
+use crate::crash::rounds;
+use crate::room::{LOSS, Room, python, wait_until};
 
 const SPACE: &str = r#"[parameters.optimizer]
 choice = ["adam", "soap", { null = true }]
@@ -198,4 +199,105 @@ fn a_change_that_cannot_be_changes_nothing() {
         assert!(said.err.contains(why), "{line}: {}", said.err);
     }
     assert_eq!(room.line("trials --json").done().out, before);
+}
+
+/// Another space, and the command that goes with it: its loss is its `warmup`.
+const WITH_WARMUP: &str = "resume s --space space.toml -- sh u.sh {x} {warmup}";
+
+fn write_warmup(room: &Room) {
+    fs::write(room.at("space.toml"), "[parameters]\nx = \"0.5..1\"\nwarmup = \"int:2..9\"\n").unwrap();
+    room.script("u.sh", "echo loss=\"$2\"\n");
+}
+
+#[test]
+fn a_tuner_and_a_worker_go_on_in_the_space_that_somebody_else_changed() {
+    let room = Room::new();
+    write_warmup(&room);
+    room.script("t.sh", "echo >> begun; while [ ! -e go ]; do sleep 0.02; done; echo loss=$1\n");
+    let words = ["tune", "--minimize", "--metric", LOSS, "--param", "x=0..0.25", "--trials", "10", "--study", "s"];
+    let tuner = room.begin(words.into_iter().chain(["--", "sh", "t.sh", "{x}"]));
+    wait_until("a trial", || room.read("begun").lines().count() == 1);
+    let worker = room.begin_as("w", ["worker", "s"]);
+    wait_until("both at work", || room.read("begun").lines().count() == 2);
+    // Whoever changes the space is gone at once: the others have to find it out by themselves.
+    let changer = room.begin_as("c", WITH_WARMUP.split(' '));
+    wait_until("the change", || room.line("space describe --study s").done().out.contains("warmup"));
+    changer.kill();
+    fs::write(room.at("go"), "").unwrap();
+    assert_eq!((tuner.end(), worker.end()), (Some(0), Some(0)), "{}{}", room.read("err"), room.read("w.err"));
+    let trials = room.trials();
+    assert_eq!(trials.len(), 10);
+    for trial in &trials {
+        let (params, value) = (&trial["params"], trial["values"][0].as_f64().unwrap());
+        match trial["number"].as_u64().unwrap() {
+            0 | 1 => assert!(params.get("warmup").is_none() && value == params["x"].as_f64().unwrap(), "{trial}"),
+            _ => assert_eq!(value, params["warmup"].as_f64().unwrap(), "{trial}"),
+        }
+    }
+    let said = ["err", "w.err"].map(|name| room.read(name));
+    let told = said.iter().filter(|said| {
+        said.contains("the space was changed from elsewhere:")
+            && said.contains("new question warmup: int:2..9")
+            && said.contains("the command was changed from elsewhere, too")
+    });
+    assert!(told.count() >= 1, "whoever ran a trial since tells of it: {said:?}");
+}
+
+/// A worker that cannot run what the study runs now leaves the trial to others, and says why.
+#[test]
+fn a_worker_that_cannot_run_the_changed_study_says_so() {
+    let room = Room::new();
+    write_warmup(&room);
+    room.script("t.sh", "echo >> begun; while [ ! -e go ]; do sleep 0.02; done; echo loss=$1\n");
+    let words = ["tune", "--minimize", "--metric", LOSS, "--param", "x=0..0.25", "--trials", "9", "--study", "s"];
+    let tuner = room.begin(words.into_iter().chain(["--", "sh", "t.sh", "{x}"]));
+    wait_until("a trial", || room.read("begun").lines().count() == 1);
+    let secret = format!("{WITH_WARMUP} --api-key hunter2x");
+    let changer = room.begin_as("c", secret.split(' '));
+    wait_until("the change", || room.line("space describe --study s").done().out.contains("warmup"));
+    changer.kill();
+    fs::write(room.at("go"), "").unwrap();
+    assert_eq!(tuner.end(), Some(1));
+    let said = room.read("err");
+    assert!(said.contains("the study was changed while it ran, and cannot go on here"), "{said}");
+    assert!(said.contains("KILTER_SECRET_API_KEY"), "{said}");
+    let states = crate::room::states(&room.trials());
+    assert!(states["complete"] >= 1 && !states.contains_key("running") && !states.contains_key("failed"), "{states:?}");
+}
+
+#[test]
+fn a_change_that_is_killed_in_the_middle_has_changed_all_or_nothing() {
+    let (mut old, mut new) = (0, 0);
+    for round in 0..rounds() {
+        let room = Room::new();
+        write_warmup(&room);
+        room.script("t.sh", "echo loss=$1\n");
+        let words = ["tune", "--minimize", "--metric", LOSS, "--param", "x=0..0.25", "--trials", "2", "--quiet"];
+        room.kilter(words.into_iter().chain(["--study", "s", "--", "sh", "t.sh", "{x}"])).done();
+        let changer = room.begin(WITH_WARMUP.replace("resume s", "resume s --trials 4").split(' '));
+        // As long as a change and a trial take, more or less.
+        let mut chance = kilter_numerics::Stream::new(&[round], "space rounds");
+        let moment = std::time::Duration::from_micros(chance.below(120_000));
+        let began = std::time::Instant::now();
+        while began.elapsed() < moment {
+            std::thread::yield_now();
+        }
+        changer.kill();
+        room.wait_until_empty();
+        room.line("storage check").done().says("is whole");
+        let is_new = room.line("space describe --study s").done().out.contains("warmup");
+        *(if is_new { &mut new } else { &mut old }) += 1;
+        room.line("resume s --trials 5 --quiet").done();
+        let trials = room.trials();
+        assert_eq!(trials.len(), 5, "round {round}");
+        for trial in &trials {
+            let in_new = is_new && trial["number"].as_u64().unwrap() >= 2;
+            let name = if in_new { "warmup" } else { "x" };
+            assert_eq!(trial["values"][0].as_f64(), trial["params"][name].as_f64(), "round {round}: {trial}");
+            assert_eq!(trial["params"].get("warmup").is_some(), in_new, "round {round}: {trial}");
+        }
+        let changes = room.line("trials --json").done().json()["space_changes"].as_array().map_or(0, Vec::len);
+        assert_eq!(changes, usize::from(is_new), "round {round}: the change is recorded once");
+    }
+    println!("{} rounds: {old} before the change, {new} after it", rounds());
 }

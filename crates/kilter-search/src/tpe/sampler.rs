@@ -18,7 +18,7 @@
 
 use kilter_numerics::Stream;
 use kilter_space::{
-    Chooser, Config, Domain, Encoding, Feasible, Halt, Outline, Prior, Question, Random, SpaceError, Value, Walk,
+    Chooser, Config, Count, Domain, Encoding, Feasible, Halt, Outline, Prior, Question, Random, SpaceError, Value, Walk,
 };
 use kilter_study::{Ask, Change, Event, History, Next, Proposal, Sampler, SearchError, State};
 use serde::{Deserialize, Serialize};
@@ -304,7 +304,10 @@ impl Sampler for Tpe {
         }
         Ok(match self.seen.any_left(outline, &mut ask.stream.child("left"))? {
             Some(left) => Next::Try(Proposal::new(left, &ask.stream)),
-            None => Next::Done("every configuration of the space was tried".to_owned()),
+            None => Next::used_up(match outline.count()? {
+                Count::Exact(all) => Some(all),
+                Count::AtMost(_) | Count::Beyond => None,
+            }),
         })
     }
 }

@@ -20,6 +20,7 @@
 
 mod node;
 mod problem;
+mod reader;
 mod space;
 mod write;
 

@@ -4,7 +4,9 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use miette::{Diagnostic, LabeledSpan, MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
+use miette::{
+    Diagnostic, LabeledSpan, MietteError, MietteSpanContents, Severity, SourceCode, SourceSpan, SpanContents,
+};
 
 /// A text and where its lines begin.
 #[derive(Debug, PartialEq, Eq)]
@@ -51,7 +53,7 @@ impl Source {
             message.truncate(message.floor_char_boundary(LONGEST_MESSAGE));
             message.push('…');
         }
-        Problem { source: self.clone(), message, places: Vec::new(), help: None }
+        Problem { source: self.clone(), message, places: Vec::new(), help: None, severity: Severity::Error }
     }
 
     /// What is written at `span`.
@@ -133,9 +135,16 @@ pub struct Problem {
     message: String,
     places: Vec<Range<usize>>,
     help: Option<String>,
+    severity: Severity,
 }
 
 impl Problem {
+    /// As something that can be, but is hardly meant.
+    pub(super) fn doubt(mut self) -> Self {
+        self.severity = Severity::Warning;
+        self
+    }
+
     /// With what would be right.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
@@ -176,6 +185,10 @@ impl fmt::Display for Problem {
 impl std::error::Error for Problem {}
 
 impl Diagnostic for Problem {
+    fn severity(&self) -> Option<Severity> {
+        Some(self.severity)
+    }
+
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
         self.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
     }

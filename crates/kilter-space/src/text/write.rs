@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use crate::domain::{Choice, Domain};
-use crate::outline::{Entry, Outline};
+use crate::entry::Entry;
+use crate::outline::Outline;
 use crate::value::Value;
 
 impl Outline {

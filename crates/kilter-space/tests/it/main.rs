@@ -5,9 +5,11 @@
 mod config;
 mod constrained;
 mod domain;
+mod edges;
 mod expression;
 mod given;
 mod inline;
+mod misspelt;
 mod outline;
 mod random;
 mod text;

@@ -320,8 +320,11 @@ impl Storage for Memory {
         self.ledger(study, |ledger, now| ledger.log(None, now, Change::TrialsWanted(trials)))
     }
 
-    fn change_space(&self, study: StudyId, outline: &Outline) -> Result<(), StorageError> {
-        self.ledger(study, |ledger, now| ledger.log(None, now, Change::SpaceChanged(outline.clone())))
+    fn change_space(&self, study: StudyId, outline: &Outline, with: &[Amendment]) -> Result<(), StorageError> {
+        self.ledger(study, |ledger, now| {
+            ledger.log(None, now, Change::SpaceChanged(outline.clone()));
+            with.iter().for_each(|what| ledger.log(None, now, Change::Amended(what.clone())));
+        })
     }
 
     fn amend(&self, study: StudyId, number: Option<u64>, what: &Amendment) -> Result<(), StorageError> {

@@ -367,11 +367,12 @@ pub trait Storage: Send + Sync {
     /// If there is no such study.
     fn want_trials(&self, study: StudyId, trials: u64) -> Result<(), StorageError>;
 
-    /// Changes the space. Trials that there are stay as they are.
+    /// Changes the space, and what must go with it (the command that takes other hyperparameters): all of it or nothing.
+    /// Trials that there are stay as they are.
     ///
     /// # Errors
     /// If there is no such study.
-    fn change_space(&self, study: StudyId, outline: &Outline) -> Result<(), StorageError>;
+    fn change_space(&self, study: StudyId, outline: &Outline, with: &[Amendment]) -> Result<(), StorageError>;
 
     /// Changes something about the study, or writes something on one of its trials; no trial moves.
     ///

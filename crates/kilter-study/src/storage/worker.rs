@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use kilter_numerics::Stream;
 use serde::{Deserialize, Serialize};
 
 use super::Holder;
@@ -20,18 +21,27 @@ pub struct Worker {
     pub pid: u32,
     /// When the process started, in clock ticks since boot.
     pub started: u64,
+    /// The installation of the system that the kernel booted; empty where it has no machine id.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub machine: String,
 }
 
 impl Worker {
     /// This process.
     pub fn here() -> Self {
         let pid = std::process::id();
-        Self { boot: BOOT.clone(), namespace: NAMESPACE.clone(), pid, started: start_of(pid).unwrap_or(0) }
+        Self {
+            boot: BOOT.clone(),
+            namespace: NAMESPACE.clone(),
+            pid,
+            started: start_of(pid).unwrap_or(0),
+            machine: MACHINE.clone(),
+        }
     }
 
     /// Nobody: the holder of a number that was given back.
     pub(super) fn nobody() -> Self {
-        Self { boot: String::new(), namespace: String::new(), pid: 0, started: 0 }
+        Self::of_no_process("")
     }
 
     /// Is it the holder of a number that was given back?
@@ -52,7 +62,11 @@ impl Worker {
 
     /// Whoever asked by hand: no process, and no end of the lease.
     pub(super) fn by_hand() -> Self {
-        Self { boot: BY_HAND.to_owned(), namespace: String::new(), pid: 0, started: 0 }
+        Self::of_no_process(BY_HAND)
+    }
+
+    fn of_no_process(boot: &str) -> Self {
+        Self { boot: boot.to_owned(), namespace: String::new(), pid: 0, started: 0, machine: String::new() }
     }
 
     /// Is it nobody's process, but somebody who asked by hand?
@@ -72,8 +86,8 @@ impl Worker {
             return None;
         }
         if self.boot != *BOOT {
-            // Another boot of this machine, or another machine: who can tell them apart?
-            return None;
+            // An earlier boot of this machine, of which nothing lives any more; or another machine.
+            return (!self.machine.is_empty() && self.machine == *MACHINE).then_some(false);
         }
         (self.namespace == *NAMESPACE).then(|| start_of(self.pid) == Some(self.started))
     }
@@ -88,6 +102,14 @@ static BOOT: LazyLock<String> = LazyLock::new(|| {
 
 static NAMESPACE: LazyLock<String> = LazyLock::new(|| {
     fs::read_link("/proc/self/ns/pid").map(|link| link.to_string_lossy().into_owned()).unwrap_or_default()
+});
+
+/// Hashed, since a machine's id is nobody else's to know and a study may be handed on. A container without an id of its own
+/// runs on no machine that could be known again.
+static MACHINE: LazyLock<String> = LazyLock::new(|| {
+    let read = |path| fs::read_to_string(path).ok().map(|id| id.trim().to_owned()).filter(|id| !id.is_empty());
+    let id = read("/etc/machine-id").or_else(|| read("/var/lib/dbus/machine-id"));
+    id.map_or(String::new(), |id| format!("{:016x}", Stream::new(&[], &format!("machine {id}")).bits()))
 });
 
 /// Start time of a living process: field 22 of its `stat`, counted behind the last `)`, since a program's name may hold

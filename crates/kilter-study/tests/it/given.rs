@@ -124,7 +124,8 @@ pub fn dead() -> Worker {
 
 /// A process that cannot be looked for from here.
 pub fn stranger(pid: u32) -> Worker {
-    Worker { boot: "another boot".to_owned(), namespace: "pid:[1]".to_owned(), pid, started: 1 }
+    let (boot, namespace) = ("another boot".to_owned(), "pid:[1]".to_owned());
+    Worker { boot, namespace, pid, started: 1, machine: "another machine".to_owned() }
 }
 
 pub fn config(answers: &[(&str, Value)]) -> Config {

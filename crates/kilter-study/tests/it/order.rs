@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use kilter_numerics::Stream;
-use kilter_space::Config;
-use kilter_study::{Asked, Conduct, Memory, NoPruner, Storage, Study, StudySpec, Trial, recompute};
+use kilter_space::{Ask as _, Config, Outline};
+use kilter_study::{
+    Ask, Asked, Conduct, Event, History, Live, Memory, Next, NoPruner, Proposal, Sampler, SearchError, Storage, Study,
+    StudySpec, Trial, recompute,
+};
 
 use crate::given::{Digest, complete, config, dead, spec};
 
@@ -153,4 +156,75 @@ fn what_was_never_proposed_cannot_be_computed_again() {
     let words = |number| recompute(&storage, &entry, Box::<Digest>::default(), number).unwrap_err().to_string();
     assert_eq!(words(0), "trial 0 cannot be computed again: it was enqueued, no sampler proposed it");
     assert!(words(7).ends_with("there is no such trial"));
+}
+
+/// Proposes a number that hangs on which questions are known: an outline that is learnt too early or too late shows.
+struct Learner;
+
+impl Sampler for Learner {
+    fn observe(&mut self, _: &[Event], _: &History) {}
+
+    fn next(&mut self, ask: &Ask<'_>) -> Result<Next, SearchError> {
+        let known = ask.space.outline.entries().iter().map(|entry| entry.name.as_str().len()).sum::<usize>();
+        let x = (known as f64 * 0.137 + ask.number as f64 * 0.31) % 1.0;
+        Ok(Next::Try(Proposal::new(config(&[("x", x.into())]), &ask.stream)))
+    }
+}
+
+/// A function that asks while it runs: each trial a question that only some others ask.
+fn asks(trial: &mut Live) -> f64 {
+    let x = trial.float("x", 0.0, 1.0).unwrap();
+    let name = format!("y{}", "_".repeat((x * 9.0) as usize));
+    x + trial.float(&name, 0.0, 1.0).unwrap()
+}
+
+/// Three workers, of whom by chance one or the other gets on: asks, stores what it asked, or tells.
+fn run_by_run(in_order: Option<u64>, chance: u64) -> Vec<Config> {
+    let storage = memory();
+    let conduct = Conduct { in_order, ..Conduct::default() };
+    let outline = Outline::learnt(Vec::new()).unwrap();
+    let spec = StudySpec { trials: Some(25), conduct, outline, ..spec("s") };
+    let mut study = Study::create(storage.clone(), spec, Box::new(Learner), Box::new(NoPruner)).unwrap();
+    let (mut held, mut done): (Vec<(Live, f64)>, bool) = (Vec::new(), false);
+    let mut chance = Stream::new(&[chance], "whose turn");
+    while !(done && held.is_empty()) {
+        match chance.below(3) {
+            0 if held.len() < 3 => match study.ask_by_run().unwrap() {
+                Asked::Trial(mut trial) => {
+                    let loss = asks(&mut trial);
+                    held.push((trial, loss));
+                }
+                Asked::Wait => {}
+                Asked::Done(_) => done = true,
+            },
+            1 if !held.is_empty() => {
+                let at = chance.below(held.len() as u64) as usize;
+                held[at].0.store().unwrap();
+            }
+            2 if !held.is_empty() => {
+                let (trial, loss) = held.remove(chance.below(held.len() as u64) as usize);
+                let trial = trial.close().unwrap();
+                study.tell(&trial, &complete(loss)).unwrap();
+            }
+            _ => {}
+        }
+    }
+    let entry = storage.studies().unwrap().remove(0);
+    for number in [0, 3, 11, 24] {
+        let both = recompute(&storage, &entry, Box::new(Learner), number).unwrap();
+        assert_eq!(both.stored, both.again, "trial {number}");
+    }
+    study.sync().unwrap();
+    study.history().rows().map(|row| row.config().clone()).collect()
+}
+
+/// What is known of the space goes by the order of the trials, too, not by who asked first.
+#[test]
+fn a_space_that_is_learnt_is_learnt_in_order() {
+    let expected = run_by_run(Some(3), 0);
+    assert_eq!(expected.len(), 25);
+    for chance in 1..12 {
+        assert_eq!(run_by_run(Some(3), chance), expected, "chance {chance}");
+    }
+    assert!((1..12).any(|chance| run_by_run(None, chance) != run_by_run(None, 0)), "else this says nothing");
 }

@@ -180,6 +180,33 @@ fn a_process_lives_until_it_ends() {
     assert_eq!(Worker { namespace: "pid:[1]".to_owned(), ..alive() }.is_alive(), None);
 }
 
+/// Nothing that ran before a restart of the machine runs any more: nobody has to wait for a deadline to know that.
+#[test]
+fn after_a_restart_of_the_machine_its_workers_are_known_to_be_gone() {
+    let before = |machine: &str| Worker { boot: "before".to_owned(), machine: machine.to_owned(), ..stranger(7) };
+    // A container may have no id; then only the deadline tells.
+    let is_known = !alive().machine.is_empty();
+    assert_eq!(before(&alive().machine).is_alive(), is_known.then_some(false));
+    assert_eq!(before("").is_alive(), None, "stored by an older kilter, or by a container without an id");
+    assert_eq!(before("another machine").is_alive(), None);
+    on_every_storage(|stage| {
+        let gone = start(stage, &before(&alive().machine));
+        let far = start(stage, &before("another machine"));
+        let mut reaped = stage.storage.reap(stage.id, Retry::default()).unwrap();
+        assert_eq!(reaped, if is_known { vec![gone.number] } else { vec![] });
+        stage.clock.advance(LEASE_MS + 1);
+        reaped.extend(stage.storage.reap(stage.id, Retry::default()).unwrap());
+        assert_eq!(reaped, [gone.number, far.number]);
+    });
+}
+
+/// A study may be handed on; the machine's id is not.
+#[test]
+fn a_worker_does_not_give_its_machine_s_id_away() {
+    let id = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
+    assert!(id.trim().is_empty() || !serde_json::to_string(&alive()).unwrap().contains(id.trim()));
+}
+
 #[test]
 fn opening_needs_a_reservation_of_one_s_own() {
     on_every_storage(|stage| {
@@ -509,7 +536,26 @@ fn a_deleted_study_is_gone_and_the_others_are_whole() {
         let studies = stage.storage.studies().unwrap();
         assert_eq!(studies.iter().map(|entry| entry.id).collect::<Vec<_>>(), [other]);
         assert_eq!(stage.storage.claim(other, &alive()).unwrap().unwrap().lease.number, 0);
-        stage.storage.create(&spec("first")).unwrap();
+        assert_ne!(stage.storage.create(&spec("first")).unwrap(), stage.id);
+    });
+}
+
+/// A worker that did not hear of the end of its study must not write into another one.
+#[test]
+fn the_key_of_a_deleted_study_is_never_another_s() {
+    on_every_storage(|stage| {
+        for again in 0..3 {
+            let newest = stage.storage.create(&spec("newest")).unwrap();
+            stage.storage.delete(newest).unwrap();
+            let next = match again {
+                0 => stage.storage.adopt(&spec("adopted"), 0, &[]).unwrap(),
+                _ => stage.storage.create(&spec("newest")).unwrap(),
+            };
+            assert!(next > newest, "{next:?} after {newest:?}");
+            assert!(matches!(stage.storage.reserve(newest, &alive()), Err(StorageError::NoStudy(_))));
+            stage.storage.delete(next).unwrap();
+        }
+        assert!(stage.storage.reserve(stage.id, &alive()).is_ok());
     });
 }
 

@@ -243,7 +243,7 @@ impl Cells {
         match held {
             Some(study) if known == before => Ok(study),
             Some(mut study) => {
-                study.change_space(&Cell::outline(&known)?).map_err(text)?;
+                study.change_space(&Cell::outline(&known)?, &[]).map_err(text)?;
                 Ok(study)
             }
             None => {

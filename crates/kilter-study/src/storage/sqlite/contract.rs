@@ -96,6 +96,17 @@ fn next_number(on: &Transaction<'_>, study: StudyId) -> Result<i64, Trouble> {
         .ok_or(Trouble::Ours(StorageError::NoStudy(study)))
 }
 
+/// A new study, under a key that no study ever had.
+fn add(on: &Transaction<'_>, spec: &StudySpec, created_ms: i64, next: u64) -> Result<StudyId, Trouble> {
+    let id: i64 = on.query_row("UPDATE last_study SET id = id + 1 RETURNING id", [], |row| row.get(0))?;
+    let insert =
+        "INSERT INTO studies (id, name, spec, created_ms, next) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING";
+    match on.execute(insert, params![id, spec.name, text(spec)?, created_ms, next as i64])? {
+        0 => Err(StorageError::NameTaken(spec.name.clone()).into()),
+        _ => Ok(StudyId(id)),
+    }
+}
+
 /// Puts a trial into `worker`'s hands.
 fn run(on: &Transaction<'_>, study: StudyId, number: i64, by: &Worker, now: i64) -> Result<Lease, Trouble> {
     let token = token();
@@ -150,13 +161,7 @@ fn unused(on: &Transaction<'_>, study: StudyId, what: &'static str, now: i64) ->
 
 impl Storage for Sqlite {
     fn create(&self, spec: &StudySpec) -> Result<StudyId, StorageError> {
-        self.write(|on, now| {
-            let insert = "INSERT INTO studies (name, spec, created_ms) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
-            match on.execute(insert, params![spec.name, text(spec)?, now])? {
-                0 => Err(StorageError::NameTaken(spec.name.clone()).into()),
-                _ => Ok(StudyId(on.last_insert_rowid())),
-            }
-        })
+        self.write(|on, now| add(on, spec, now, 0))
     }
 
     fn studies(&self) -> Result<Vec<StudyEntry>, StorageError> {
@@ -412,8 +417,11 @@ impl Storage for Sqlite {
         self.write(|on, now| log(on, study, None, now, &Change::TrialsWanted(trials)))
     }
 
-    fn change_space(&self, study: StudyId, outline: &Outline) -> Result<(), StorageError> {
-        self.write(|on, now| log(on, study, None, now, &Change::SpaceChanged(outline.clone())))
+    fn change_space(&self, study: StudyId, outline: &Outline, with: &[Amendment]) -> Result<(), StorageError> {
+        self.write(|on, now| {
+            log(on, study, None, now, &Change::SpaceChanged(outline.clone()))?;
+            with.iter().try_for_each(|what| log(on, study, None, now, &Change::Amended(what.clone())))
+        })
     }
 
     fn amend(&self, study: StudyId, number: Option<u64>, what: &Amendment) -> Result<(), StorageError> {
@@ -481,12 +489,7 @@ impl Storage for Sqlite {
     fn adopt(&self, spec: &StudySpec, created_ms: i64, events: &[Event]) -> Result<StudyId, StorageError> {
         let Adopted { events, numbers, next } = Adopted::new(events);
         self.write(|on, _| {
-            let insert =
-                "INSERT INTO studies (name, spec, created_ms, next) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
-            if on.execute(insert, params![spec.name, text(spec)?, created_ms, next as i64])? == 0 {
-                return Err(StorageError::NameTaken(spec.name.clone()).into());
-            }
-            let study = StudyId(on.last_insert_rowid());
+            let study = add(on, spec, created_ms, next)?;
             for event in &events {
                 log(on, study, event.number, event.at_ms, &event.change)?;
             }

@@ -41,7 +41,7 @@ pub enum Durability {
 const APPLICATION_ID: i64 = 0x6B6C_7472;
 
 /// What brings a file from each schema to the next; the first makes a new file. Released ones never change.
-const MIGRATIONS: &[&str] = &[TABLES, BY_STAGE];
+const MIGRATIONS: &[&str] = &[TABLES, BY_STAGE, LAST_STUDY];
 
 const TABLES: &str = "
 CREATE TABLE studies (
@@ -81,6 +81,12 @@ DROP INDEX IF EXISTS trials_open;
 CREATE INDEX trials_reserved ON trials (study, number) WHERE stage = 0;
 CREATE INDEX trials_waiting ON trials (study, number) WHERE stage = 1;
 CREATE INDEX trials_running ON trials (study, number) WHERE stage = 2;
+";
+
+/// The key of a study that was deleted is never given to another one: whoever still holds it must not write there.
+const LAST_STUDY: &str = "
+CREATE TABLE last_study (id INTEGER NOT NULL) STRICT;
+INSERT INTO last_study SELECT coalesce(max(id), 0) FROM studies;
 ";
 
 /// Opens the file, making it if there is none: a connection for writing, and one for reading.
