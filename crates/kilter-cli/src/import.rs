@@ -10,22 +10,26 @@ use kilter_space::nearest;
 use kilter_study::import::{ImportError, Imported, Table, read_optuna, read_table};
 use serde_json::json;
 
-use crate::aims::{Aims, goals_by_name};
+use crate::aims::Directions;
 use crate::args::InStorage;
+use crate::command::command_job;
 use crate::fault::Fault;
 use crate::look::look_at;
+use crate::pairs::param;
 use crate::place::{Place, check_name};
 use crate::plan::Plan;
 use crate::session::quoted;
 use crate::study_file::Origin;
 use crate::style::Voice;
 use crate::summary::count_words;
-use crate::tune::{command_job, param};
 
 #[derive(Debug, Args)]
 #[command(
     after_help = "An Optuna database brings all its studies, or the one named by --study. A table (CSV) brings one; its \
-                        hyperparameters are the columns params.NAME, those named by --param, or all that are nothing else.\n\n\
+                        hyperparameters are the columns params.NAME, those named by --param, or all that are nothing else.\n\nOf \
+                        Optuna come distributions, states, values, reports, user attributes, several objectives, and the values \
+                        of constraints. Not in its file are samplers, pruners, conditions (guessed from what was asked, and \
+                        told) and the time zone (taken for UTC); its artifacts stay where they are.\n\n\
                         Examples:\n  kilter import optuna.db\n  kilter import optuna.db --study train --metric 'value=loss=([0-9.]+)' \
                         -- python3 train.py {config}\n  kilter import notes.csv --minimize=loss --param lr=log:1e-5..1e-1"
 )]
@@ -36,12 +40,9 @@ pub struct Import {
     /// The study: which of the file's, or what a table's is to be called [default: all, or the file's name]
     #[arg(long, value_name = "NAME")]
     pub study: Option<String>,
-    /// A table's column that is to be made small (repeatable)
-    #[arg(long, value_name = "METRIC", require_equals = true)]
-    pub minimize: Vec<String>,
-    /// A table's column that is to be made large (repeatable)
-    #[arg(long, value_name = "METRIC", require_equals = true)]
-    pub maximize: Vec<String>,
+    /// Of a table: its columns that are to be made small or large.
+    #[command(flatten)]
+    pub directions: Directions,
     /// A hyperparameter of a table, with what may be tried (repeatable)
     #[arg(long, value_name = "NAME=DOMAIN")]
     pub param: Vec<String>,
@@ -67,9 +68,8 @@ fn is_sqlite(file: &Path) -> Result<bool, Fault> {
 /// `kilter import`
 pub fn import(args: &Import, voice: &Voice) -> Result<ExitCode, Fault> {
     let wrong = |why: ImportError| Fault::call(why);
-    let aims = Aims { minimize: args.minimize.clone(), maximize: args.maximize.clone(), ..Aims::default() };
     let mut found = if is_sqlite(&args.file)? {
-        if aims.are_given() || !args.param.is_empty() {
+        if !args.directions.is_empty() || !args.param.is_empty() {
             return Err(Fault::call(
                 "an Optuna database says itself what is better and what may be tried; leave that out",
             ));
@@ -80,7 +80,7 @@ pub fn import(args: &Import, voice: &Voice) -> Result<ExitCode, Fault> {
         let params = args.param.iter().map(|text| param(text)).collect::<Result<_, _>>()?;
         let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
         let name = args.study.clone().unwrap_or(stem);
-        vec![read_table(&args.file, Table { name, goals: goals_by_name(&aims)?, params, now_ms }).map_err(wrong)?]
+        vec![read_table(&args.file, Table { name, goals: args.directions.by_name()?, params, now_ms }).map_err(wrong)?]
     };
     for Imported { spec, .. } in &mut found {
         check_name(&spec.name)?;

@@ -2,7 +2,8 @@
 //!
 //! Distributions become domains, of several for one name the widest. Optuna stores no conditions: where a hyperparameter was
 //! asked exactly under certain values of one categorical, that is its condition; else it is always asked. Moments are
-//! taken for universal time, of which the file says nothing.
+//! taken for universal time, of which the file says nothing. Samplers and pruners are not in the file; artifacts and what
+//! samplers noted for themselves stay there. Whatever had to be guessed or left is told in [`Imported::remarks`].
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -80,6 +81,8 @@ struct Study<'a> {
 #[derive(Default)]
 struct Asked {
     domain: Option<Domain>,
+    /// Not always for the same.
+    changed: bool,
     in_trials: Vec<i64>,
 }
 
@@ -121,7 +124,7 @@ impl Study<'_> {
         let goals: Vec<Goal> = directions.iter().map(goal).collect();
         let mut remarks = Vec::new();
         let (order, asked, answers) = self.answers()?;
-        let outline = self.outline(&order, &asked, &answers)?;
+        let outline = self.outline(&order, &asked, &answers, &mut remarks)?;
         let pasts = self.trials(&goals, &answers, &mut remarks)?;
         let created_ms = pasts.first().map_or(0, |past| past.began_ms);
         let trials = Some(pasts.len() as u64);
@@ -140,6 +143,14 @@ impl Study<'_> {
             plan: Json::Null,
         };
         Ok(Imported { spec, created_ms, events, remarks })
+    }
+
+    /// How many artifacts the study and its trials name.
+    fn artifacts(&self) -> Result<i64, ImportError> {
+        let select = "SELECT (SELECT count(*) FROM study_system_attributes WHERE study_id = ?1 AND key LIKE 'artifacts:%') \
+                      + (SELECT count(*) FROM trial_system_attributes a JOIN trials t ON t.trial_id = a.trial_id \
+                      WHERE t.study_id = ?1 AND a.key LIKE 'artifacts:%')";
+        self.on.query_row(select, [self.id], |row| row.get(0)).map_err(|why| self.unreadable(why))
     }
 
     /// Names in the order in which they were first asked, what they were asked for, and every trial's answers.
@@ -168,7 +179,10 @@ impl Study<'_> {
             all.in_trials.push(trial);
             all.domain = Some(match all.domain.take() {
                 None => domain,
-                Some(before) => widest(before, domain),
+                Some(before) => {
+                    all.changed |= before != domain;
+                    widest(before, domain)
+                }
             });
             answers.entry(trial).or_insert_with(Vec::new).push((name, answer));
         }
@@ -180,6 +194,7 @@ impl Study<'_> {
         order: &[String],
         asked: &BTreeMap<String, Asked>,
         answers: &BTreeMap<i64, Vec<(String, Value)>>,
+        remarks: &mut Vec<String>,
     ) -> Result<Outline, ImportError> {
         let fault = |why: SpaceError| ImportError::Space { study: self.name.clone(), why: Box::new(why) };
         // Trials that ended early may not have asked everything.
@@ -189,13 +204,26 @@ impl Study<'_> {
         let complete: Vec<i64> = complete.into_iter().filter(|trial| answers.contains_key(trial)).collect();
         let mut entries = Vec::new();
         for name in order {
-            let Some(Asked { domain: Some(domain), in_trials }) = asked.get(name) else { continue };
+            let Some(Asked { domain: Some(domain), changed, in_trials }) = asked.get(name) else { continue };
             let mut entry = Entry::new(name, domain.clone()).map_err(fault)?;
+            if *changed {
+                remarks
+                    .push(format!("`{name}` was not always asked for the same there; it is searched in {domain} here"));
+            }
             let has = |trial: &i64| in_trials.contains(trial);
-            if !complete.iter().all(has)
-                && let Some(condition) = condition(order, asked, answers, &complete, &has)
-            {
-                entry = entry.when(&condition).map_err(fault)?;
+            if !complete.iter().all(has) {
+                let found = condition(order, asked, answers, &complete, &has);
+                remarks.push(match &found {
+                    Some(condition) => format!(
+                        "`{name}` is asked when {condition}: so it was in all complete trials; conditions are not in the file"
+                    ),
+                    None => format!(
+                        "`{name}` is always asked here, though some complete trials lack it; conditions are not in the file"
+                    ),
+                });
+                if let Some(condition) = found {
+                    entry = entry.when(&condition).map_err(fault)?;
+                }
             }
             entries.push(entry);
         }
@@ -323,6 +351,11 @@ impl Study<'_> {
                 began_ms,
                 ended_ms,
             });
+        }
+        let artifacts = self.artifacts()?;
+        if artifacts > 0 {
+            let plural = if artifacts == 1 { "artifact stays where it is" } else { "artifacts stay where they are" };
+            remarks.push(format!("{artifacts} {plural}: the file holds their names only"));
         }
         if running > 0 {
             remarks.push(format!("{running} still ran there when the file was read, and count as failed here"));
