@@ -164,6 +164,7 @@ pub fn pruner(text: &str) -> Result<Box<dyn Pruner>, RegistryError> {
 struct Call<'a> {
     kind: &'static str,
     name: &'static str,
+    listed: &'static str,
     given: Vec<(&'a str, &'a str)>,
 }
 
@@ -178,11 +179,12 @@ impl<'a> Call<'a> {
                 None => format!("`kilter {kind}s` lists them"),
             },
         })?;
-        let mut call = Self { kind, name: listed.name, given: Vec::new() };
+        let mut call = Self { kind, name: listed.name, listed: listed.options, given: Vec::new() };
         for option in options.split(',').filter(|option| !option.is_empty()) {
-            let pair = option
-                .split_once('=')
-                .ok_or_else(|| call.wrong(format!("option `{option}` needs a value: {option}=…")))?;
+            let pair = option.split_once('=').ok_or_else(|| {
+                let usual = call.known().find(|(name, _)| *name == option).map_or("…", |(_, usual)| usual);
+                call.wrong(format!("option `{option}` needs a value: {option}={usual}"))
+            })?;
             call.given.push((pair.0.trim(), pair.1.trim()));
         }
         Ok(call)
@@ -192,15 +194,45 @@ impl<'a> Call<'a> {
         RegistryError::Option { kind: self.kind, name: self.name.to_owned(), why: why.to_string() }
     }
 
-    /// The options as a configuration: serde names the unknown ones and the kinds.
+    /// The options as a configuration.
     fn options<T: DeserializeOwned>(&self) -> Result<T, RegistryError> {
-        let object = self.given.iter().map(|(key, value)| {
+        let read = |given: &[(&str, &str)]| {
             // A number's config fields may be floats: `1` is taken for `1.0` by serde.
-            let value = serde_json::to_value(parse_value(value)).unwrap_or_default();
-            ((*key).to_owned(), value)
-        });
-        let object: serde_json::Map<String, serde_json::Value> = object.collect();
-        serde_json::from_value(object.into()).map_err(|why| self.wrong(why))
+            let value = |value: &str| serde_json::to_value(parse_value(value)).unwrap_or_default();
+            let object = given.iter().map(|(key, text)| ((*key).to_owned(), value(text)));
+            serde_json::from_value::<T>(serde_json::Value::Object(object.collect()))
+        };
+        read(&self.given).map_err(|why| {
+            // Which of them it was: each is tried by itself.
+            let culprit = self.given.iter().find(|pair| read(&[**pair]).is_err());
+            culprit.map_or_else(|| self.wrong(why), |(key, value)| self.unfit(key, value))
+        })
+    }
+
+    /// Its options with what the list says of each: `startup` and `10`.
+    fn known(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        self.listed.split_whitespace().filter_map(|option| option.split_once('='))
+    }
+
+    /// What is wrong with an option that cannot be read.
+    fn unfit(&self, key: &str, value: &str) -> RegistryError {
+        let names = || self.known().map(|(name, _)| name);
+        let Some((_, usual)) = self.known().find(|(name, _)| *name == key) else {
+            return self.wrong(match nearest(key, names()) {
+                Some(near) => format!("it has no option `{key}`; did you mean `{near}`?"),
+                None => format!("it has no option `{key}`; it has {}", names().collect::<Vec<_>>().join(", ")),
+            });
+        };
+        let words: Vec<&str> = usual.split('|').collect();
+        let wanted = match (words.as_slice(), nearest(value, words.iter().copied())) {
+            ([_, _, ..], Some(near)) => format!("did you mean `{near}`?"),
+            ([first @ .., last], _) if !first.is_empty() => format!("it is {} or {last}", first.join(", ")),
+            _ if usual.parse::<bool>().is_ok() => format!("it is true or false ({usual} unless said otherwise)"),
+            _ if usual.parse::<u64>().is_ok() => format!("it is a whole number ({usual} unless said otherwise)"),
+            _ if usual.parse::<f64>().is_ok() => format!("it is a number ({usual} unless said otherwise)"),
+            _ => format!("it is written {key}={usual}"),
+        };
+        self.wrong(format!("{key}={value} cannot be: {wanted}"))
     }
 
     fn no_options(&self) -> Result<(), RegistryError> {

@@ -139,7 +139,7 @@ impl From<Name> for String {
 /// The candidate nearest to a mistyped `word`, if one is near enough to be meant.
 ///
 /// Near enough: Damerau-Levenshtein distance of at most a third of the word's length plus one, or one text begins with
-/// the other.
+/// the other, or the candidate holds the word.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_lowercase();
     candidates
@@ -148,6 +148,7 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .filter(|(distance, candidate)| {
             *distance <= word.chars().count() / 3 + 1
                 || (word.len() > 2 && (candidate.starts_with(word) || word.starts_with(candidate)))
+                || (word.len() > 3 && candidate.contains(word))
         })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)

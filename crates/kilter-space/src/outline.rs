@@ -135,7 +135,7 @@ pub enum SpaceError {
         suggestion: Option<String>,
     },
     /// An answer that the domain does not hold.
-    #[error("hyperparameter `{name}`: {value} is not allowed; allowed is {domain}")]
+    #[error("hyperparameter `{name}`: {value} is not allowed; allowed is {domain}{}", nearest_choice(.value, .domain))]
     Outside {
         /// Whose answer.
         name: Name,
@@ -181,6 +181,12 @@ impl SpaceError {
 
 fn did_you_mean(suggestion: &Option<String>) -> String {
     suggestion.as_ref().map_or(String::new(), |name| format!("; did you mean `{name}`?"))
+}
+
+/// The choice that a misspelt one is near to.
+fn nearest_choice(value: &Value, domain: &str) -> String {
+    let choices = domain.split('|').filter(|_| domain.contains('|'));
+    did_you_mean(&value.as_str().and_then(|word| nearest(word, choices)).map(str::to_owned))
 }
 
 fn conjunction(constraints: &[String]) -> String {

@@ -12,5 +12,6 @@ mod hypervolume;
 mod median;
 mod parzen;
 mod quasi;
+mod registry;
 mod split;
 mod studies;

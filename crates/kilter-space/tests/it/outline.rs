@@ -83,6 +83,7 @@ fn only_near_names_are_suggested() {
     assert_eq!(nearest("batch", known), Some("batch_size"));
     assert_eq!(nearest("DEPTH", known), Some("depth"));
     assert_eq!(nearest("dpeth", known), Some("depth"));
+    assert_eq!(nearest("rate", known), Some("learning_rate"));
     assert_eq!(nearest("momentum", known), None);
 }
 
