@@ -158,11 +158,50 @@ pub fn bootstrap_mean(
     let estimate = mean_of(&mut |group, at| group[at]);
     let mut means: Vec<f64> =
         (0..resamples).map(|_| mean_of(&mut |group, _| group[stream.index(group.len())])).collect();
-    means.sort_by(f64::total_cmp);
-    let at = |share: f64| means[((share * resamples as f64) as usize).min(resamples - 1)];
+    Ok(percentile_interval(estimate, &mut means, confidence))
+}
+
+/// Percentile-bootstrap intervals of several statistics of `rows` rows at once: each resample draws the rows anew, with
+/// replacement, and `statistics` is given their numbers. A resample counts for those statistics that are finite there; one
+/// that is not finite for the rows themselves has no interval.
+///
+/// # Errors
+/// No row, no resample, or a confidence outside (0, 1).
+pub fn bootstrap(
+    rows: usize,
+    confidence: f64,
+    resamples: usize,
+    stream: &mut Stream,
+    statistics: &mut dyn FnMut(&[usize]) -> Vec<f64>,
+) -> Result<Vec<Option<Interval>>, CompareError> {
+    if rows == 0 || resamples == 0 {
+        return Err(CompareError::TooFew { given: 0 });
+    }
+    if !(confidence > 0.0 && confidence < 1.0) {
+        return Err(CompareError::Confidence(confidence));
+    }
+    let estimates = statistics(&(0..rows).collect::<Vec<_>>());
+    let mut drawn: Vec<Vec<f64>> = vec![Vec::with_capacity(resamples); estimates.len()];
+    let mut picked = vec![0; rows];
+    for _ in 0..resamples {
+        picked.fill_with(|| stream.index(rows));
+        for (all, value) in drawn.iter_mut().zip(statistics(&picked)) {
+            all.extend(Some(value).filter(|value| value.is_finite()));
+        }
+    }
+    let interval = |(estimate, mut all): (f64, Vec<f64>)| {
+        (estimate.is_finite() && !all.is_empty()).then(|| percentile_interval(estimate, &mut all, confidence))
+    };
+    Ok(estimates.into_iter().zip(drawn).map(interval).collect())
+}
+
+/// The percentiles of what a bootstrap drew.
+fn percentile_interval(estimate: f64, drawn: &mut [f64], confidence: f64) -> Interval {
+    drawn.sort_by(f64::total_cmp);
+    let at = |share: f64| drawn[((share * drawn.len() as f64) as usize).min(drawn.len() - 1)];
     let tail = (1.0 - confidence) / 2.0;
     // A skewed sample's percentiles may leave the estimate out; an interval that does not hold it misleads.
-    Ok(Interval { estimate, low: at(tail).min(estimate), high: at(1.0 - tail).max(estimate) })
+    Interval { estimate, low: at(tail).min(estimate), high: at(1.0 - tail).max(estimate) }
 }
 
 fn mean_and_standard_error(values: &[f64]) -> Result<(f64, f64), CompareError> {

@@ -457,9 +457,12 @@ impl Recipe for Tabular {
         let task = Scoring { data: &data, config, seed, repeat: run.repeat() };
         let on_test = config.text("score_on")? == "test";
         let asks = config.float("min_sensitivity").is_ok_and(|wanted| wanted > 0.0);
+        let tested = |threshold: f64| {
+            let Judged { truth, predicted } = task.on_test()?;
+            score::judge_with_intervals(&truth, &predicted, threshold, &mut task.chance("intervals"))
+        };
         if on_test && !asks {
-            let judged = task.on_test()?;
-            return Ok(Outcome::new(score::judge(&judged.truth, &judged.predicted, THRESHOLD)?));
+            return tested(THRESHOLD);
         }
         let folds = task.folds()?;
         let first = metrics(Kind::of(&data)).swap_remove(0).name;
@@ -474,7 +477,9 @@ impl Recipe for Tabular {
             }
         }
         let threshold = task.threshold(&judged)?;
-        let judged = if on_test { vec![task.on_test()?] } else { judged };
+        if on_test {
+            return tested(threshold);
+        }
         let mut sums: BTreeMap<&'static str, (f64, usize)> = BTreeMap::new();
         for here in &judged {
             for (name, value) in score::judge(&here.truth, &here.predicted, threshold)? {

@@ -59,12 +59,16 @@ pub struct Fidelity {
 pub struct Outcome {
     /// Metrics by name.
     pub metrics: BTreeMap<String, f64>,
+    /// Ends of the 95 % intervals of metrics, of those that the recipe knows.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub intervals: BTreeMap<String, [f64; 2]>,
 }
 
 impl Outcome {
     /// An outcome of these metrics.
     pub fn new(metrics: impl IntoIterator<Item = (&'static str, f64)>) -> Self {
-        Self { metrics: metrics.into_iter().map(|(name, value)| (name.to_owned(), value)).collect() }
+        let metrics = metrics.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        Self { metrics, ..Self::default() }
     }
 }
 

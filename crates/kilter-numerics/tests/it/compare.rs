@@ -1,5 +1,7 @@
 use kilter_numerics::Stream;
-use kilter_numerics::compare::{CompareError, Z_95, bootstrap_mean, mean_interval, paired_difference, wilson};
+use kilter_numerics::compare::{
+    CompareError, Z_95, bootstrap, bootstrap_mean, mean_interval, paired_difference, wilson,
+};
 use proptest::prelude::*;
 
 fn near(a: f64, b: f64, tolerance: f64) {
@@ -142,4 +144,24 @@ fn bootstrap_refuses_what_has_no_mean() {
     let odd = [1.0, f64::NAN];
     assert_eq!(bootstrap_mean(&[&odd], 0.95, 10, &mut stream), Err(CompareError::NotFinite { index: 1 }));
     assert_eq!(bootstrap_mean(&[&[1.0]], 1.0, 10, &mut stream), Err(CompareError::Confidence(1.0)));
+}
+
+/// Statistics of rows are drawn as a mean is; one that some resamples do not have is judged by the others.
+#[test]
+fn bootstrap_of_rows_is_that_of_a_mean_and_leaves_out_what_is_undefined() {
+    let values: Vec<f64> = (0..30).map(|i| f64::from(i * i % 17)).collect();
+    let stream = || Stream::new(&[4], "bootstrap");
+    let mut statistics = |rows: &[usize]| {
+        let mean = rows.iter().map(|row| values[*row]).sum::<f64>() / rows.len() as f64;
+        let has_first = rows.contains(&0);
+        vec![mean, if has_first { mean } else { f64::NAN }, f64::NAN]
+    };
+    let all = bootstrap(30, 0.95, 500, &mut stream(), &mut statistics).unwrap();
+    assert_eq!(all[0], Some(bootstrap_mean(&[&values], 0.95, 500, &mut stream()).unwrap()));
+    let some = all[1].unwrap();
+    assert!(some.low <= some.estimate && some.estimate <= some.high && Some(some) != all[0]);
+    assert_eq!(all[2], None);
+    let nothing = &mut |_: &[usize]| vec![0.0];
+    assert_eq!(bootstrap(0, 0.95, 10, &mut stream(), nothing), Err(CompareError::TooFew { given: 0 }));
+    assert_eq!(bootstrap(3, 0.0, 10, &mut stream(), nothing), Err(CompareError::Confidence(0.0)));
 }

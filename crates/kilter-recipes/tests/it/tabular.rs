@@ -138,3 +138,34 @@ fn a_wanted_sensitivity_lowers_the_threshold() {
             .ends_with("this study has 3")
     );
 }
+
+#[test]
+fn the_honest_test_brings_intervals_and_the_validation_none() {
+    for (recipe, data, names) in [
+        ("ridge", "diabetes", &["rmse", "mae", "r2"][..]),
+        (
+            "knn",
+            "breast-cancer",
+            &["log_loss", "auc", "accuracy", "sensitivity", "specificity", "precision", "f1", "brier"],
+        ),
+        ("decision-tree", "wine", &["log_loss", "auc", "accuracy", "balanced_accuracy", "macro_f1"]),
+    ] {
+        let recipe = on(recipe, data, None);
+        let run = |part: &str| recipe.run(&set(&recipe, &[("score_on", part)]), &mut Run::offline(0)).unwrap();
+        let tested = run("test");
+        assert_eq!(tested, run("test"), "the same rows are drawn");
+        assert_eq!(tested.intervals.len(), names.len(), "{tested:?}");
+        for name in names {
+            let (value, [low, high]) = (tested.metrics[*name], tested.intervals[*name]);
+            assert!(low <= value && value <= high && low < high, "{name}: {low} {value} {high}");
+        }
+        assert!(run("validation").intervals.is_empty());
+    }
+    // Of 88 errors of this size the mean square is known to about a seventh (of two standard errors: 2 sqrt(2 / 88) = 0.30,
+    // halved by the root).
+    let ridge = on("ridge", "diabetes", None);
+    let tested = ridge.run(&set(&ridge, &[("score_on", "test")]), &mut Run::offline(0)).unwrap();
+    let [low, high] = tested.intervals["rmse"];
+    let half = (high - low) / 2.0 / tested.metrics["rmse"];
+    assert!((0.08..0.25).contains(&half), "{half}");
+}

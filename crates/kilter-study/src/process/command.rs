@@ -337,7 +337,7 @@ impl Recipe for CommandRecipe {
                 expected: source.expected(),
                 tail: finished.tail,
             }),
-            _ => Ok(Outcome { metrics: finished.figures }),
+            _ => Ok(Outcome { metrics: finished.figures, ..Outcome::default() }),
         }
     }
 }

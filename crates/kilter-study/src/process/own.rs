@@ -103,7 +103,7 @@ impl Recipe for OwnProcess {
         match finished.said.take() {
             Some(Ok(metrics)) => {
                 let metrics = metrics.into_iter().map(|(name, figure)| (name, figure.0)).collect();
-                Ok(Outcome { metrics })
+                Ok(Outcome { metrics, ..Outcome::default() })
             }
             Some(Err(failure)) => Err(failure),
             None => Err(finished.failure().unwrap_or_else(|| Failure::refused("its process ended without a result"))),

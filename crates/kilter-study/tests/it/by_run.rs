@@ -41,7 +41,7 @@ impl<W: Walk> Recipe for Layers<W> {
     fn run(&self, config: &Config, _: &mut Run) -> Result<Outcome, Failure> {
         let depth = config.int("depth")?;
         assert_eq!(config.answers().len() as i64, 1 + depth, "what was asked, and nothing else");
-        Ok(Outcome { metrics: [("loss".to_owned(), config.float("width0")? / depth as f64)].into() })
+        Ok(Outcome::new([("loss", config.float("width0")? / depth as f64)]))
     }
 }
 

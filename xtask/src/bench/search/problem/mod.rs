@@ -298,7 +298,7 @@ impl Recipe for Sitting {
             let losses = self.problem.losses(config).map_err(Failure::refused)?;
             self.take(1, Some(losses.clone()));
             let names = self.problem.metrics.iter().map(|metric| metric.name.clone());
-            return Ok(Outcome { metrics: names.zip(losses).collect() });
+            return Ok(Outcome { metrics: names.zip(losses).collect(), ..Outcome::default() });
         };
         let (mut last, upto) = ((0, f64::NAN), run.fidelity().unwrap_or(f64::INFINITY));
         for (step, loss) in curve.map_err(Failure::refused)? {
