@@ -33,17 +33,28 @@ pub fn bench(target: &Path, python: Option<&Python>, quick: bool) -> Result<Shee
     };
     let mut both: Vec<(Took, Option<Took>)> = Vec::new();
     for family in FAMILIES {
+        let mut aucs = Vec::new();
+        let ours = |seed| ours(target, scratch.path(), family, seed, trials);
         let mut rounds = Vec::new();
-        let (mut ours_auc, mut theirs_auc) = (Vec::new(), Vec::new());
         for seed in 0..seeds {
-            let (ours, auc) = ours(target, scratch.path(), family, seed, trials)?;
-            ours_auc.push(auc);
-            let theirs = peer.as_mut().map(|peer| theirs(peer, &data, family, seed, trials)).transpose()?;
-            theirs_auc.extend(theirs.as_ref().map(|(_, auc)| *auc));
-            rounds.push((ours, theirs.map(|(took, _)| took)));
+            // Each side is first as often as the other.
+            let mut theirs = || peer.as_mut().map(|peer| theirs(peer, &data, family, seed, trials)).transpose();
+            let (ours, theirs) = if seed % 2 == 0 {
+                let ours = ours(seed)?;
+                (ours, theirs()?)
+            } else {
+                let theirs = theirs()?;
+                (ours(seed)?, theirs)
+            };
+            aucs.push((ours.1, theirs.as_ref().map(|(_, auc)| *auc)));
+            rounds.push((ours.0, theirs.map(|(took, _)| took)));
         }
+        let ours_auc: Vec<f64> = aucs.iter().map(|(ours, _)| *ours).collect();
+        let theirs_auc: Vec<f64> = aucs.iter().filter_map(|(_, theirs)| *theirs).collect();
         let wall = |took: &Took| took.wall_seconds;
+        let cpu = |took: &Took| took.cpu_seconds;
         sheet.figures.push(Figure::of(&format!("{family}: tune, wall"), Unit::Seconds, &part(&rounds, wall)));
+        sheet.figures.push(Figure::of(&format!("{family}: tune, CPU"), Unit::Seconds, &part(&rounds, cpu)));
         if let Ok(paired) = paired_difference(&ours_auc, &theirs_auc, 0.95) {
             let d = paired.difference;
             sheet.notes.push(format!(

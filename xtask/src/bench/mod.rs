@@ -138,7 +138,7 @@ fn measure(speed: &Speed, target: &std::path::Path) -> Result<(), String> {
     if speed.spaces {
         spaces::bench(speed.quick)?.publish(&target.join("bench/spaces.json"))?;
     }
-    if !(speed.engine || speed.storage || speed.tabular) {
+    if !(speed.engine || speed.storage || speed.tabular || speed.diagnosis) {
         return Ok(());
     }
     let python = peer::Python::prepare(target, "bench-venv", peer::PACKAGES);
