@@ -1,6 +1,6 @@
 //! What is better, what is required, and how much is enough: the options, read into types.
 
-use clap::Args;
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use kilter_space::Expr;
 use kilter_study::{BUILT_IN_METRICS, Better, Goal, Limits, StudySpec, measures_energy};
 
@@ -10,14 +10,8 @@ use crate::study_file::Origin;
 /// Directions, requirements and limits of a study.
 #[derive(Debug, Default, Args)]
 pub struct Aims {
-    /// Smaller is better, of the only metric or of METRIC (repeatable; several directions give a front instead of one best)
-    #[arg(long, value_name = "METRIC", num_args = 0..=1, require_equals = true, default_missing_value = "",
-          help_heading = "What is better")]
-    pub minimize: Vec<String>,
-    /// Larger is better; metrics that every trial has: wall_seconds, cpu_seconds, peak_bytes
-    #[arg(long, value_name = "METRIC", num_args = 0..=1, require_equals = true, default_missing_value = "",
-          help_heading = "What is better")]
-    pub maximize: Vec<String>,
+    #[command(flatten)]
+    pub directions: Directions,
     /// What a trial must measure up to, to be the best: 'latency_ms <= 10' (repeatable)
     #[arg(long, value_name = "CONDITION", help_heading = "What is better")]
     pub require: Vec<String>,
@@ -36,26 +30,87 @@ pub struct Aims {
     pub stop_when: Option<String>,
 }
 
+/// `--minimize` and `--maximize`, each as often as one likes.
+#[derive(Clone, Debug, Default)]
+pub struct Directions {
+    /// Which way, of which metric (empty: of the only one), in the order in which they were written.
+    given: Vec<(Better, String)>,
+}
+
+/// The two options, and what each of them means.
+const OPTIONS: [(&str, Better, &str); 2] = [
+    (
+        "minimize",
+        Better::Lower,
+        "Smaller is better, of the only metric or of METRIC (repeatable; several directions give a front instead of one best)",
+    ),
+    (
+        "maximize",
+        Better::Higher,
+        "Larger is better; metrics that every trial has: wall_seconds, cpu_seconds, peak_bytes, energy_joules",
+    ),
+];
+
+impl Args for Directions {
+    fn augment_args(command: Command) -> Command {
+        OPTIONS.into_iter().fold(command, |command, (name, _, help)| {
+            let option = Arg::new(name).long(name).value_name("METRIC").action(ArgAction::Append).help(help);
+            let option = option.num_args(0..=1).require_equals(true).default_missing_value("");
+            command.arg(option.help_heading("What is better"))
+        })
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Directions {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut given = Self::default();
+        given.update_from_arg_matches(matches)?;
+        Ok(given)
+    }
+
+    /// Those of `matches` come behind those that are here.
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        let mut further = Vec::new();
+        for (name, better, _) in OPTIONS {
+            let metrics = matches.get_many::<String>(name).into_iter().flatten().cloned();
+            let places = matches.indices_of(name).into_iter().flatten();
+            further.extend(places.zip(metrics).map(|(place, metric)| (place, (better, metric))));
+        }
+        further.sort_by_key(|(place, _)| *place);
+        self.given.extend(further.into_iter().map(|(_, direction)| direction));
+        Ok(())
+    }
+}
+
 /// A direction as given: the metric may be left open.
 pub struct Direction {
     pub metric: Option<String>,
     pub better: Better,
 }
 
-impl Aims {
-    /// Is any direction or requirement given?
-    pub fn are_given(&self) -> bool {
-        !(self.minimize.is_empty() && self.maximize.is_empty() && self.require.is_empty())
+impl Directions {
+    /// Is there none?
+    pub fn is_empty(&self) -> bool {
+        self.given.is_empty()
     }
 
-    /// The directions: what is minimised before what is maximised.
-    pub fn directions(&self) -> Result<Vec<Direction>, Fault> {
-        let given = |names: &[String], better| {
-            let metric = |name: &String| Some(name.clone()).filter(|name| !name.is_empty());
-            names.iter().map(|name| Direction { metric: metric(name), better }).collect::<Vec<_>>()
+    /// The option that was written without a metric, if one was.
+    pub fn bare(&self) -> Option<&'static str> {
+        let (better, _) = self.given.iter().find(|(_, metric)| metric.is_empty())?;
+        OPTIONS.iter().find(|(_, of, _)| of == better).map(|(name, ..)| *name)
+    }
+
+    /// The directions, in their order.
+    pub fn read(&self) -> Result<Vec<Direction>, Fault> {
+        let direction = |(better, metric): &(Better, String)| Direction {
+            metric: Some(metric.clone()).filter(|metric| !metric.is_empty()),
+            better: *better,
         };
-        let mut all = given(&self.minimize, Better::Lower);
-        all.extend(given(&self.maximize, Better::Higher));
+        let all: Vec<Direction> = self.given.iter().map(direction).collect();
         if all.len() > 1 && all.iter().any(|direction| direction.metric.is_none()) {
             return Err(Fault::call(
                 "of several directions each must name its metric, as in --minimize=loss --minimize=wall_seconds",
@@ -68,6 +123,27 @@ impl Aims {
             return Err(Fault::call(format!("`{twice}` is given two directions; drop one")));
         }
         Ok(all)
+    }
+
+    /// Goals whose metrics are all named: there is nothing that could tell which one is meant.
+    pub fn by_name(&self) -> Result<Vec<Goal>, Fault> {
+        let directions = self.read()?;
+        if directions.is_empty() {
+            return Err(Fault::call("say what is better: --minimize=METRIC or --maximize=METRIC"));
+        }
+        let goal = |Direction { metric, better }| {
+            let metric =
+                metric.ok_or_else(|| Fault::call("name the metric: --minimize=METRIC or --maximize=METRIC"))?;
+            Ok(Goal { metric, better })
+        };
+        directions.into_iter().map(goal).collect()
+    }
+}
+
+impl Aims {
+    /// Is any direction or requirement given?
+    pub fn are_given(&self) -> bool {
+        !(self.directions.is_empty() && self.require.is_empty())
     }
 
     /// What trials must measure up to.
@@ -95,19 +171,6 @@ impl Aims {
         }
         Ok(limits)
     }
-}
-
-/// Goals whose metrics are all named: there is nothing that could tell which one is meant.
-pub fn goals_by_name(aims: &Aims) -> Result<Vec<Goal>, Fault> {
-    let directions = aims.directions()?;
-    if directions.is_empty() {
-        return Err(Fault::call("say what is better: --minimize=METRIC or --maximize=METRIC"));
-    }
-    let goal = |Direction { metric, better }| {
-        let metric = metric.ok_or_else(|| Fault::call("name the metric: --minimize=METRIC or --maximize=METRIC"))?;
-        Ok(Goal { metric, better })
-    };
-    directions.into_iter().map(goal).collect()
 }
 
 /// Requirements and conditions must speak of what there is. `metrics` are all that trials give, if that is known.

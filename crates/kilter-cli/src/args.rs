@@ -95,6 +95,7 @@ pub enum Verb {
     /// Make a model smaller: fewer bits per weight
     Quantize(Quantize),
     /// List the studies of a storage
+    #[command(after_help = "Example:\n  kilter studies --storage sqlite:kilter.db")]
     Studies(InStorage),
     /// List a study's trials, all or some
     Trials(Trials),
@@ -127,14 +128,21 @@ pub enum Verb {
     /// Tell how a trial that you asked for ended
     Tell(Tell),
     /// List the recipes, or one recipe's hyperparameters
+    #[command(after_help = "Examples:\n  kilter recipes\n  kilter recipes random-forest")]
     Recipes(Named),
     /// Look at a search space: describe, check, sample, count, diff
     Space(SpaceVerb),
     /// Data sets and models: what there is, where it is, and bringing it
     Data(Data),
     /// List the samplers
+    #[command(
+        after_help = "Examples:\n  kilter samplers tpe\n  kilter tune breast-cancer --sampler tpe:startup=20,candidates=24"
+    )]
     Samplers(Named),
     /// List the pruners
+    #[command(
+        after_help = "Examples:\n  kilter pruners median\n  kilter tune breast-cancer --pruner median:n_startup_trials=8"
+    )]
     Pruners(Named),
     /// From inside a trial, in any language: report figures, learn whether to stop
     Report(Report),
@@ -188,4 +196,95 @@ pub struct Named {
     /// One of them, in detail
     #[arg(value_name = "NAME")]
     pub name: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Command, CommandFactory};
+
+    use super::Cli;
+
+    /// Every verb and verb of a verb, with the words that name it.
+    fn verbs() -> Vec<(String, Command)> {
+        fn collect(command: &Command, path: &str, all: &mut Vec<(String, Command)>) {
+            for verb in command.get_subcommands() {
+                let path = format!("{path} {}", verb.get_name());
+                collect(verb, &path, all);
+                all.push((path, verb.clone()));
+            }
+        }
+        let mut all = Vec::new();
+        collect(&Cli::command(), "kilter", &mut all);
+        all
+    }
+
+    /// The calls of kilter in a help text, from its examples on.
+    fn examples(help: &str) -> Vec<String> {
+        let whole = help.replace("\\\n", " ");
+        let shown = whole.lines().skip_while(|line| !line.starts_with("Example")).skip(1);
+        shown.filter(|line| line.trim_start().starts_with("kilter ")).map(|line| line.trim().to_owned()).collect()
+    }
+
+    /// A line as a shell takes it apart, up to a pipe, a redirection or a remark.
+    fn words(line: &str) -> Vec<String> {
+        let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+        for c in line.chars() {
+            match (quote, c) {
+                (Some(open), c) if c == open => quote = None,
+                (None, '\'' | '"') => {
+                    quote = Some(c);
+                    word.get_or_insert_default();
+                }
+                (None, '|' | '>' | '(') => break,
+                (None, ' ') => words.extend(word.take()),
+                (_, c) => word.get_or_insert_default().push(c),
+            }
+        }
+        words.extend(word);
+        words
+    }
+
+    #[test]
+    fn every_verb_has_an_example_that_parses() {
+        for (verb, command) in verbs() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Example"), "{verb} --help shows no example");
+            let shown = examples(&help);
+            assert!(shown.iter().any(|line| line.starts_with(&verb)) || help.contains(&verb), "{verb}: {help}");
+            for line in shown {
+                let read = Cli::command().try_get_matches_from(words(&line));
+                assert!(
+                    read.is_ok(),
+                    "{verb} --help: {line}\n{}",
+                    read.err().map_or(String::new(), |why| why.to_string())
+                );
+            }
+        }
+        let general = Cli::command().get_after_help().map(ToString::to_string).unwrap_or_default();
+        assert!(general.contains("kilter tune breast-cancer"));
+    }
+
+    /// What is no document: text for shells and for `man`.
+    const NO_DOCUMENT: [&str; 2] = ["kilter completions", "kilter man"];
+
+    #[test]
+    fn what_every_verb_says_in_json_is_documented() {
+        let schema = include_str!("../../../docs/json/schema.json");
+        let documented = |verb: &str| {
+            let mut told = schema.lines().filter(|line| line.contains("\"description\": \"`kilter "));
+            told.any(|line| {
+                line.split('`').any(|call| {
+                    let rest = call.strip_prefix(verb);
+                    rest.is_some_and(|rest| rest.starts_with(' ') && rest.ends_with("--json"))
+                })
+            })
+        };
+        for (verb, command) in verbs() {
+            if command.has_subcommands() && command.is_subcommand_required_set() || NO_DOCUMENT.contains(&verb.as_str())
+            {
+                continue;
+            }
+            assert!(documented(&verb), "docs/json/schema.json says nothing of `{verb} --json`");
+        }
+    }
 }

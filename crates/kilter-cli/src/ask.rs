@@ -9,14 +9,15 @@ use kilter_space::{Entry, Outline};
 use kilter_study::{Asked, Conduct, End, EndState, Failure, Study, StudySpec, Usage};
 use serde_json::json;
 
-use crate::aims::{Aims, goals_by_name};
+use crate::aims::Aims;
 use crate::args::InStorage;
 use crate::fault::{FAILED, Fault};
+use crate::pairs::param;
 use crate::place::Place;
 use crate::session::quoted;
 use crate::style::Voice;
 use crate::summary::trial_json;
-use crate::tune::{param, search};
+use crate::tune::search;
 
 #[derive(Debug, Args)]
 #[command(
@@ -79,7 +80,7 @@ fn declared(args: &Ask, name: &str) -> Result<StudySpec, Fault> {
     let params = args.param.iter().map(|text| param(text)).collect::<Result<Vec<_>, _>>()?;
     let entries = params.into_iter().map(|(name, domain)| Entry::new(&name, domain)).collect::<Result<_, _>>();
     let outline = Outline::new(entries.map_err(Fault::call)?).map_err(Fault::call)?;
-    let goals = goals_by_name(&args.aims)?;
+    let goals = args.aims.directions.by_name()?;
     let spec = StudySpec {
         name: name.to_owned(),
         outline,

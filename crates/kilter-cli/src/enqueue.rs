@@ -9,10 +9,11 @@ use serde_json::json;
 use crate::args::InStorage;
 use crate::fault::Fault;
 use crate::look::best_or;
+use crate::pairs::setting;
 use crate::place::Place;
 use crate::session::quoted;
 use crate::style::Voice;
-use crate::tune::{search, setting};
+use crate::tune::search;
 
 #[derive(Debug, Args)]
 #[command(after_help = "What is not set takes its value from --from, else its default.\n\nExamples:\n  \

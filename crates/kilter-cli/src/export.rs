@@ -1,12 +1,12 @@
 //! `kilter export`: a study's trials as a table for other programs.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use kilter_study::{Column, Row, check_field, fields};
+use kilter_study::{Row, check_field, fields};
 use serde_json::json;
 
 use crate::args::OfStudy;
@@ -14,13 +14,15 @@ use crate::fault::Fault;
 use crate::look::look_at;
 use crate::style::Voice;
 use crate::summary::{study_json, trial_json};
+use crate::table_file::{columns, csv, parquet};
 use crate::trials::Pick;
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "A table has the columns number, state, …, metrics.NAME, params.NAME and user.NAME; JSON holds the space \
-                        and every report too.\n\nExamples:\n  kilter export > trials.csv\n  \
-                        kilter export breast-cancer --where \"state == 'complete'\" -o trials.csv"
+    after_help = "A table (CSV, Parquet) has the columns number, state, …, metrics.NAME, params.NAME and user.NAME; JSON \
+                        holds the space and every report too.\n\nExamples:\n  kilter export > trials.csv\n  \
+                        kilter export breast-cancer --where \"state == 'complete'\" -o trials.csv\n  \
+                        kilter export -o trials.parquet"
 )]
 pub struct Export {
     #[command(flatten)]
@@ -39,6 +41,8 @@ pub struct Export {
 pub enum Format {
     /// A table, values apart by commas
     Csv,
+    /// The same table with types, in columns
+    Parquet,
     /// One document with everything
     Json,
 }
@@ -58,7 +62,7 @@ impl Export {
             Fault::call(format!(
                 "the name {} does not say as what to write; let it end in {}, or add --format",
                 out.display(),
-                known.join(" or ")
+                known.join(", ")
             ))
         })
     }
@@ -69,12 +73,18 @@ pub fn export(args: &Export, voice: &Voice) -> Result<ExitCode, Fault> {
     let format = args.format(voice)?;
     let (_, entry, history) = look_at(args.of.name(), &args.of.storage)?;
     let rows = args.pick.rows(&entry.spec, &history)?;
+    if format == Format::Parquet && args.out.is_none() && std::io::stdout().is_terminal() {
+        return Err(Fault::call("Parquet is nothing to read on a terminal; name a file, as in -o trials.parquet"));
+    }
     let bytes = match format {
-        Format::Csv => {
+        Format::Csv | Format::Parquet => {
             let known = fields(&entry.spec, &history);
-            let wanted = args.pick.columns.clone().unwrap_or_else(|| known.clone());
-            wanted.iter().try_for_each(|name| check_field(&known, name)).map_err(Fault::call)?;
-            csv(&rows, &wanted)?
+            args.pick.columns.iter().flatten().try_for_each(|name| check_field(&known, name)).map_err(Fault::call)?;
+            let columns = match &args.pick.columns {
+                Some(asked) => columns(&rows, asked, true),
+                None => columns(&rows, &known, false),
+            };
+            if format == Format::Csv { csv(&columns, rows.len())? } else { parquet(&columns, rows.len())? }
         }
         Format::Json => {
             let trials: Vec<_> = rows
@@ -110,15 +120,4 @@ pub fn reports(row: &Row) -> serde_json::Value {
         json!({ "step": p.step, "metric": p.metric, "value": value })
     };
     row.points.iter().map(point).collect()
-}
-
-fn csv(rows: &[&Row], names: &[String]) -> Result<Vec<u8>, Fault> {
-    // A column that nobody has is left out, unless it was asked for.
-    let columns: Vec<Column> = names.iter().filter_map(|name| Column::of(rows, name)).collect();
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(columns.iter().map(|column| column.name.as_str())).map_err(Fault::work)?;
-    for row in 0..rows.len() {
-        writer.write_record(columns.iter().map(|column| column.text(row))).map_err(Fault::work)?;
-    }
-    writer.into_inner().map_err(Fault::work)
 }

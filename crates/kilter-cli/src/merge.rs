@@ -12,9 +12,9 @@ use regex::Regex;
 use serde_json::{Value as Json, json};
 
 use crate::fault::Fault;
+use crate::pairs::setting;
 use crate::session::quoted;
 use crate::style::{Voice, short, table};
-use crate::tune::setting;
 use crate::weights::{Work, answers, open, target};
 
 #[derive(Debug, Args)]

@@ -9,8 +9,8 @@ use kilter_weights::{Checkpoint, Options};
 use serde_json::json;
 
 use crate::fault::Fault;
+use crate::pairs::setting;
 use crate::style::{Voice, bytes, short, table};
-use crate::tune::setting;
 use crate::weights::{Work, answers, target};
 
 #[derive(Debug, Args)]

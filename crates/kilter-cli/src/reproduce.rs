@@ -44,6 +44,11 @@ pub const REPRODUCTION: &str = "queue";
 pub fn reproduce(args: &Reproduce, voice: &Voice) -> Result<ExitCode, Fault> {
     let all = kilter_recipes::reproductions();
     let Some(method) = &args.method else {
+        if voice.json {
+            let method = |r: &&Reproduction| json!({ "name": r.name, "title": r.title, "claims": r.claims.len() });
+            voice.document(&json!({ "methods": all.iter().map(method).collect::<Vec<_>>() }))?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let rows =
             all.iter().map(|r| vec![r.name.to_owned(), r.claims.len().to_string(), r.title.to_owned()]).collect();
         voice.say(&table(&["method", "claims", "title"].map(str::to_owned), rows))?;
@@ -82,7 +87,7 @@ pub fn reproduce(args: &Reproduce, voice: &Voice) -> Result<ExitCode, Fault> {
         return Ok(ExitCode::from(INTERRUPTED));
     }
     let history = study.history();
-    let cpu_seconds: f64 = history.rows().filter_map(|row| row.end.as_ref()).map(|end| end.usage.wall_seconds).sum();
+    let seconds: f64 = history.rows().filter_map(|row| row.end.as_ref()).map(|end| end.usage.wall_seconds).sum();
     let measured: Vec<Measured> = reproduction.claims.iter().map(|claim| reproduction.judge(claim, history)).collect();
     if voice.json {
         let claims: Vec<_> = reproduction
@@ -101,7 +106,7 @@ pub fn reproduce(args: &Reproduce, voice: &Voice) -> Result<ExitCode, Fault> {
             })
             .collect();
         voice.document(&json!({
-            "method": reproduction.name, "scale": scale, "study": study.spec().name, "seconds_of_trials": cpu_seconds,
+            "method": reproduction.name, "scale": scale, "study": study.spec().name, "seconds_of_trials": seconds,
             "claims": claims,
         }))?;
     } else {
@@ -111,7 +116,7 @@ pub fn reproduce(args: &Reproduce, voice: &Voice) -> Result<ExitCode, Fault> {
         voice.say(&format!(
             "\n{} seeds per arm, {} of trials; study {}",
             reproduction.seeds.at(scale),
-            duration(cpu_seconds),
+            duration(seconds),
             study.spec().name
         ))?;
     }

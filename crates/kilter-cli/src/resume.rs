@@ -9,7 +9,9 @@ use kilter_study::{Amendment, Limits, Study};
 
 use crate::aims::Aims;
 use crate::args::InStorage;
+use crate::command::command_job;
 use crate::fault::Fault;
+use crate::pairs::{named_once, param};
 use crate::place::Place;
 use crate::plan::{Job, Plan};
 use crate::reproduce::REPRODUCTION;
@@ -17,7 +19,7 @@ use crate::session;
 use crate::space;
 use crate::study_file::{Origin, space_in};
 use crate::style::Voice;
-use crate::tune::{command_job, named_once, param, search};
+use crate::tune::search;
 
 #[derive(Debug, Args)]
 #[command(

@@ -17,9 +17,9 @@ use serde_json::json;
 use crate::args::InStorage;
 use crate::fault::Fault;
 use crate::look::look_at;
+use crate::pairs::{named_once, param, setting};
 use crate::study_file::{HERE, space_in};
 use crate::style::{Voice, fits_terminal, table};
-use crate::tune::{named_once, param, setting};
 
 #[derive(Debug, Args)]
 #[command(
@@ -46,10 +46,12 @@ pub enum What {
     /// Show the hyperparameters, as a table or as TOML
     Describe(Describe),
     /// Say whether a space can be searched, and what is wrong with it
+    #[command(after_help = "Example:\n  kilter space check space.toml --param momentum=0..0.99")]
     Check(OfSpace),
     /// Draw configurations at random, uniformly over those that the constraints allow
     Sample(Sample),
     /// Count the configurations
+    #[command(after_help = "Example:\n  kilter space count space.toml")]
     Count(OfSpace),
     /// Show what changed from one space to another, and which trials of a study still fit
     Diff(Diff),

@@ -25,14 +25,17 @@ pub struct StorageVerb {
 #[derive(Debug, Subcommand)]
 pub enum What {
     /// Check that the file is whole and that what it holds agrees with itself
+    #[command(after_help = "Example:\n  kilter storage check --storage sqlite:old.db")]
     Check(InStorage),
     /// Copy the file as it is at one moment, also while others write into it
     Copy(Copy),
     /// Give the space of what was deleted back to the disk
+    #[command(after_help = "Example:\n  kilter storage vacuum")]
     Vacuum(InStorage),
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  kilter storage copy backup.db")]
 pub struct Copy {
     /// The new file; it must not be there yet
     #[arg(value_name = "FILE")]

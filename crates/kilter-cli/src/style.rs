@@ -28,6 +28,11 @@ impl Voice {
     /// From the options and from what the outputs are. `NO_COLOR` counts as `--no-color`.
     pub fn new(how: &How) -> Self {
         let plain = how.no_color || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        if plain {
+            // The progress bar's own colours.
+            console::set_colors_enabled_stderr(false);
+            console::set_colors_enabled(false);
+        }
         Self {
             json: how.json,
             quiet: how.quiet,

@@ -6,6 +6,7 @@ use kilter_study::{Goal, History, Outcome, Row, State, Study, Summary};
 use serde_json::{Value as Json, json};
 
 use crate::fault::Fault;
+use crate::picture::course;
 use crate::place::Place;
 use crate::session::quoted;
 use crate::style::{Voice, duration, fits_terminal, short, sparkline, table};
@@ -75,6 +76,10 @@ pub fn closing(
             "holdout": honest.map(|honest| json!({
                 "tuned": honest.tuned.metrics,
                 "default": honest.defaults.as_ref().map(|outcome| &outcome.metrics),
+                "intervals": {
+                    "tuned": honest.tuned.intervals,
+                    "default": honest.defaults.as_ref().map(|outcome| &outcome.intervals),
+                },
             })),
         }));
     }
@@ -114,16 +119,26 @@ pub fn closing(
     if let Some(common) = common(&top, study) {
         voice.say(&voice.faint(&format!("  all of them with {common}")))?;
     }
-    voice.say("")?;
-    let course = best_so_far(history, goal);
-    voice.say(&format!("  best so far  {}  {} → {}", sparkline(&course, 60), short(course[0]), short(value)))?;
+    let trials: Vec<(u64, f64)> = history
+        .rows()
+        .filter(|row| row.is_feasible())
+        .filter_map(|row| Some((row.number, row.value(&goal.metric)?)))
+        .collect();
+    let drawn = course(&trials, &goal.metric, goal.better);
+    if !drawn.is_empty() {
+        voice.say("")?;
+        voice.say(&drawn)?;
+    }
     let defaults = default_row(study).and_then(|row| row.value(&goal.metric));
     if let Some(scores) = scores(value, defaults, honest, goal) {
         voice.say("")?;
         voice.say(&scores)?;
     }
     if honest.is_some() {
-        voice.say(&voice.faint("  (the honest test is on rows that no trial ever saw)"))?;
+        voice.say(
+            &voice.faint("  (validation: what was tuned for; honest test: on rows that no trial ever saw, with 95 %"),
+        )?;
+        voice.say(&voice.faint("  intervals of the metrics)"))?;
     }
     voice.say("")?;
     voice.say("next:")?;
@@ -198,20 +213,32 @@ fn scores(value: f64, defaults: Option<f64>, honest: Option<&Honest>, goal: &Goa
     let cell = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), short);
     let mut rows = Vec::new();
     if defaults.is_some() || honest.is_some() {
-        rows.push(vec!["validation (tuned for)".to_owned(), goal.metric.clone(), cell(defaults), short(value)]);
+        rows.push(vec!["validation".to_owned(), goal.metric.clone(), cell(defaults), short(value)]);
     }
-    for (name, tuned) in honest.iter().flat_map(|honest| ordered(&honest.tuned, goal)) {
-        let defaults = honest.and_then(|honest| honest.defaults.as_ref()?.metrics.get(name).copied());
-        rows.push(vec!["honest test".to_owned(), name.to_owned(), cell(defaults), short(tuned)]);
+    let tested = |outcome: &Outcome, name: &str| match (outcome.metrics.get(name), outcome.intervals.get(name)) {
+        (None, _) => "–".to_owned(),
+        (Some(value), None) => short(*value),
+        (Some(value), Some([low, high])) => format!("{} ({} to {})", short(*value), rough(*low), rough(*high)),
+    };
+    for name in honest.iter().flat_map(|honest| ordered(&honest.tuned, goal)) {
+        let Some(Honest { tuned, defaults }) = honest else { continue };
+        let defaults = defaults.as_ref().map_or_else(|| "–".to_owned(), |outcome| tested(outcome, name));
+        rows.push(vec!["honest test".to_owned(), name.to_owned(), defaults, tested(tuned, name)]);
     }
     let header = ["score", "metric", "defaults", "tuned"].map(str::to_owned);
     (!rows.is_empty()).then(|| table(&header, rows))
 }
 
-/// The goal's metric first.
-fn ordered<'a>(outcome: &'a Outcome, goal: &Goal) -> Vec<(&'a str, f64)> {
-    let mut metrics: Vec<(&str, f64)> = outcome.metrics.iter().map(|(name, value)| (name.as_str(), *value)).collect();
-    metrics.sort_by_key(|(name, _)| *name != goal.metric);
+/// The ends of an interval need no more digits than these.
+fn rough(x: f64) -> String {
+    let digits = 2 - x.abs().log10().floor().clamp(-3.0, 2.0) as i32;
+    if x == 0.0 || x.abs() >= 1e5 { short(x) } else { format!("{x:.*}", digits.clamp(0, 3) as usize) }
+}
+
+/// The names of its metrics, the goal's first.
+fn ordered<'a>(outcome: &'a Outcome, goal: &Goal) -> Vec<&'a str> {
+    let mut metrics: Vec<&str> = outcome.metrics.keys().map(String::as_str).collect();
+    metrics.sort_by_key(|name| *name != goal.metric);
     metrics
 }
 
@@ -252,20 +279,6 @@ pub fn count_words(history: &History) -> String {
         })
         .collect();
     format!("{} trial{}: {}", history.len(), if history.len() == 1 { "" } else { "s" }, parts.join(", "))
-}
-
-/// The best value after each complete trial, in the order of numbers.
-fn best_so_far(history: &History, goal: &Goal) -> Vec<f64> {
-    let feasible = history.rows().filter(|row| row.is_feasible());
-    let values = feasible.filter_map(|row| row.value(&goal.metric));
-    values
-        .scan(f64::NAN, |best, value| {
-            if best.is_nan() || goal.better.prefers(value, *best) {
-                *best = value;
-            }
-            Some(*best)
-        })
-        .collect()
 }
 
 /// What was searched and came out the same in all of several trials: `family=logistic_regression`.

@@ -9,8 +9,8 @@ use serde_json::{Value as Json, json};
 use crate::args::InStorage;
 use crate::fault::Fault;
 use crate::look::{chosen, look_at};
+use crate::pairs::setting;
 use crate::style::Voice;
-use crate::tune::setting;
 
 #[derive(Debug, Args)]
 #[command(

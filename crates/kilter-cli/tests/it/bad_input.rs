@@ -96,6 +96,7 @@ refused! {
     unknown_pruner_option: ["tune", "breast-cancer", "--pruner", "median:startup=3"],
     unknown_set_name: ["tune", "breast-cancer", "--set", "famly=decision_tree"],
     set_value_outside: ["tune", "breast-cancer", "--set", "family=svm"],
+    set_value_misspelt: ["tune", "breast-cancer", "--set", "family=decison_tree"],
     set_number_outside: ["tune", "breast-cancer", "--set", "folds=1"],
     set_without_value: ["tune", "breast-cancer", "--set", "folds"],
     set_twice: ["tune", "breast-cancer", "--set", "folds=3", "--set", "folds=4"],

@@ -33,6 +33,28 @@ fn several_directions_give_a_front() {
 }
 
 #[test]
+fn goals_keep_the_order_in_which_they_are_written() {
+    let room = room();
+    let goals = |said: crate::room::Said| {
+        said.done();
+        let study = room.line("studies --json").done().json()["studies"].as_array().unwrap().last().unwrap().clone();
+        let goal = |goal: &serde_json::Value| format!("{} {}", goal["better"], goal["metric"]).replace('"', "");
+        study["goals"].as_array().unwrap().iter().map(goal).collect::<Vec<_>>()
+    };
+    let all = ["--maximize=latency", "--minimize=loss", "--maximize=wall_seconds", "--minimize=peak_bytes"];
+    let told = goals(tune(&room, &[&all[..], &["--trials", "2"]].concat()));
+    assert_eq!(told, ["higher latency", "lower loss", "higher wall_seconds", "lower peak_bytes"]);
+    let head = room.line("trials").done().out.lines().nth(1).unwrap().to_owned();
+    assert!(head.find("latency").unwrap() < head.find("loss").unwrap(), "{head}");
+    let file =
+        "command = \"true {x}\"\nmaximize = [\"b\", \"a\"]\nminimize = \"c\"\ntrials = 1\n[parameters]\nx = \"0..1\"\n";
+    std::fs::write(room.at("kilter.toml"), file).unwrap();
+    room.line("tune").with(1);
+    let goals = goals(room.line("studies"));
+    assert_eq!(goals, ["higher b", "higher a", "lower c"]);
+}
+
+#[test]
 fn every_trial_has_its_time_as_a_metric() {
     let room = room();
     tune(&room, &["--minimize=loss", "--minimize=wall_seconds", "--trials", "3", "--quiet"]).done();

@@ -54,8 +54,58 @@ fn a_study_is_exported_as_a_table_and_as_a_document() {
     assert_eq!(document["trials"].as_array().unwrap().len(), 5);
     assert_eq!(document["trials"][0]["reports"][0]["metric"], "loss");
     assert_eq!(document["goals"][0]["metric"], "loss");
-    room.line("export -o all.xlsx").with(2).remarks(".csv or .json");
+    room.line("export -o all.xlsx").with(2).remarks("let it end in .csv, .parquet, .json, or add --format");
+    // A column that was asked for is there, even if no trial has it.
+    let csv = room.line("export --columns number,failure --limit 2").done().out;
+    assert_eq!(csv, "number,failure\n0,\n1,\n");
     room.line("export -o no/where.csv").with(1).remarks("cannot write no/where.csv");
+}
+
+#[test]
+fn a_parquet_file_holds_the_same_table_with_types() {
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+    use parquet::record::Field;
+
+    let room = room();
+    room.line("tag --trial 2 sure=true").done();
+    room.line("export -o all.parquet").done().remarks("6 trials of t are in all.parquet");
+    room.line("export -o all.csv").done();
+    let file = SerializedFileReader::new(fs::File::open(room.at("all.parquet")).unwrap()).unwrap();
+    assert_eq!(file.metadata().file_metadata().num_rows(), 6);
+    let csv = room.read("all.csv");
+    let mut lines = csv.lines().map(|line| line.split(',').map(str::to_owned).collect::<Vec<_>>());
+    let head = lines.next().unwrap();
+    let mut kinds = std::collections::BTreeSet::new();
+    for (row, line) in file.get_row_iter(None).unwrap().map(Result::unwrap).zip(lines) {
+        let cells: Vec<_> = row.get_column_iter().collect();
+        assert_eq!(cells.iter().map(|(name, _)| *name).collect::<Vec<_>>(), head.iter().collect::<Vec<_>>());
+        for ((name, cell), text) in cells.into_iter().zip(line) {
+            let (kind, told) = match cell {
+                Field::Null => ("null", String::new()),
+                Field::Bool(truth) => ("truth", truth.to_string()),
+                Field::Long(whole) => ("whole", whole.to_string()),
+                Field::Double(number) => ("number", kilter_space::Value::Float(*number).to_string()),
+                Field::Str(text) => ("text", text.clone()),
+                other => panic!("{name}: {other:?}"),
+            };
+            kinds.insert(kind);
+            assert_eq!(told, text, "{name}");
+        }
+    }
+    assert_eq!(kinds.len(), 5, "{kinds:?}");
+    // One that no trial has, and no trial at all.
+    let line = "export --format parquet --columns number,failure";
+    room.line(&format!("{line} --limit 2 -o empty-column.parquet")).done();
+    let file = SerializedFileReader::new(fs::File::open(room.at("empty-column.parquet")).unwrap()).unwrap();
+    let rows: Vec<_> = file.get_row_iter(None).unwrap().map(|row| row.unwrap().to_string()).collect();
+    assert_eq!(rows, ["{number: 0, failure: null}", "{number: 1, failure: null}"]);
+    room.line(&format!("{line} --limit 0 -o nothing.parquet")).done();
+    let file = SerializedFileReader::new(fs::File::open(room.at("nothing.parquet")).unwrap()).unwrap();
+    assert_eq!((file.metadata().file_metadata().num_rows(), file.metadata().num_row_groups()), (0, 0));
+    // A pipe may have it, too.
+    let mut call = std::process::Command::new(crate::room::KILTER);
+    let piped = call.args(line.split(' ')).current_dir(room.path()).output().unwrap();
+    assert!(piped.stdout.starts_with(b"PAR1") && piped.stdout.ends_with(b"PAR1"));
 }
 
 #[test]

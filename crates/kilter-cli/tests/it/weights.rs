@@ -5,6 +5,7 @@ use std::fs;
 use serde_json::{Value as Json, json};
 
 use crate::room::{KILTER, Room, Said, wait_until};
+use crate::schemas::holds;
 
 /// Writes a checkpoint with one f32 tensor `w` of two dimensions.
 fn model(room: &Room, name: &str, numbers: &[f32]) {
@@ -67,6 +68,7 @@ fn the_report_of_a_greedy_soup_is_one_document() {
     let room = kitchen();
     let said = greedy(&room, &["--minimize", "--metric", "loss=([0-9.]+)", "--json", "--quiet"]).done();
     let report = said.json();
+    holds("merge", &report);
     assert_eq!(report["greedy"]["single_scores"], json!([1.0, 1.0, 49.0]));
     assert_eq!(report["greedy"]["order"], json!([0, 1, 2]));
     assert_eq!(report["greedy"]["ingredients"], json!([0, 1]));
@@ -94,6 +96,7 @@ fn task_vectors_are_scaled_and_added_to_the_base() {
     let room = kitchen();
     let line = "merge task-arithmetic --base a.safetensors b.safetensors --set scale=0.5 -o m.safetensors --json";
     let report = room.line(line).done().json();
+    holds("merge", &report);
     assert_eq!(report["settings"], json!({ "scale": 0.5, "weights": [1.0], "normalize": false }));
     assert_eq!(numbers(&room, "m.safetensors"), [2.0, 1.0, 2.0, 0.0]);
 }
@@ -102,11 +105,13 @@ fn task_vectors_are_scaled_and_added_to_the_base() {
 fn a_model_is_quantised_and_turned_back() {
     let room = kitchen();
     room.line("quantize a.safetensors --set method=uniform --set bits=8 -o q.safetensors").done().says("2×2");
-    room.line("quantize q.safetensors --set method=none -o f.safetensors").done();
+    let back = room.line("quantize q.safetensors --set method=none -o f.safetensors --json").done().json();
+    holds("quantize", &back);
     // Each row's largest is exact; 0 is.
     assert_eq!(numbers(&room, "f.safetensors")[..2], [1.0, 0.0]);
     assert_eq!(numbers(&room, "f.safetensors")[3], -8.0);
     let report = room.line("quantize a.safetensors --set bits=3 -o q3.safetensors --json").done().json();
+    holds("quantize", &report);
     assert_eq!(report["quality"][0]["name"], "w");
     assert_eq!(report["settings"]["bits"], 3);
 }
