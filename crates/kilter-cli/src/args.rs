@@ -35,7 +35,7 @@ use crate::worker::Worker;
     version,
     about = "Search, predict, learn, measure: keeps a model's hyperparameters in kilter.",
     after_help = "First steps:\n  kilter tune breast-cancer --trials 50\n  kilter tune --param lr=log:1e-5..1e-1 --metric \
-                  'loss=([0-9.eE+-]+)' --minimize -- python3 train.py --lr {lr}",
+                  'loss=([0-9.eE+-]+)' --minimize \\\n      -- python3 train.py --lr {lr}",
     disable_help_subcommand = true,
     infer_subcommands = false
 )]

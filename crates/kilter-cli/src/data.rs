@@ -11,7 +11,8 @@ use kilter_space::nearest;
 use serde_json::{Value as Json, json};
 
 use crate::fault::{FAILED, Fault};
-use crate::style::{Voice, bytes, table};
+use crate::style::{Voice, bytes};
+use crate::table::table;
 
 #[derive(Debug, Args)]
 #[command(

@@ -72,7 +72,7 @@ impl Export {
 pub fn export(args: &Export, voice: &Voice) -> Result<ExitCode, Fault> {
     let format = args.format(voice)?;
     let (_, entry, history) = look_at(args.of.name(), &args.of.storage)?;
-    let rows = args.pick.rows(&entry.spec, &history)?;
+    let rows = args.pick.rows(&entry.spec, &history, voice)?;
     if format == Format::Parquet && args.out.is_none() && std::io::stdout().is_terminal() {
         return Err(Fault::call("Parquet is nothing to read on a terminal; name a file, as in -o trials.parquet"));
     }

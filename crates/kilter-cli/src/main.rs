@@ -38,6 +38,7 @@ mod study_file;
 mod style;
 mod subject;
 mod summary;
+mod table;
 mod table_file;
 mod tag;
 mod trials;

@@ -13,7 +13,8 @@ use serde_json::{Value as Json, json};
 use crate::args::InStorage;
 use crate::fault::Fault;
 use crate::look::{chosen, look_at};
-use crate::style::{Voice, short, sparkline, table};
+use crate::style::{Voice, short, sparkline};
+use crate::table::table;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  kilter measure diagnosis --study breast-cancer")]
@@ -158,7 +159,7 @@ fn tell(study: &str, trial: u64, tested: &Tested, diagnosis: &Diagnosis, voice: 
     let sensitivities: Vec<f64> = curve(diagnosis);
     if !sensitivities.is_empty() {
         voice.say(&format!(
-            "ROC: sensitivity as false positives grow from 0 to 100 %  {}",
+            "ROC: sensitivity as false positives grow from 0 to 100 %\n  {}",
             sparkline(&sensitivities, 40)
         ))?;
         voice.say("")?;

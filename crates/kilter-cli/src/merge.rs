@@ -14,7 +14,8 @@ use serde_json::{Value as Json, json};
 use crate::fault::Fault;
 use crate::pairs::setting;
 use crate::session::quoted;
-use crate::style::{Voice, short, table};
+use crate::style::{Voice, short};
+use crate::table::table;
 use crate::weights::{Work, answers, open, target};
 
 #[derive(Debug, Args)]

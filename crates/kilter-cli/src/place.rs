@@ -94,10 +94,13 @@ impl Place {
             });
         };
         let near = nearest(name, studies.iter().map(|study| study.spec.name.as_str())).map(str::to_owned);
-        studies
-            .into_iter()
-            .find(|study| study.spec.name == name)
-            .ok_or_else(|| StudyError::Unknown { name: name.to_owned(), nearest: near }.into())
+        studies.into_iter().find(|study| study.spec.name == name).ok_or_else(|| match near {
+            Some(_) => StudyError::Unknown { name: name.to_owned(), nearest: near }.into(),
+            None => Fault::call(format!(
+                "there is no study `{name}` here; `kilter studies{}` lists those that are",
+                self.option()
+            )),
+        })
     }
 
     /// A study name beginning with `stem` that is still free.

@@ -10,7 +10,8 @@ use serde_json::json;
 
 use crate::fault::Fault;
 use crate::pairs::setting;
-use crate::style::{Voice, bytes, short, table};
+use crate::style::{Voice, bytes, short};
+use crate::table::table;
 use crate::weights::{Work, answers, target};
 
 #[derive(Debug, Args)]

@@ -9,7 +9,8 @@ use serde_json::json;
 use crate::args::Named;
 use crate::fault::Fault;
 use crate::space::hyperparameters;
-use crate::style::{Voice, table};
+use crate::style::Voice;
+use crate::table::table;
 
 /// `kilter recipes`
 pub fn recipes(args: &Named, voice: &Voice) -> Result<ExitCode, Fault> {
@@ -41,13 +42,13 @@ fn recipe_details(recipe: &dyn Recipe, voice: &Voice) -> Result<(), Fault> {
             "name": recipe.name(), "about": recipe.about(), "metrics": recipe.metrics(), "hyperparameters": entries,
         }));
     }
-    voice.say(&format!("{}  {}", voice.strong(recipe.name()), recipe.about()))?;
+    voice.prose(&format!("{}  {}", voice.strong(recipe.name()), recipe.about()))?;
     let metrics: Vec<String> = recipe
         .metrics()
         .iter()
         .map(|metric| format!("{} ({})", metric.name, if metric.better.prefers(0.0, 1.0) { "lower" } else { "higher" }))
         .collect();
-    voice.say(&format!("metrics, and which way is better: {}", metrics.join(", ")))?;
+    voice.prose(&format!("metrics, and which way is better: {}", metrics.join(", ")))?;
     voice.say("")?;
     hyperparameters(entries, voice)
 }

@@ -16,7 +16,8 @@ use crate::fault::{FAILED, Fault, INTERRUPTED};
 use crate::place::Place;
 use crate::plan::{Job, Plan};
 use crate::session;
-use crate::style::{Voice, duration, short, table};
+use crate::style::{Voice, duration, short};
+use crate::table::table;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  kilter reproduce breast-cancer --quick")]
@@ -70,7 +71,7 @@ pub fn reproduce(args: &Reproduce, voice: &Voice) -> Result<ExitCode, Fault> {
     let (mut study, plan) = study_of(reproduction, scale, workers, &place)?;
     let recipe = plan.recipe(study.spec())?;
     if !voice.json {
-        voice.say(&voice.strong(reproduction.title))?;
+        voice.prose(&voice.strong(reproduction.title))?;
         voice.remark(&format!(
             "{}: {} arms x {} seeds, study {}",
             scale.name(),
@@ -128,17 +129,17 @@ pub fn reproduce(args: &Reproduce, voice: &Voice) -> Result<ExitCode, Fault> {
 fn tell(claim: &kilter_recipes::claim::Claim, measured: &Measured, voice: &Voice) -> Result<(), Fault> {
     let kind = if claim.gate { "" } else { "  (reported, not a gate)" };
     let good = measured.finding != Finding::Fails;
-    voice.say(&format!("\n{}  {}{kind}", voice.verdict(good, measured.finding.name()), claim.sentence))?;
-    voice.say(&format!("  expected   {} of {}", measured.expected, claim.metric))?;
+    voice.prose(&format!("\n{}  {}{kind}", voice.verdict(good, measured.finding.name()), claim.sentence))?;
+    voice.prose(&format!("  expected   {} of {}", measured.expected, claim.metric))?;
     let interval = |i: &Interval| format!("{} (95 % {} to {})", short(i.estimate), short(i.low), short(i.high));
     if let Some(ours) = &measured.ours {
-        voice.say(&format!("  measured   {} {}", claim.ours.join(", "), interval(ours)))?;
+        voice.prose(&format!("  measured   {} {}", claim.ours.join(", "), interval(ours)))?;
     }
     if let Some(baseline) = &measured.baseline {
-        voice.say(&format!("  baseline   {} {}", claim.baseline.join(", "), interval(baseline)))?;
+        voice.prose(&format!("  baseline   {} {}", claim.baseline.join(", "), interval(baseline)))?;
     }
     if let Some(a) = &measured.advantage {
-        voice.say(&format!(
+        voice.prose(&format!(
             "  advantage  {} ({} to {}), {} paired seeds",
             short(a.estimate),
             short(a.low),
@@ -147,7 +148,7 @@ fn tell(claim: &kilter_recipes::claim::Claim, measured: &Measured, voice: &Voice
         ))?;
     }
     match &measured.trouble {
-        Some(why) => voice.say(&format!("  not decided: {why}")),
+        Some(why) => voice.prose(&format!("  not decided: {why}")),
         None => Ok(()),
     }
 }

@@ -8,7 +8,8 @@ use serde_json::json;
 
 use crate::args::Named;
 use crate::fault::Fault;
-use crate::style::{Voice, table};
+use crate::style::Voice;
+use crate::table::table;
 
 /// `kilter samplers`
 pub fn samplers(args: &Named, voice: &Voice) -> Result<ExitCode, Fault> {

@@ -19,7 +19,8 @@ use crate::fault::Fault;
 use crate::look::look_at;
 use crate::pairs::{named_once, param, setting};
 use crate::study_file::{HERE, space_in};
-use crate::style::{Voice, fits_terminal, table};
+use crate::style::Voice;
+use crate::table::{fits_terminal, table, wide_table};
 
 #[derive(Debug, Args)]
 #[command(
@@ -250,7 +251,7 @@ pub fn hyperparameters(entries: &[Entry], voice: &Voice) -> Result<(), Fault> {
         }
     }
     if entries.iter().any(|entry| entry.setting) {
-        voice.say("\nsettings are fixed at their defaults; --set changes one, --param searches it")?;
+        voice.prose("\nsettings are fixed at their defaults; --set changes one, --param searches it")?;
     }
     Ok(())
 }
@@ -382,7 +383,7 @@ fn sample(args: &Sample, voice: &Voice) -> Result<(), Fault> {
     let cell = |config: &Config, name: &str| config.get(name).map_or_else(|| "–".to_owned(), ToString::to_string);
     let rows = drawn.iter().map(|config| names.iter().map(|name| cell(config, name)).collect()).collect();
     let header: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-    let whole = table(&header, rows);
+    let whole = wide_table(&header, rows);
     if fits_terminal(&whole) {
         return voice.say(&whole);
     }

@@ -9,8 +9,9 @@ use crate::args::InStorage;
 use crate::fault::Fault;
 use crate::look::history;
 use crate::place::Place;
-use crate::style::{Voice, short, table};
+use crate::style::{Voice, short};
 use crate::summary::count_words;
+use crate::table::table;
 
 /// `kilter studies`
 pub fn studies(args: &InStorage, voice: &Voice) -> Result<ExitCode, Fault> {

@@ -2,12 +2,13 @@
 
 use std::io::{IsTerminal, Write};
 
-use console::measure_text_width;
+use console::Term;
 use kilter_space::text::TextError;
 use miette::{GraphicalReportHandler, GraphicalTheme};
 
 use crate::args::How;
 use crate::fault::Fault;
+use crate::table::{columns, wrapped};
 
 /// How this call speaks.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +65,11 @@ impl Voice {
         Ok(writeln!(std::io::stdout().lock(), "{line}")?)
     }
 
+    /// Writes sentences of the result, broken between words where a terminal is narrow.
+    pub fn prose(&self, text: &str) -> Result<(), Fault> {
+        self.say(&wrapped(text, columns(&Term::stdout())))
+    }
+
     /// Writes the JSON document.
     pub fn document(&self, document: &impl serde::Serialize) -> Result<(), Fault> {
         let mut out = std::io::BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
@@ -76,7 +82,7 @@ impl Voice {
     pub fn remark(&self, line: &str) {
         if !self.quiet {
             // A closed standard error leaves nobody to tell.
-            let _ = writeln!(std::io::stderr().lock(), "{line}");
+            let _ = writeln!(std::io::stderr().lock(), "{}", wrapped(line, columns(&Term::stderr())));
         }
     }
 
@@ -101,7 +107,8 @@ impl Voice {
         }
         if !fault.message().is_empty() {
             let head = if self.color_err { "\x1b[1;31merror:\x1b[0m" } else { "error:" };
-            let _ = writeln!(std::io::stderr().lock(), "{head} {}", fault.message());
+            let text = wrapped(&format!("{head} {}", fault.message()), columns(&Term::stderr()));
+            let _ = writeln!(std::io::stderr().lock(), "{text}");
         }
     }
 }
@@ -122,43 +129,6 @@ impl Voice {
 
 /// How wide messages about a file are at most: a terminal of the usual size.
 const WIDTH: usize = 80;
-
-/// Is no line wider than the terminal (120 columns where there is none)?
-pub fn fits_terminal(text: &str) -> bool {
-    let columns = usize::from(console::Term::stdout().size_checked().map_or(120, |(_, columns)| columns));
-    text.lines().map(measure_text_width).max().unwrap_or(0) <= columns
-}
-
-/// A plain table: columns apart by two spaces, numbers to the right, no frame. A hundred thousand rows take no time.
-pub fn table(header: &[String], rows: Vec<Vec<String>>) -> String {
-    let is_number = |column: usize| {
-        let mut cells = rows.iter().filter_map(|row| row.get(column)).filter(|cell| !cell.is_empty() && *cell != "–");
-        cells.clone().next().is_some() && cells.all(|cell| cell.trim_end_matches([' ', 's']).parse::<f64>().is_ok())
-    };
-    let right: Vec<bool> = (0..header.len()).map(is_number).collect();
-    let lines = || std::iter::once(header).chain(rows.iter().map(Vec::as_slice));
-    let mut widths = vec![0; header.len()];
-    for row in lines() {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = measure_text_width(cell).max(*width);
-        }
-    }
-    let mut text = String::new();
-    for row in lines() {
-        let mut line = String::new();
-        for ((cell, width), right) in row.iter().zip(&widths).zip(&right) {
-            let gap = " ".repeat(width - measure_text_width(cell));
-            let (before, behind) = if *right { (gap.as_str(), "") } else { ("", gap.as_str()) };
-            for part in ["  ", before, cell, behind] {
-                line.push_str(part);
-            }
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text.pop();
-    text
-}
 
 /// Four significant digits, without a tail of zeros: `0.08121` is `0.08121`, `123456.7` is `1.235e5`.
 pub fn short(x: f64) -> String {

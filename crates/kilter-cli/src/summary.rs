@@ -9,7 +9,8 @@ use crate::fault::Fault;
 use crate::picture::course;
 use crate::place::Place;
 use crate::session::quoted;
-use crate::style::{Voice, duration, fits_terminal, short, sparkline, table};
+use crate::style::{Voice, duration, short, sparkline};
+use crate::table::{fits_terminal, table, wide_table};
 
 /// Scores on data that tuning never saw.
 pub struct Honest {
@@ -135,10 +136,9 @@ pub fn closing(
         voice.say(&scores)?;
     }
     if honest.is_some() {
-        voice.say(
-            &voice.faint("  (validation: what was tuned for; honest test: on rows that no trial ever saw, with 95 %"),
-        )?;
-        voice.say(&voice.faint("  intervals of the metrics)"))?;
+        let words =
+            "  (validation: what was tuned for; honest test: rows that no trial ever saw,\n  with 95 % intervals)";
+        voice.say(&voice.faint(words))?;
     }
     voice.say("")?;
     voice.say("next:")?;
@@ -255,8 +255,7 @@ fn default_row(study: &Study) -> Option<&Row> {
 
 /// How many trials are in each state.
 pub fn counts(history: &History) -> Json {
-    let states = [State::Waiting, State::Running, State::Stale, State::Complete, State::Pruned, State::Failed];
-    states
+    State::ALL
         .into_iter()
         .map(|state| (state.name().to_owned(), json!(history.count(state))))
         .collect::<serde_json::Map<_, _>>()
@@ -326,7 +325,7 @@ pub fn trials_table(rows: &[&Row], goals: &[Goal], with_state: bool) -> String {
         cells.extend(shown.iter().map(|name| row.config().get(name).map_or_else(|| "–".to_owned(), value_cell)));
         cells
     });
-    let drawn = table(&head(&shown), wide.collect());
+    let drawn = wide_table(&head(&shown), wide.collect());
     if fits_terminal(&drawn) {
         return drawn;
     }

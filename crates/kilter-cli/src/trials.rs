@@ -11,8 +11,9 @@ use serde_json::{Value as Json, json};
 use crate::args::OfStudy;
 use crate::fault::Fault;
 use crate::look::look_at;
-use crate::style::{Voice, table};
+use crate::style::Voice;
 use crate::summary::{count_words, trial_json, trials_table, value_cell};
+use crate::table::table;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Names are those of the table: number, state, failure, feasible, wall_seconds, …, metrics and \
@@ -45,10 +46,14 @@ pub struct Pick {
 
 impl Pick {
     /// The trials picked.
-    pub fn rows<'a>(&self, spec: &StudySpec, history: &'a History) -> Result<Vec<&'a Row>, Fault> {
+    pub fn rows<'a>(&self, spec: &StudySpec, history: &'a History, voice: &Voice) -> Result<Vec<&'a Row>, Fault> {
         let selection = Selection::read(self.filter.as_deref(), self.sort.as_deref(), self.limit);
         let selection = selection.map_err(|why| Fault::call(format!("--where: {why}")))?;
-        selection.of(spec, history).map_err(Fault::call)
+        let rows = selection.of(spec, history).map_err(Fault::call)?;
+        if let (true, Some(hint)) = (rows.is_empty(), selection.misspelt_state()) {
+            voice.remark(&hint);
+        }
+        Ok(rows)
     }
 }
 
@@ -84,7 +89,7 @@ pub fn trials(args: &Trials, voice: &Voice) -> Result<ExitCode, Fault> {
     let (place, entry, history) = look_at(args.of.name(), &args.of.storage)?;
     let changed = space_changes(&place.study(args.of.name())?.spec.outline, &history);
     let goals = &entry.spec.goals;
-    let rows = args.pick.rows(&entry.spec, &history)?;
+    let rows = args.pick.rows(&entry.spec, &history, voice)?;
     if let Some(columns) = &args.pick.columns {
         let known = fields(&entry.spec, &history);
         columns.iter().try_for_each(|name| check_field(&known, name)).map_err(Fault::call)?;

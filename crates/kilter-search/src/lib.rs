@@ -14,4 +14,4 @@ mod turn;
 
 pub use front::front_course;
 
-pub use registry::{Listed, PRUNERS, RegistryError, SAMPLERS, pruner, sampler};
+pub use registry::{Listed, PRUNERS, RegistryError, SAMPLERS, check_sampler, pruner, sampler};

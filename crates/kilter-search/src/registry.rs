@@ -1,6 +1,6 @@
 //! Samplers and pruners by name, with options as written on the command line: `tpe:candidates=48,startup=20`.
 
-use kilter_space::{nearest, parse_value};
+use kilter_space::{Outline, nearest, parse_value};
 use kilter_study::{NoPruner, Pruner, Sampler};
 use serde::de::DeserializeOwned;
 
@@ -130,6 +130,24 @@ pub fn sampler(text: &str) -> Result<Box<dyn Sampler>, RegistryError> {
         }
         _ => Ok(Box::new(Tpe::new(call.options::<TpeConfig>()?.checked().map_err(|why| call.wrong(why))?))),
     }
+}
+
+/// Refuses a sampler that speaks of hyperparameters which `outline` does not have, or of answers that it does not allow.
+///
+/// # Errors
+/// If there is no such sampler or option, or no such hyperparameter or answer.
+pub fn check_sampler(text: &str, outline: &Outline) -> Result<(), RegistryError> {
+    sampler(text)?;
+    let call = Call::read("sampler", text, SAMPLERS)?;
+    if call.name != "partial" {
+        return Ok(());
+    }
+    let (by, fixed): (Vec<_>, Vec<_>) = call.given.iter().partition(|(key, _)| *key == "by");
+    for (name, value) in fixed {
+        let entry = outline.entry(name);
+        entry.and_then(|entry| entry.check(&parse_value(value))).map_err(|why| call.wrong(why))?;
+    }
+    by.iter().try_for_each(|(_, inner)| check_sampler(inner, outline))
 }
 
 /// The pruner written as `NAME` or `NAME:key=value,…`.

@@ -148,7 +148,7 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .filter(|(distance, candidate)| {
             *distance <= word.chars().count() / 3 + 1
                 || (word.len() > 2 && (candidate.starts_with(word) || word.starts_with(candidate)))
-                || (word.len() > 3 && candidate.contains(word))
+                || (word.len() > 2 && candidate.contains(word))
         })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)

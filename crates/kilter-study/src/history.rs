@@ -32,6 +32,9 @@ pub enum State {
 }
 
 impl State {
+    /// All of them, in the order of a trial's life.
+    pub const ALL: [Self; 6] = [Self::Waiting, Self::Running, Self::Stale, Self::Complete, Self::Pruned, Self::Failed];
+
     /// Has it ended?
     pub fn is_ended(self) -> bool {
         !matches!(self, Self::Waiting | Self::Running | Self::Stale)

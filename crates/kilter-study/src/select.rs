@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use kilter_space::{Expr, ExprError, Truth, Value, nearest};
 
 use crate::event::End;
-use crate::history::{History, Row};
+use crate::history::{History, Row, State};
 use crate::limits::built_in;
 use crate::storage::StudySpec;
 
@@ -181,6 +181,17 @@ impl Selection {
     /// Does it leave anything out?
     pub fn is_partial(&self) -> bool {
         self.filter.is_some() || self.limit.is_some()
+    }
+
+    /// Where the filter asks for a state that there is none of: what was meant, for people whose filter found nothing.
+    pub fn misspelt_state(&self) -> Option<String> {
+        let filter = self.filter.as_ref()?;
+        filter.names().into_iter().find(|(name, _)| name.as_str() == "state")?;
+        let states = State::ALL.map(State::name);
+        // Every other piece between quotes is a text.
+        let mut texts = filter.source().split(['\'', '"']).skip(1).step_by(2);
+        let word = texts.find(|word| !states.contains(word) && nearest(word, states).is_some())?;
+        Some(format!("no state is called `{word}`; did you mean `{}`?", nearest(word, states)?))
     }
 
     /// The trials selected. One that lacks what the filter asks for is not; one that lacks what it is sorted by comes

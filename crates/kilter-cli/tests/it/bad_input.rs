@@ -91,6 +91,7 @@ refused! {
     unknown_sampler_option: ["tune", "breast-cancer", "--sampler", "tpe:startp=3"],
     sampler_option_of_another_kind: ["tune", "breast-cancer", "--sampler", "tpe:startup=soon"],
     sampler_option_without_value: ["tune", "breast-cancer", "--sampler", "tpe:startup"],
+    sampler_of_a_part_that_is_not_there: ["tune", "breast-cancer", "--sampler", "partial:knn.neighbors=3"],
     sampler_without_options: ["tune", "breast-cancer", "--sampler", "random:startup=3"],
     unknown_pruner: ["tune", "breast-cancer", "--pruner", "medain"],
     unknown_pruner_option: ["tune", "breast-cancer", "--pruner", "median:startup=3"],

@@ -33,6 +33,8 @@ fn trials_are_filtered_sorted_and_cut() {
     insta::assert_snapshot!("misspelt field", said.err);
     let said = room.kilter(["trials", "--where", "depth = 5"]).with(2);
     insta::assert_snapshot!("assignment in a filter", said.err);
+    let said = room.kilter(["trials", "--where", "loss > 0 and state == 'complet'"]).done();
+    said.says("(0 of 6 trials").remarks("no state is called `complet`; did you mean `complete`?");
     room.line("trials --sort los").with(2).remarks("did you mean `loss`?");
     room.line("trials --columns number,knd").with(2).remarks("did you mean `kind`?");
 }

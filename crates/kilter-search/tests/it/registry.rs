@@ -1,6 +1,7 @@
 //! Samplers and pruners as they are written, and what is said of a slip.
 
-use kilter_search::{PRUNERS, SAMPLERS, pruner, sampler};
+use kilter_search::{PRUNERS, SAMPLERS, check_sampler, pruner, sampler};
+use kilter_space::{Entry, Outline, parse_domain};
 
 #[track_caller]
 fn refused(text: &str, why: &str) {
@@ -51,4 +52,17 @@ fn a_slip_is_answered_with_what_would_be_right() {
     refused("partial:by=tep", "there is no sampler `tep`; did you mean `tpe`?");
     let said = pruner("median:startup=3").err().unwrap().to_string();
     assert_eq!(said, "pruner `median`: it has no option `startup`; did you mean `n_startup_trials`?");
+}
+
+#[test]
+fn a_part_of_the_space_is_checked_before_it_is_searched() {
+    let entry = |name: &str, domain: &str| Entry::new(name, parse_domain(domain).unwrap()).unwrap();
+    let outline = Outline::new(vec![entry("rate", "0..1"), entry("kind", "adam|sgd")]).unwrap();
+    let check = |text: &str| check_sampler(text, &outline).map_err(|why| why.to_string());
+    assert_eq!(check("tpe"), Ok(()));
+    assert_eq!(check("partial:by=tpe,rate=0.5,kind=sgd"), Ok(()));
+    let why = check("partial:by=random,rat=0.5").unwrap_err();
+    assert_eq!(why, "sampler `partial`: there is no hyperparameter `rat`; did you mean `rate`?");
+    let why = check("partial:kind=sdg").unwrap_err();
+    assert!(why.ends_with("`kind`: sdg is not allowed; allowed is adam|sgd; did you mean `sgd`?"), "{why}");
 }

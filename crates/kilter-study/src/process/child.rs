@@ -19,7 +19,7 @@ use nix::unistd::Pid;
 use super::figures::MetricSource;
 use super::log::{Kept, keep};
 use super::supervisor::Word;
-use super::wire::{Figure, Listener, Reply, SOCKET_VARIABLE, Said};
+use super::wire::{Figure, Listener, Reply, SOCKET_VARIABLE, Said, Told};
 use crate::devices::Gpu;
 use crate::recipe::Failure;
 use crate::run::{Flow, Run, Why};
@@ -63,7 +63,7 @@ pub(super) struct Finished {
     /// The last figure of every metric.
     pub figures: BTreeMap<String, f64>,
     /// How the recipe ended, if it was one and said so.
-    pub said: Option<Result<BTreeMap<String, Figure>, Failure>>,
+    pub said: Option<Result<Told, Failure>>,
     /// Why the tuner stopped it, if it did.
     pub stopped: Option<Why>,
     /// Exit status.
@@ -192,7 +192,7 @@ struct Tending<'a> {
     sources: &'a [MetricSource],
     figures: BTreeMap<String, f64>,
     steps: BTreeMap<String, u64>,
-    said: Option<Result<BTreeMap<String, Figure>, Failure>>,
+    said: Option<Result<Told, Failure>>,
     stopping: Option<Stopping>,
     group: Option<Pid>,
     kept: [Kept; 2],

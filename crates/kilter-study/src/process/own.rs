@@ -9,7 +9,7 @@ use kilter_space::{Chooser, Config, Halt, Outline, Value, Walk};
 use serde::{Deserialize, Serialize};
 
 use super::child::{Launch, tend};
-use super::wire::{Client, Figure, Said};
+use super::wire::{Client, Figure, Said, Told};
 use crate::goal::Metric;
 use crate::recipe::{Failure, Fidelity, Outcome, Recipe};
 use crate::run::{Flow, Run, RunPort, Why};
@@ -101,9 +101,9 @@ impl Recipe for OwnProcess {
         let mut finished = tend(launch, run)?;
         run.took(finished.usage);
         match finished.said.take() {
-            Some(Ok(metrics)) => {
+            Some(Ok(Told { metrics, intervals })) => {
                 let metrics = metrics.into_iter().map(|(name, figure)| (name, figure.0)).collect();
-                Ok(Outcome { metrics, ..Outcome::default() })
+                Ok(Outcome { metrics, intervals })
             }
             Some(Err(failure)) => Err(failure),
             None => Err(finished.failure().unwrap_or_else(|| Failure::refused("its process ended without a result"))),
@@ -138,8 +138,10 @@ pub fn run_task(file: &Path, find: impl FnOnce(&str) -> Option<Arc<dyn Recipe>>)
         .with_common_chance(task.common_chance)
         .with_fidelity(task.fidelity)
         .with_parent(task.resume_from);
-    let result = recipe.run(&task.config, &mut run).map(|outcome| outcome.metrics);
-    let result = result.map(|metrics| metrics.into_iter().map(|(name, value)| (name, Figure(value))).collect());
+    let result = recipe.run(&task.config, &mut run).map(|Outcome { metrics, intervals }| Told {
+        metrics: metrics.into_iter().map(|(name, value)| (name, Figure(value))).collect(),
+        intervals,
+    });
     match client.say(&Said::Ended(result)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => fail(&why),

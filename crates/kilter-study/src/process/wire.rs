@@ -28,7 +28,15 @@ pub(super) enum Said {
     /// How far the run is.
     Progress { done: u64, of: u64 },
     /// How the recipe ended: its metrics, or why it failed.
-    Ended(Result<BTreeMap<String, Figure>, Failure>),
+    Ended(Result<Told, Failure>),
+}
+
+/// What a recipe's process gives: its outcome.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Told {
+    pub metrics: BTreeMap<String, Figure>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub intervals: BTreeMap<String, [f64; 2]>,
 }
 
 /// A number that may be NaN or infinite, which JSON cannot say.

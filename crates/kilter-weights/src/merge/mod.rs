@@ -312,7 +312,7 @@ pub const METHODS: [Method; 6] =
 pub fn find(name: &str) -> Result<&'static Method, WeightsError> {
     METHODS.iter().find(|method| method.name == name).ok_or_else(|| {
         let known: Vec<&str> = METHODS.iter().map(|method| method.name).collect();
-        let advice = match nearest(name, known.iter().copied()) {
+        let advice = match nearest(name, known.iter().copied().chain(["soup"])) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("there are soup, {}", known.join(", ")),
         };
