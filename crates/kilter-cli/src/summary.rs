@@ -110,7 +110,7 @@ pub fn closing(
     }
     let value = best.value(&goal.metric).unwrap_or(f64::NAN);
     let head = format!("best {} {} in trial {}", goal.metric, value_words(best, &goal.metric), best.number);
-    voice.say(&format!("{} ({})", voice.strong(&head), count_words(history)))?;
+    voice.prose(&format!("{} ({})", voice.strong(&head), count_words(history)))?;
     if let Some(words) = repeats_words(best, history, goal) {
         voice.say(&words)?;
     }
@@ -168,9 +168,12 @@ const FRONT: usize = 20;
 /// The end of a study of several directions: the front, the course of its hypervolume, what to type next.
 fn closing_front(front: &[&Row], study: &Study, place: &Place, voice: &Voice) -> Result<(), Fault> {
     let (spec, history) = (study.spec(), study.history());
-    voice.say(&format!("{} ({})", voice.strong(&front_words(front, &spec.goals)), count_words(history)))?;
+    voice.prose(&format!("{} ({})", voice.strong(&front_words(front, &spec.goals)), count_words(history)))?;
     voice.say("")?;
     voice.say(&trials_table(&front[..front.len().min(FRONT)], &spec.goals, false))?;
+    if let Some(common) = common(front, study) {
+        voice.say(&voice.faint(&format!("  all of them with {common}")))?;
+    }
     if front.len() > FRONT {
         let all = next_words("kilter best", study, place);
         voice.say(&voice.faint(&format!("  and {} more: {all}", front.len() - FRONT)))?;
