@@ -235,3 +235,30 @@ fn a_shelf_that_cannot_be_written_to_gives_way_to_the_next() {
     let why = bring(find("wine").unwrap(), &Shelves::new(vec![closed]), false, &mut |_| {}).unwrap_err();
     assert!(matches!(why, CatalogueError::File { .. }), "{why}");
 }
+
+/// The bytes of everything in a folder.
+fn size(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| if path.is_dir() { size(&path) } else { fs::metadata(&path).unwrap().len() }).sum()
+}
+
+#[test]
+fn what_tests_read_is_small_and_its_licence_is_noted() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata");
+    assert!(size(&root) <= 10_000_000);
+    let note = fs::read_to_string(root.join("README.md")).unwrap();
+    for entry in fs::read_dir(&root).unwrap().map(|entry| entry.unwrap()) {
+        let name = entry.file_name().into_string().unwrap();
+        assert!(
+            name == "README.md" || note.contains(&format!("| `{name}` |")),
+            "{name} has no line in testdata/README.md"
+        );
+    }
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("data");
+    assert!(size(&data) <= 1_000_000);
+    let note = fs::read_to_string(data.join("README.md")).unwrap();
+    for table in BUNDLED {
+        let sum = find(table.name).unwrap().inner[0].1;
+        assert!(note.contains(&format!("| `{}` |", table.file)) && note.contains(sum), "{}", table.name);
+    }
+}
