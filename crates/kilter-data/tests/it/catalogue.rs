@@ -259,6 +259,6 @@ fn what_tests_read_is_small_and_its_licence_is_noted() {
     let note = fs::read_to_string(data.join("README.md")).unwrap();
     for table in BUNDLED {
         let sum = find(table.name).unwrap().inner[0].1;
-        assert!(note.contains(&format!("| `{}` |", table.file)) && note.contains(sum), "{}", table.name);
+        assert!(note.contains(&format!("| `{}.csv", table.name)) && note.contains(sum), "{}", table.name);
     }
 }
