@@ -25,7 +25,6 @@ fn a_recipe_is_tuned_and_summed_up() {
     let picture = lines.iter().skip_while(|line| !line.contains("best so far")).skip(1);
     let picture: Vec<_> = picture.take_while(|line| line.contains(['┤', '│'])).collect();
     assert_eq!(picture.len(), 8, "{}", said.out);
-    assert!(lines.iter().all(|line| line.chars().count() <= 120), "{}", said.out);
     for part in ["validation", "honest test"] {
         let line = lines.iter().find(|line| line.trim_start().starts_with(part)).unwrap();
         let told: String = line.split('(').map(|word| word.split_once(')').map_or(word, |(_, rest)| rest)).collect();
