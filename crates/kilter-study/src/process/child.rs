@@ -19,7 +19,7 @@ use nix::unistd::Pid;
 use super::figures::MetricSource;
 use super::log::{Kept, keep};
 use super::supervisor::Word;
-use super::wire::{Figure, Listener, Reply, SOCKET_VARIABLE, Said, Told};
+use super::wire::{Listener, Reply, SOCKET_VARIABLE, Said, Told};
 use crate::devices::Gpu;
 use crate::recipe::Failure;
 use crate::run::{Flow, Run, Why};
