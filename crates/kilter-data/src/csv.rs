@@ -4,14 +4,19 @@
 //! table. Separator (`,` `;` tab `|`), a byte-order mark, gzip and Latin-1 are recognised; where `;` separates, `1,5` is
 //! one and a half. Cost: two passes; memory 8 bytes per cell of the columns that are kept.
 
+mod rows;
+mod survey;
+
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
-use ::csv::{ByteRecord, ReaderBuilder};
-use flate2::bufread::MultiGzDecoder;
+use ::csv::ByteRecord;
 use serde::{Deserialize, Serialize};
+
+use rows::{Cell, Opened};
+use survey::{Column, Survey};
 
 use crate::dataset::{Dataset, DatasetError, Feature, Target};
 
@@ -20,9 +25,6 @@ pub const MOST_CATEGORIES: usize = 255;
 
 /// Whole numbers with at most so many different values are classes, unless said otherwise.
 const FEW: usize = 10;
-
-/// How a missing value is written, whatever its case.
-const MISSING: [&str; 7] = ["", "na", "n/a", "nan", "null", "none", "?"];
 
 /// Words that name the positive one of two classes, whatever their case.
 const POSITIVE: [&str; 16] = [
@@ -122,257 +124,6 @@ pub fn read<S: Source + ?Sized>(source: &S, reading: &Reading) -> Result<Dataset
 pub fn columns<S: Source + ?Sized>(source: &S) -> Result<Vec<String>, DatasetError> {
     let name = source.name();
     Ok(Opened::new(source, &name)?.header)
-}
-
-/// A file behind its header.
-struct Opened<'a> {
-    reader: ::csv::Reader<Box<dyn BufRead + 'a>>,
-    header: Vec<String>,
-    decimal_comma: bool,
-}
-
-impl<'a> Opened<'a> {
-    fn new<S: Source + ?Sized>(source: &'a S, name: &str) -> Result<Self, DatasetError> {
-        let cannot = |source| DatasetError::File { file: name.to_owned(), source };
-        let wrong = |why: &str| DatasetError::Csv { file: name.to_owned(), why: why.to_owned() };
-        let mut bytes = source.open().map_err(cannot)?;
-        if bytes.fill_buf().map_err(cannot)?.starts_with(&[0x1f, 0x8b]) {
-            bytes = Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(bytes)));
-        }
-        let start = bytes.fill_buf().map_err(cannot)?;
-        if start.starts_with(&[0xff, 0xfe]) || start.starts_with(&[0xfe, 0xff]) {
-            return Err(wrong("it is UTF-16; save it as UTF-8"));
-        }
-        if start.starts_with(b"PK\x03\x04") {
-            return Err(wrong("it is a zip or a spreadsheet, no text; save the sheet as CSV"));
-        }
-        if start.starts_with("\u{feff}".as_bytes()) {
-            bytes.consume(3);
-        }
-        // The first line decides on the separator; it is read whole, and put before the rest again.
-        let mut first = Vec::new();
-        bytes.by_ref().take(1 << 20).read_until(b'\n', &mut first).map_err(cannot)?;
-        if first.iter().all(u8::is_ascii_whitespace) && bytes.fill_buf().map_err(cannot)?.is_empty() {
-            return Err(wrong("it is empty; the first line names the columns, the others are rows"));
-        }
-        let separator = separator(&first);
-        let whole: Box<dyn BufRead + 'a> = Box::new(io::Cursor::new(first).chain(bytes));
-        let mut reader = ReaderBuilder::new().delimiter(separator).flexible(true).from_reader(whole);
-        let header = reader.byte_headers().map_err(|why| wrong(&why.to_string()))?.clone();
-        let header: Vec<String> = header.iter().enumerate().map(|(i, cell)| column_name(i, cell)).collect();
-        if header.len() > 1 && header.iter().all(|cell| cell.parse::<f64>().is_ok()) {
-            return Err(wrong("its first line holds numbers only; put the columns' names there"));
-        }
-        for (i, name) in header.iter().enumerate() {
-            if let Some(first) = header[..i].iter().position(|other| other == name) {
-                return Err(wrong(&format!(
-                    "column name {name:?} stands twice, in columns {} and {}; rename one",
-                    first + 1,
-                    i + 1
-                )));
-            }
-        }
-        Ok(Self { reader, header, decimal_comma: separator == b';' })
-    }
-
-    /// The next row with its line, if there is one.
-    fn next(&mut self, record: &mut ByteRecord, name: &str) -> Result<Option<u64>, DatasetError> {
-        let wrong = |why: String| DatasetError::Csv { file: name.to_owned(), why };
-        if !self.reader.read_byte_record(record).map_err(|why| wrong(why.to_string()))? {
-            return Ok(None);
-        }
-        let line = record.position().map_or(0, ::csv::Position::line);
-        // A line of nothing but white space is none.
-        if record.len() == 1 && self.header.len() > 1 && record[0].iter().all(u8::is_ascii_whitespace) {
-            return self.next(record, name);
-        }
-        if record.len() != self.header.len() {
-            let (found, expected) = (record.len(), self.header.len());
-            return Err(DatasetError::Ragged { file: name.to_owned(), line, found, expected });
-        }
-        Ok(Some(line))
-    }
-
-    fn cell(&self, bytes: &[u8]) -> Cell {
-        Cell::of(text(bytes.trim_ascii()), self.decimal_comma)
-    }
-}
-
-fn column_name(index: usize, cell: &[u8]) -> String {
-    let name = text(cell.trim_ascii());
-    if name.is_empty() { format!("column {}", index + 1) } else { name }
-}
-
-/// UTF-8, else Latin-1, in which every byte is a character.
-fn text(bytes: &[u8]) -> String {
-    std::str::from_utf8(bytes).map_or_else(|_| bytes.iter().map(|&b| char::from(b)).collect(), str::to_owned)
-}
-
-/// The separator that stands most often outside quotes.
-fn separator(line: &[u8]) -> u8 {
-    let mut counts = [0; 4];
-    let candidates = *b",;\t|";
-    let mut quoted = false;
-    for byte in line {
-        quoted ^= *byte == b'"';
-        if let Some(i) = candidates.iter().position(|c| c == byte).filter(|_| !quoted) {
-            counts[i] += 1;
-        }
-    }
-    let most = (0..4).rev().max_by_key(|&i| counts[i]).unwrap_or(0);
-    candidates[most]
-}
-
-enum Cell {
-    Missing,
-    Number(f64),
-    Text(String),
-}
-
-impl Cell {
-    fn of(text: String, decimal_comma: bool) -> Self {
-        if text.len() <= 4 && MISSING.contains(&text.to_ascii_lowercase().as_str()) {
-            return Self::Missing;
-        }
-        let number = if decimal_comma && text.contains(',') && !text.contains('.') {
-            text.replace(',', ".").parse()
-        } else {
-            text.parse()
-        };
-        match number {
-            Ok(number) if f64::is_finite(number) => Self::Number(number),
-            _ => Self::Text(text),
-        }
-    }
-}
-
-/// What a first reading learns of a column.
-#[derive(Default)]
-struct Column {
-    numbers: u64,
-    texts: u64,
-    first_text: Option<(u64, String)>,
-    first_missing: Option<u64>,
-    missing: u64,
-    fraction: bool,
-    /// Different values as written, and how often; nothing more is added once there are too many.
-    different: BTreeMap<String, u64>,
-    too_many: bool,
-}
-
-/// What a first reading learns of a table.
-struct Survey {
-    header: Vec<String>,
-    columns: Vec<Column>,
-    rows: u64,
-}
-
-impl Survey {
-    fn of<S: Source + ?Sized>(source: &S, name: &str) -> Result<Self, DatasetError> {
-        let mut opened = Opened::new(source, name)?;
-        let header = opened.header.clone();
-        let mut columns: Vec<Column> = header.iter().map(|_| Column::default()).collect();
-        let (mut record, mut rows) = (ByteRecord::new(), 0);
-        while let Some(line) = opened.next(&mut record, name)? {
-            rows += 1;
-            for (column, cell) in columns.iter_mut().zip(&record) {
-                column.see(opened.cell(cell), line);
-            }
-        }
-        if rows == 0 {
-            let why = "it has a first line and no rows".to_owned();
-            return Err(DatasetError::Csv { file: name.to_owned(), why });
-        }
-        Ok(Self { header, columns, rows })
-    }
-
-    fn target(&self, name: &str, wanted: &str) -> Result<usize, DatasetError> {
-        let wrong = |why: String| DatasetError::Target { file: name.to_owned(), why };
-        let listed = || {
-            let shown: Vec<&str> = self.header.iter().take(12).map(String::as_str).collect();
-            let more = self.header.len().saturating_sub(12);
-            let tail = if more > 0 { format!(" and {more} more") } else { String::new() };
-            format!("{}{tail}", shown.join(", "))
-        };
-        let target =
-            self.header.iter().position(|column| column == wanted).ok_or_else(|| {
-                match kilter_space::nearest(wanted, self.header.iter().map(String::as_str)) {
-                    Some(near) => wrong(format!("there is no column `{wanted}`; did you mean `{near}`?")),
-                    None => wrong(format!("there is no column `{wanted}`; its columns are {}", listed())),
-                }
-            })?;
-        if self.header.len() == 1 {
-            return Err(wrong(format!(
-                "it has one column, `{wanted}`, and nothing to predict it from; is it separated by , ; tab or |?"
-            )));
-        }
-        let column = &self.columns[target];
-        if let Some(line) = column.first_missing {
-            return Err(wrong(format!(
-                "the target `{wanted}` is missing in {} of {} rows, first in line {line}; remove those rows",
-                column.missing, self.rows
-            )));
-        }
-        Ok(target)
-    }
-}
-
-impl Column {
-    fn see(&mut self, cell: Cell, line: u64) {
-        let value = match cell {
-            Cell::Missing => {
-                self.missing += 1;
-                self.first_missing.get_or_insert(line);
-                return;
-            }
-            Cell::Number(number) => {
-                self.numbers += 1;
-                self.fraction |= number.fract() != 0.0;
-                if self.too_many {
-                    return;
-                }
-                number.to_string()
-            }
-            Cell::Text(text) => {
-                self.texts += 1;
-                if self.first_text.is_none() {
-                    self.first_text = Some((line, text.clone()));
-                }
-                if self.too_many {
-                    return;
-                }
-                text
-            }
-        };
-        if let Some(count) = self.different.get_mut(&value) {
-            *count += 1;
-        } else if self.different.len() < MOST_CATEGORIES {
-            self.different.insert(value, 1);
-        } else {
-            self.too_many = true;
-        }
-    }
-
-    /// A single value, or none at all.
-    fn is_constant(&self) -> bool {
-        self.different.len() < 2
-    }
-
-    fn check_mixed(&self, name: &str, column: &str) -> Result<(), DatasetError> {
-        match &self.first_text {
-            Some((line, found)) if self.numbers > self.texts => Err(DatasetError::Cell {
-                file: name.to_owned(),
-                line: *line,
-                column: column.to_owned(),
-                found: found.clone(),
-                expected: format!(
-                    "a number, as in {} other rows (a missing value is an empty cell, NA or ?)",
-                    self.numbers
-                ),
-            }),
-            _ => Ok(()),
-        }
-    }
 }
 
 /// What becomes of a column.
