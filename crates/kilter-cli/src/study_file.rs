@@ -17,8 +17,9 @@ use std::path::Path;
 
 use clap::builder::ArgAction;
 use clap::{Arg, Args, Command, FromArgMatches};
+use kilter_data::near_file;
+use kilter_space::quoted;
 use kilter_space::text::{Document, Format, Kind, Member, Node, Problem, SpaceText, TextError};
-use kilter_space::{nearest, quoted};
 
 use crate::fault::Fault;
 use crate::tune::Tune;
@@ -182,20 +183,13 @@ fn read(path: &Path) -> Result<Document, Fault> {
     let name = path.display().to_string();
     let bytes = std::fs::read(path).map_err(|why| {
         let advice = match why.kind() {
-            std::io::ErrorKind::NotFound => neighbour(path).map(|near| format!("; did you mean {near}?")),
+            std::io::ErrorKind::NotFound => {
+                near_file(path, &[".toml", ".json"]).map(|near| format!("; did you mean {}?", near.display()))
+            }
             std::io::ErrorKind::IsADirectory => Some(format!("; name a file in it, such as {name}/{HERE}")),
             _ => None,
         };
         Fault::call(format!("cannot read {name}: {why}{}", advice.unwrap_or_default()))
     })?;
     Ok(Document::read(&name, &bytes, Format::of(&name))?)
-}
-
-/// A file of nearly this name.
-fn neighbour(path: &Path) -> Option<String> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let names = folder.read_dir().ok()?.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
-    let names: Vec<String> = names.filter(|name| name.ends_with(".toml") || name.ends_with(".json")).collect();
-    let near = nearest(&path.file_name()?.to_string_lossy(), names.iter().map(String::as_str))?;
-    Some(path.with_file_name(near).display().to_string())
 }

@@ -1,6 +1,6 @@
 //! Tables in the binary, and how any table is opened by name or by file.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::csv::{self, Reading, Task};
 use crate::dataset::{Dataset, DatasetError};
@@ -98,6 +98,15 @@ pub fn open(data: &str, target: Option<&str>, task: Task, positive: Option<&str>
     }
 }
 
+/// A file of nearly this name in the same folder, of those with one of these endings.
+pub fn near_file(path: &Path, endings: &[&str]) -> Option<PathBuf> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let names = folder.read_dir().ok()?.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let names: Vec<String> = names.filter(|name| endings.iter().any(|ending| name.ends_with(ending))).collect();
+    let near = kilter_space::nearest(&path.file_name()?.to_string_lossy(), names.iter().map(String::as_str))?;
+    Some(path.with_file_name(near))
+}
+
 fn no_such(data: &str) -> String {
     if let Some(set) = crate::catalogue::find(data) {
         return format!(
@@ -105,6 +114,9 @@ fn no_such(data: &str) -> String {
              {data}` and name one with --data",
             set.about
         );
+    }
+    if let Some(near) = near_file(Path::new(data), &[".csv", ".tsv", ".txt", ".gz"]) {
+        return format!("there is no file `{data}`; did you mean `{}`?", near.display());
     }
     let names = BUNDLED.iter().map(|table| table.name);
     let near = kilter_space::nearest(data, names.clone());

@@ -9,6 +9,6 @@ pub mod fetch;
 pub mod split;
 
 pub use breast_cancer::breast_cancer;
-pub use bundled::{BUNDLED, bundled, open};
+pub use bundled::{BUNDLED, bundled, near_file, open};
 pub use catalogue::{SETS, Set, Shelves};
 pub use dataset::{Dataset, DatasetError, Feature, Target};

@@ -8,6 +8,7 @@
 //!
 //! Cost of a trial: `folds` fits.
 
+mod facts;
 mod fit;
 mod score;
 mod space;
@@ -25,6 +26,7 @@ use kilter_space::{Chooser, Config, Halt, Outline, Value, Walk};
 use kilter_study::{Failure, Flow, Metric, Outcome, Recipe, Run};
 use serde::{Deserialize, Serialize};
 
+use facts::{facts, too_rare};
 use score::{THRESHOLD, metrics};
 pub use space::Family;
 
@@ -246,7 +248,8 @@ impl Tabular {
             Some(Value::Int(value)) => u64::try_from(*value).unwrap_or(default),
             _ => default,
         };
-        validation_folds(&data, whole("split_seed", 0), whole("folds", 5).max(2) as usize)?;
+        let folds = whole("folds", 5).max(2) as usize;
+        validation_folds(&data, whole("split_seed", 0), folds).map_err(|why| too_rare(&data, folds).unwrap_or(why))?;
         let facts = facts(&data, kind);
         let outline = space::outline(named.families, kind, data.columns(), &subject)?;
         Ok(Self { named, subject, outline, metrics: metrics(kind), facts })
@@ -261,41 +264,6 @@ impl Tabular {
     pub fn facts(&self) -> &[String] {
         &self.facts
     }
-}
-
-fn facts(data: &Dataset, kind: Kind) -> Vec<String> {
-    let categories = data.features.iter().filter(|feature| feature.categories.is_some()).count();
-    let missing = data.values.iter().filter(|value| value.is_nan()).count();
-    let mut about = format!("{} rows, {} columns", data.rows(), data.columns());
-    if categories > 0 {
-        about.push_str(&format!(" ({categories} of categories)"));
-    }
-    if missing > 0 {
-        about.push_str(&format!(", {missing} values missing"));
-    }
-    let target = match &data.target {
-        Target::Classes { labels, names } => {
-            let count = |class: u8| labels.iter().filter(|label| **label == class).count();
-            match kind {
-                Kind::TwoClasses => {
-                    format!("{} ({} rows, positive) or {} ({})", names[1], count(1), names[0], count(0))
-                }
-                _ => {
-                    let shown = names.iter().take(6).cloned().collect::<Vec<_>>().join(", ");
-                    let more = if names.len() > 6 { ", …" } else { "" };
-                    format!("{} classes: {shown}{more}", names.len())
-                }
-            }
-        }
-        Target::Numbers(numbers) => {
-            let (low, high) =
-                numbers.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), &v| (a.min(v), b.max(v)));
-            format!("numbers from {low} to {high}")
-        }
-    };
-    let mut facts = vec![format!("table {}: {about}; {}: {target}", data.name, data.target_name)];
-    facts.extend(data.notes.iter().cloned());
-    facts
 }
 
 fn strata(data: &Dataset, folds: usize) -> Vec<u8> {

@@ -81,9 +81,10 @@ fn a_bad_table_is_refused_before_anything_is_written() {
 
 #[test]
 fn other_wrong_calls_about_tables_are_refused() {
-    let room = Room::new();
+    let room = with("houses.csv", "x,y\n");
     for (line, why) in [
         ("tune tabular --data wien", "there is no file and no bundled table `wien`; did you mean `wine`?"),
+        ("tune tabular --data hosues.csv --target y", "there is no file `hosues.csv`; did you mean `houses.csv`?"),
         ("tune tabular --data no/such.csv --target y", "there is no file `"),
         ("tune tabular --target y", "name the table with --data FILE"),
         ("tune breast-cancer --data iris", "`breast-cancer` is about its own table; `tabular` takes any"),
@@ -97,7 +98,7 @@ fn other_wrong_calls_about_tables_are_refused() {
     ] {
         room.line(line).with(2).remarks(why);
     }
-    assert!(room.files().is_empty());
+    assert_eq!(room.files(), ["houses.csv"]);
 }
 
 /// A room with a folder for data of its own.
