@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use kilter_search::{check_sampler, pruner, sampler};
-use kilter_space::{Defaults, Feasible};
+use kilter_space::{Defaults, Feasible, Outline};
 use kilter_study::devices::{Demand, Share};
 use kilter_study::storage::{Retry, StudyEntry};
 use kilter_study::{Conduct, Duplicates, QueueOnly, StorageError, Study, StudySpec};
