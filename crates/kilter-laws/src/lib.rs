@@ -4,6 +4,7 @@ pub mod compute_class;
 pub mod laws;
 pub mod limits;
 pub mod mup;
+pub mod parallel;
 pub mod power_law;
 pub mod power_scheduler;
 pub mod step_law;

@@ -7,6 +7,7 @@ mod compute_class;
 mod golden;
 mod laws;
 mod mup;
+mod parallel;
 mod power_law;
 mod power_scheduler;
 mod step_law;
