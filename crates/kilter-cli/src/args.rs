@@ -5,6 +5,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::ask::{Ask, Tell};
 use crate::best::Best;
+use crate::cluster::PlanVerb;
 use crate::completions::{Completions, Man};
 use crate::data::Data;
 use crate::enqueue::Enqueue;
@@ -13,6 +14,7 @@ use crate::import::Import;
 use crate::logs::Logs;
 use crate::measure::Measure;
 use crate::merge::Merge;
+use crate::predict::Predict;
 use crate::quantize::Quantize;
 use crate::rename::{Copy, Delete, Rename};
 use crate::report::Report;
@@ -88,6 +90,10 @@ pub enum Verb {
     Stop(Stop),
     /// Print a method's claims and whether they hold
     Reproduce(Reproduce),
+    /// Hyperparameters without running anything: laws, transfer, starting points
+    Predict(Predict),
+    /// The cost and shape of something before doing it
+    Plan(PlanVerb),
     /// Score something that exists
     Measure(Measure),
     /// Make one model of several

@@ -4,6 +4,7 @@ mod aims;
 mod args;
 mod ask;
 mod best;
+mod cluster;
 mod command;
 mod completions;
 mod data;
@@ -19,6 +20,7 @@ mod pairs;
 mod picture;
 mod place;
 mod plan;
+mod predict;
 mod progress;
 mod quantize;
 mod recipes;
@@ -92,6 +94,8 @@ fn main() -> ExitCode {
 fn run(cli: Cli, voice: &style::Voice) -> Result<ExitCode, Fault> {
     match cli.verb {
         Verb::Tune(args) => tune::tune(*args, voice),
+        Verb::Predict(args) => predict::predict(&args, voice),
+        Verb::Plan(args) => cluster::plan(&args, voice),
         Verb::Space(args) => space::space(&args, voice),
         Verb::Worker(args) => worker::worker(&args, voice),
         Verb::Storage(args) => storage::storage(&args, voice),

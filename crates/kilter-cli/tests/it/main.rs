@@ -19,6 +19,7 @@ mod import;
 mod interrupt;
 mod look;
 mod manage;
+mod predict;
 mod repeats;
 mod report;
 mod room;

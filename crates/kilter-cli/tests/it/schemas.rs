@@ -201,3 +201,17 @@ fn data_and_diagnoses_are_as_their_schemas_say() {
     check("tune", "tune decision-tree --trials 2");
     check("measure_diagnosis", "measure diagnosis");
 }
+
+#[test]
+fn predictions_and_plans_are_as_their_schemas_say() {
+    let room = Room::new();
+    let check = |definition: &str, line: &str| holds(definition, &room.line(&format!("{line} --json")).done().json());
+    check("predict_step_law", "predict step-law --model-size 1B --tokens 20B");
+    check("predict_compare", "predict compare --model-size 1B --tokens 20B");
+    check("predict_power", "predict power --tokens 1T --batch 1024");
+    check("predict_compute_class", "predict compute-class --tokens-per-second 1e4 --hours 6 --batch 8 --seq-len 512");
+    check("predict_transfer", "predict transfer --from-width 64 --to-width 512");
+    check("predict_parametrization", "predict parametrization --named ntk");
+    check("predict_start", "predict start --model-size 1B --tokens 20B");
+    check("plan_cluster", "plan cluster gpt-1.3b --devices 8 --hardware a100-80 --global-batch 64");
+}
