@@ -2,6 +2,7 @@
 
 mod arrows;
 mod bench;
+mod python;
 mod test;
 
 use std::path::Path;
@@ -9,6 +10,8 @@ use std::process::ExitCode;
 
 const USAGE: &str = "\
 cargo xtask test [NAME-FILTER…]                   everything CI checks; filters narrow the tests step only
+cargo xtask python [PYTEST-WORD…]                 the Python package's tests, in a fresh environment with its wheel
+cargo xtask wheel                                 the Python package as a wheel, with the command line in it
 cargo xtask arrows                                rooms import only rooms on lower floors
 cargo xtask bench [engine|spaces|storage|tabular|diagnosis|all] [--quick]  kilter beside its peers: medians of paired rounds, and ratios
 cargo xtask bench search [--ours-only] [--quick]  who finds good hyperparameters with the fewest trials; more: --help";
@@ -18,6 +21,8 @@ fn main() -> ExitCode {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         ["test", filters @ ..] => test::test(filters),
+        ["python", words @ ..] => python::python(words),
+        ["wheel"] => python::wheel(),
         ["arrows"] => arrows::arrows().map(|said| println!("{said}")),
         ["bench", options @ ..] => bench::bench(options),
         [] | ["help" | "--help" | "-h"] => {

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use crate::{arrows, cargo, root};
+use crate::{arrows, cargo, python, root};
 
 /// One command of a step.
 struct Call {
@@ -62,12 +62,17 @@ pub fn test(filters: &[&str]) -> Result<(), String> {
         needs_python()?;
         test_calls(is_present("cargo-nextest"), filters).iter().try_for_each(Call::run)
     })?;
+    if filters.is_empty() {
+        step("Python package", || python::python(&[]).map_err(|why| format!("{why}\nrerun: cargo xtask python")))?;
+    } else {
+        println!("\n== Python package: left out, since the tests are filtered; all of it: cargo xtask python");
+    }
     step("documentation", || {
         let mut call = Call::new("doc --workspace --no-deps --locked");
         call.environment = Some(("RUSTDOCFLAGS", "-D warnings"));
         call.run()
     })?;
-    println!("\n== all five steps passed in {}", seconds(begun));
+    println!("\n== all steps passed in {}", seconds(begun));
     Ok(())
 }
 

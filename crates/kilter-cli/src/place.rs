@@ -1,11 +1,11 @@
 //! Where studies are: storage addresses, the newest study, the trials' folders.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use kilter_numerics::Stream;
 use kilter_space::nearest;
-use kilter_study::storage::{Durability, Opening, StudyEntry};
+use kilter_study::storage::{Address, StudyEntry};
 use kilter_study::{Sqlite, Storage, StudyError};
 
 use crate::args::InStorage;
@@ -16,48 +16,19 @@ use crate::session::quoted;
 pub struct Place {
     /// The storage.
     pub storage: Arc<dyn Storage>,
-    file: PathBuf,
-    durability: Durability,
-}
-
-/// A storage address taken apart: the file, and what a power cut may cost.
-fn file_of(address: &str) -> Result<(PathBuf, Durability), Fault> {
-    let (address, durability) = match address.rsplit_once('?') {
-        Some((address, "durability=full")) => (address, Durability::Full),
-        Some((address, "durability=normal")) => (address, Durability::Normal),
-        Some((_, option)) if option.contains('=') => {
-            return Err(Fault::call(format!(
-                "storage `{address}`: there is no option `{option}`; write ?durability=full (a power cut loses nothing, each \
-                 change waits for the disk) or ?durability=normal"
-            )));
-        }
-        _ => (address, Durability::Normal),
-    };
-    let file = match address.split_once(':') {
-        Some(("sqlite", file)) => file.trim_start_matches("//"),
-        Some((scheme, _)) if scheme.len() > 1 => {
-            return Err(Fault::call(format!(
-                "storage `{address}`: `{scheme}:` is not known here; write sqlite:FILE, for example sqlite:kilter.db"
-            )));
-        }
-        _ => address,
-    };
-    if file.is_empty() {
-        return Err(Fault::call("storage: the file's name is missing; write for example sqlite:kilter.db"));
-    }
-    Ok((PathBuf::from(file), durability))
+    address: Address,
 }
 
 /// The file of a storage address that is there, with what only a file can do.
 pub fn open_file(at: &InStorage) -> Result<Sqlite, Fault> {
-    let (file, durability) = file_of(&at.storage)?;
-    if !file.exists() {
+    let address = Address::read(&at.storage).map_err(Fault::call)?;
+    if !address.file.exists() {
         return Err(Fault::Storage(format!(
             "there is no {} here; begin a study with `kilter tune`, or name another file with --storage sqlite:FILE",
-            file.display()
+            address.file.display()
         )));
     }
-    Ok(Sqlite::open_with(&file, Opening { durability, ..Opening::default() })?)
+    Ok(Sqlite::at(&address)?)
 }
 
 /// A study's name is a line of text.
@@ -74,15 +45,14 @@ const LONGEST_FOLDER: usize = 200;
 impl Place {
     /// Opens the storage, making it if there is none.
     pub fn make(at: &InStorage) -> Result<Self, Fault> {
-        let (file, durability) = file_of(&at.storage)?;
-        let storage = Sqlite::open_with(&file, Opening { durability, ..Opening::default() })?;
-        Ok(Self { storage: Arc::new(storage), file, durability })
+        let address = Address::read(&at.storage).map_err(Fault::call)?;
+        Ok(Self { storage: Arc::new(Sqlite::at(&address)?), address })
     }
 
     /// Opens a storage that is there.
     pub fn open(at: &InStorage) -> Result<Self, Fault> {
-        let (file, durability) = file_of(&at.storage)?;
-        Ok(Self { storage: Arc::new(open_file(at)?), file, durability })
+        let address = Address::read(&at.storage).map_err(Fault::call)?;
+        Ok(Self { storage: Arc::new(open_file(at)?), address })
     }
 
     /// The study of this name, or the newest.
@@ -90,7 +60,7 @@ impl Place {
         let studies = self.storage.studies()?;
         let Some(name) = name else {
             return studies.into_iter().next_back().ok_or_else(|| {
-                Fault::call(format!("{} holds no study yet; begin one with `kilter tune`", self.file.display()))
+                Fault::call(format!("{} holds no study yet; begin one with `kilter tune`", self.address.file.display()))
             });
         };
         let near = nearest(name, studies.iter().map(|study| study.spec.name.as_str())).map(str::to_owned);
@@ -124,24 +94,17 @@ impl Place {
             let short: String = safe.chars().take(LONGEST_FOLDER / 4).collect();
             format!("{short}-{:08x}", Stream::new(&[], study).below(1 << 32))
         };
-        self.file.with_extension("trials").join(folder)
+        self.address.file.with_extension("trials").join(folder)
     }
 
     /// The storage's address.
     pub fn address(&self) -> String {
-        format!("sqlite:{}", self.file.display())
+        format!("sqlite:{}", self.address.file.display())
     }
 
     /// `--storage …`, if it is not the default, to be added to suggested commands.
     pub fn option(&self) -> String {
-        let durability = match self.durability {
-            Durability::Normal => "",
-            Durability::Full => "?durability=full",
-        };
-        if self.file == Path::new("kilter.db") && durability.is_empty() {
-            String::new()
-        } else {
-            format!(" --storage {}", quoted(&format!("sqlite:{}{durability}", self.file.display())))
-        }
+        let address = self.address.to_string();
+        if address == "sqlite:kilter.db" { String::new() } else { format!(" --storage {}", quoted(&address)) }
     }
 }

@@ -3,7 +3,7 @@
 //! is continued with it. Cost: that of the other sampler.
 
 use kilter_numerics::Stream;
-use kilter_space::{Outline, Space, Value};
+use kilter_space::{Name, Outline, Space, SpaceError, Value};
 use kilter_study::{Ask, Event, History, Next, Proposal, Sampler, SearchError};
 
 /// A sampler in the part of the space where some answers are fixed.
@@ -21,12 +21,28 @@ impl Partial {
     }
 }
 
+impl Partial {
+    /// Where nobody knows yet what will be asked, the fixed answers wait for their questions.
+    fn by_run(&mut self, ask: &Ask<'_>) -> Result<Next, SearchError> {
+        let mut next = self.inner.next(ask)?;
+        if let Next::Try(proposal) = &mut next {
+            for (name, value) in &self.fixed {
+                proposal.joint.set(Name::new(name).map_err(SpaceError::from)?, value.clone());
+            }
+        }
+        Ok(next)
+    }
+}
+
 impl Sampler for Partial {
     fn observe(&mut self, new: &[Event], history: &History) {
         self.inner.observe(new, history);
     }
 
     fn next(&mut self, ask: &Ask<'_>) -> Result<Next, SearchError> {
+        if !ask.space.outline.is_complete() {
+            return self.by_run(ask);
+        }
         let fingerprint = ask.space.outline.fingerprint();
         let (_, part) = match self.part.take() {
             Some(part) if part.0 == fingerprint => self.part.insert(part),

@@ -63,21 +63,12 @@ impl Attempt {
     fn once(&self, repeat: u64) -> Ran {
         let stopped = Arc::new(Mutex::new(None));
         let left = Arc::new(Mutex::new(Left::default()));
-        let port = StudyPort {
-            storage: self.storage.clone(),
-            judge: self.judge.clone(),
-            lease: self.lease,
-            repeat: if self.repeats > 1 { repeat } else { 0 },
-            points: Vec::new(),
-            thinning: Thinning::default(),
-            unsent: 0,
-            sent: Instant::now(),
-            stopped: stopped.clone(),
-            last_step: None,
-            left: left.clone(),
-            deadline: self.time_limit.map(|limit| (Instant::now() + limit, limit)),
-            interrupt: self.interrupt.clone(),
-        };
+        let mut port = StudyPort::new(self.storage.clone(), self.judge.clone(), self.lease);
+        port.repeat = if self.repeats > 1 { repeat } else { 0 };
+        port.stopped = stopped.clone();
+        port.left = left.clone();
+        port.deadline = self.time_limit.map(|limit| (Instant::now() + limit, limit));
+        port.interrupt = self.interrupt.clone();
         let (folder, number) = (&self.folder, self.lease.number);
         let folder = match repeat {
             repeat if self.repeats > 1 && repeat > 0 => folder.join(format!("repeat-{repeat}")),
@@ -113,7 +104,7 @@ impl Attempt {
             }
             (Some(Why::TimeLimit { seconds }), _) => End::failed(Failure::TimedOut { seconds }, usage),
             (_, Err(failure @ Failure::Panicked { .. })) => End::failed(failure, usage),
-            (Some(why @ Why::Pruned { .. }), result) => pruned(why, result.unwrap_or_default().metrics, usage),
+            (Some(why @ Why::Pruned { .. }), result) => End::pruned(why, result.unwrap_or_default().metrics, usage),
             (None, Ok(outcome)) => self.spec.judged(&self.opened.config, outcome.metrics, usage),
             (None, Err(failure)) => End::failed(failure, usage),
         };
@@ -150,25 +141,12 @@ impl Attempt {
                 let value = metrics.get(&goal.metric).copied().unwrap_or(f64::NAN);
                 let step = last_step.map_or(0, |step: u64| step + 1);
                 self.storage.report(&self.lease, &[Point { step, metric: goal.metric.clone(), value }])?;
-                return Ok(Some(End { remarks, ..pruned(why, metrics, end.usage) }));
+                return Ok(Some(End { remarks, ..End::pruned(why, metrics, end.usage) }));
             }
         }
         // Nothing was left to run only where a worker died between the last repeat and the end.
         let end = self.spec.judged(&self.opened.config, repeats::means(&all), whole.unwrap_or_default());
         Ok(Some(End { remarks, ..end }))
-    }
-}
-
-fn pruned(why: Why, metrics: BTreeMap<String, f64>, usage: Usage) -> End {
-    let metrics = metrics.into_iter().filter(|(_, value)| value.is_finite()).collect();
-    End {
-        state: EndState::Pruned,
-        metrics,
-        failure: None,
-        why: Some(why),
-        violations: Vec::new(),
-        usage,
-        remarks: Vec::new(),
     }
 }
 
@@ -192,7 +170,7 @@ fn message_of(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 /// The port of a run in this process: reports go to the storage, verdicts come from the judge.
-struct StudyPort {
+pub(crate) struct StudyPort {
     storage: Arc<dyn Storage>,
     judge: Arc<Mutex<Judge>>,
     lease: Lease,
@@ -241,6 +219,30 @@ impl Thinning {
 }
 
 impl StudyPort {
+    /// The port of a trial that nobody interrupts.
+    pub(crate) fn new(storage: Arc<dyn Storage>, judge: Arc<Mutex<Judge>>, lease: Lease) -> Self {
+        Self {
+            storage,
+            judge,
+            lease,
+            repeat: 0,
+            points: Vec::new(),
+            thinning: Thinning::default(),
+            unsent: 0,
+            sent: Instant::now(),
+            stopped: Arc::default(),
+            last_step: None,
+            left: Arc::default(),
+            deadline: None,
+            interrupt: Interrupt::new(),
+        }
+    }
+
+    /// Why the trial was told to stop, if it was.
+    pub(crate) fn stopped(&self) -> Option<Why> {
+        self.stopped.lock().ok()?.clone()
+    }
+
     /// Stores what was reported since the last time. A storage in trouble shows itself when the trial ends: a report
     /// lost is no trial lost.
     fn send(&mut self) {

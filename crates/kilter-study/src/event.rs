@@ -224,6 +224,19 @@ impl End {
         }
     }
 
+    /// Stopped early, with the metrics that there were.
+    pub fn pruned(why: Why, metrics: BTreeMap<String, f64>, usage: Usage) -> Self {
+        Self {
+            state: EndState::Pruned,
+            metrics: metrics.into_iter().filter(|(_, value)| value.is_finite()).collect(),
+            failure: None,
+            why: Some(why),
+            violations: Vec::new(),
+            usage,
+            remarks: Vec::new(),
+        }
+    }
+
     /// By how much the study's requirements are missed together; 0 if all of them hold.
     pub fn violation(&self) -> f64 {
         self.violations.iter().filter(|violation| **violation > 0.0).sum()

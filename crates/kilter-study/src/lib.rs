@@ -2,6 +2,7 @@
 
 mod attempt;
 mod columns;
+mod driven;
 mod duplicates;
 mod event;
 mod goal;
@@ -25,6 +26,7 @@ pub mod process;
 pub mod storage;
 
 pub use columns::{Cells, Column};
+pub use driven::{Driven, Ending};
 pub use duplicates::Duplicates;
 pub use event::{Amendment, Change, End, EndState, Event, Opened, Point};
 pub use goal::{Better, Goal, Metric};

@@ -42,11 +42,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kilter_meter::Usage;
-use kilter_space::{Answered, Chooser, Halt, Question, Value, Walk};
+use kilter_space::{Answered, Chooser, Config, Halt, Question, Value, Walk};
 
-use crate::event::End;
+use crate::event::{End, Opened};
 use crate::recipe::Failure;
-use crate::storage::{Storage, StorageError};
+use crate::storage::{Lease, Storage, StorageError};
 use crate::study::{Asked, Study, StudyError, Trial};
 
 /// A trial whose questions come while it runs. Asked twice, a question has one answer; with another domain it is refused.
@@ -72,6 +72,25 @@ impl Live {
         self.trial.number()
     }
 
+    /// The right to end it.
+    pub(crate) fn lease(&self) -> Lease {
+        self.trial.lease
+    }
+
+    /// How it was opened.
+    pub(crate) fn opened(&self) -> &Opened {
+        &self.trial.opened
+    }
+
+    /// Its answers: those it was opened with, and what was asked since.
+    pub(crate) fn config(&self) -> Config {
+        let mut config = self.trial.opened.config.clone();
+        for (name, _, value) in self.answers.asked() {
+            config.set(name.clone(), value.clone());
+        }
+        config
+    }
+
     /// Stores the answers so far.
     ///
     /// # Errors
@@ -92,7 +111,7 @@ impl Live {
     /// If the storage cannot be written.
     pub fn close(mut self) -> Result<Trial, StorageError> {
         self.store()?;
-        self.trial.opened.config = self.answers.config();
+        self.trial.opened.config = self.config();
         Ok(self.trial)
     }
 }

@@ -142,6 +142,16 @@ pub enum Failure {
         /// The panic's message.
         message: String,
     },
+    /// A function raised an exception.
+    #[error("{exception}: {message}")]
+    Raised {
+        /// The exception's type: `ValueError`.
+        exception: String,
+        /// What it says.
+        message: String,
+        /// Where it was raised.
+        tail: String,
+    },
     /// The recipe refused.
     #[error("{message}")]
     Refused {
@@ -163,6 +173,7 @@ impl Failure {
             Self::WorkerLost { .. } => "worker_lost",
             Self::NoRoom { .. } => "no_room",
             Self::Panicked { .. } => "panicked",
+            Self::Raised { .. } => "raised",
             Self::Refused { .. } => "refused",
         }
     }
@@ -170,9 +181,10 @@ impl Failure {
     /// The last lines that the trial printed, if they tell more.
     pub fn tail(&self) -> Option<&str> {
         match self {
-            Self::ExitStatus { tail, .. } | Self::Signal { tail, .. } | Self::MissingMetric { tail, .. } => {
-                Some(tail.as_str()).filter(|tail| !tail.is_empty())
-            }
+            Self::ExitStatus { tail, .. }
+            | Self::Signal { tail, .. }
+            | Self::MissingMetric { tail, .. }
+            | Self::Raised { tail, .. } => Some(tail.as_str()).filter(|tail| !tail.is_empty()),
             _ => None,
         }
     }

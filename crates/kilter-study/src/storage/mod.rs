@@ -6,6 +6,7 @@
 //! - Numbers are reserved before the sampler is asked, since asking may take minutes; a number whose holder died is
 //!   given out again, lowest first, so a resumed study continues as if it had never stopped.
 
+mod address;
 mod adopt;
 mod memory;
 mod sqlite;
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 use kilter_space::{Domain, Expr, Name, Outline, Value};
 use serde::{Deserialize, Serialize};
 
+pub use address::Address;
 pub use memory::Memory;
 pub use sqlite::{Checked, Durability, Opening, Sqlite};
 pub use worker::{Clock, SystemClock, Worker};

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod by_run;
+mod driven;
 mod given;
 mod history;
 mod import;

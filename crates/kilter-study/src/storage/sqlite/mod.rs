@@ -18,8 +18,8 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 pub use file::{Durability, Opening};
 pub use upkeep::Checked;
 
-use super::StorageError;
 use super::worker::Clock;
+use super::{Address, StorageError};
 
 /// Studies in one SQLite file.
 pub struct Sqlite {
@@ -40,6 +40,14 @@ impl Sqlite {
     /// If the file is not kilter's, or newer, or on a network file system, or cannot be used.
     pub fn open(path: &Path) -> Result<Self, StorageError> {
         Self::open_with(path, Opening::default())
+    }
+
+    /// Opens what an address names.
+    ///
+    /// # Errors
+    /// As [`Sqlite::open`].
+    pub fn at(address: &Address) -> Result<Self, StorageError> {
+        Self::open_with(&address.file, Opening { durability: address.durability, ..Opening::default() })
     }
 
     /// Opens the file with a clock of its own.

@@ -1,0 +1,34 @@
+from .errors import ArgumentError as ArgumentError
+from .errors import DuplicatedStudyError as DuplicatedStudyError
+from .errors import KilterError as KilterError
+from .errors import ReproductionError as ReproductionError
+from .errors import SpaceError as SpaceError
+from .errors import StorageError as StorageError
+from .errors import StudyError as StudyError
+from .errors import TrialPruned as TrialPruned
+from .errors import UnknownStudyError as UnknownStudyError
+from .frozen import FrozenTrial as FrozenTrial
+from .frozen import TrialState as TrialState
+from .reproduction import reproduce as reproduce
+from .spaces import Choice as Choice
+from .spaces import Fixed as Fixed
+from .spaces import Float as Float
+from .spaces import Int as Int
+from .spaces import Ordinal as Ordinal
+from .spaces import Permutation as Permutation
+from .spaces import Space as Space
+from .spaces import Subset as Subset
+from .study import Study as Study
+from .study import create_study as create_study
+from .study import delete_study as delete_study
+from .study import get_all_study_names as get_all_study_names
+from .study import get_all_study_summaries as get_all_study_summaries
+from .study import load_study as load_study
+from .study import pruner as pruner
+from .study import pruners as pruners
+from .study import sampler as sampler
+from .study import samplers as samplers
+from .trial import FixedTrial as FixedTrial
+from .trial import Trial as Trial
+
+__version__: str

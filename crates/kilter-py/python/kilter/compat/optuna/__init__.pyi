@@ -1,0 +1,19 @@
+from typing import Any
+from . import distributions as distributions
+from . import exceptions as exceptions
+from . import logging as logging
+from . import pruners as pruners
+from . import samplers as samplers
+from . import storages as storages
+from . import study as study
+from . import trial as trial
+from .exceptions import TrialPruned as TrialPruned
+from .study import Study as Study
+from .study import copy_study as copy_study
+from .study import create_study as create_study
+from .study import delete_study as delete_study
+from .study import get_all_study_names as get_all_study_names
+from .study import get_all_study_summaries as get_all_study_summaries
+from .study import load_study as load_study
+from .trial import Trial as Trial
+from .trial import create_trial as create_trial
