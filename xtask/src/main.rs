@@ -14,6 +14,7 @@ cargo xtask python [PYTEST-WORD…]                 the Python package's tests, 
 cargo xtask wheel                                 the Python package as a wheel, with the command line in it
 cargo xtask arrows                                rooms import only rooms on lower floors
 cargo xtask bench [engine|spaces|storage|tabular|diagnosis|all] [--quick]  kilter beside its peers: medians of paired rounds, and ratios
+cargo xtask bench python [--quick]                the Python package beside Optuna
 cargo xtask bench search [--ours-only] [--quick]  who finds good hyperparameters with the fewest trials; more: --help";
 
 fn main() -> ExitCode {
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         ["python", words @ ..] => python::python(words),
         ["wheel"] => python::wheel(),
         ["arrows"] => arrows::arrows().map(|said| println!("{said}")),
+        ["bench", "python", options @ ..] => python::bench(options),
         ["bench", options @ ..] => bench::bench(options),
         [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

@@ -14,11 +14,26 @@ const PACKAGE: &str = "crates/kilter-py";
 /// # Errors
 /// The step that failed.
 pub fn wheel() -> Result<(), String> {
-    run(cargo_words(&["build", "--release", "--locked", "--bin", "kilter"]))?;
     let maturin = Environment::make(&target().join("python/build"), &["maturin>=1.9.4,<2"])?;
-    let built = build(&maturin, &target().join("release/kilter"), &["--release"], &target().join("wheels"))?;
-    println!("{}", built.display());
+    println!("{}", release(&maturin)?.display());
     Ok(())
+}
+
+/// Measures the package as it is released beside Optuna. `options` are `--quick` or none.
+///
+/// # Errors
+/// The step that failed.
+pub fn bench(options: &[&str]) -> Result<(), String> {
+    if let Some(wrong) = options.iter().find(|option| **option != "--quick") {
+        return Err(format!("bench python {wrong}: it takes --quick alone"));
+    }
+    let place = target().join("python/bench");
+    let environment = Environment::make(&place, &["maturin>=1.9.4,<2", "numpy", "optuna"])?;
+    let wheel = release(&environment)?;
+    run(environment.pip(&["install", "--quiet", "--no-deps", "--force-reinstall", &text(&wheel)]))?;
+    let mut python = environment.command("python");
+    python.arg(root().join("xtask/bench/python.py")).args(options).current_dir(&place);
+    run(python)
 }
 
 /// Builds a wheel of what developers build, installs it into a fresh environment and runs the tests there. `filters` are
@@ -38,7 +53,10 @@ pub fn python(filters: &[&str]) -> Result<(), String> {
     run(environment.pip(&["install", "--quiet", "--no-deps", "--force-reinstall", &text(&wheel)]))?;
     let mut pytest = environment.command("python");
     // Another folder than the package's: what is tested is what was installed.
-    pytest.args(["-m", "pytest", "-p", "no:cacheprovider", "--strict-markers", "-ra"]).arg(&tests).args(filters);
+    pytest
+        .args(["-m", "pytest", "-p", "no:cacheprovider", "--strict-markers", "--disable-warnings", "-ra"])
+        .arg(&tests)
+        .args(filters);
     pytest.current_dir(&place);
     run(pytest)
 }
@@ -70,6 +88,12 @@ impl Environment {
         pip.args(["-m", "pip"]).args(words);
         pip
     }
+}
+
+/// Builds the wheel of a release.
+fn release(environment: &Environment) -> Result<PathBuf, String> {
+    run(cargo_words(&["build", "--release", "--locked", "--bin", "kilter"]))?;
+    build(environment, &target().join("release/kilter"), &["--release"], &target().join("wheels"))
 }
 
 /// Builds a wheel with `binary` in it into the empty folder `out`.

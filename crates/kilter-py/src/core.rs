@@ -6,17 +6,19 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use kilter_space::{Config, Expr, Name, Outline, nearest};
 use kilter_study::storage::Address;
 use kilter_study::{
-    Amendment, Asked, Better, Change, Conduct, Driven, Ending, Event, Failure, Goal, Limits, Memory, Opened, Point,
-    Sqlite, Storage, StorageError, Study, StudyError, StudyId, StudySpec, Usage, Worker,
+    Amendment, Asked, Better, Change, Column, Conduct, Driven, Ending, Event, Failure, Goal, Limits, Memory, Opened,
+    Point, Row, Sqlite, Storage, StorageError, Study, StudyError, StudyId, StudySpec, Usage, Worker, check_field,
 };
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 
+use crate::arrow::Table;
 use crate::convert;
 use crate::fault;
 use crate::handle::Handle;
 use crate::keeper::Keeper;
 use crate::patience::wait;
+use crate::plots;
 use crate::rows;
 use crate::space::Space;
 
@@ -489,6 +491,33 @@ impl Core {
             numbers.iter().filter_map(row).collect::<Vec<_>>()
         })?;
         found.iter().map(|row| rows::dict(py, row)).collect()
+    }
+
+    /// All trials as a table with these columns, or with all that any of them has.
+    fn table(&self, py: Python<'_>, columns: Option<Vec<String>>) -> PyResult<Table> {
+        let made = self.look(py, move |study| {
+            let known = kilter_study::fields(study.spec(), study.history());
+            if let Some(wrong) = columns.iter().flatten().find_map(|name| check_field(&known, name).err()) {
+                return Err(wrong);
+            }
+            let rows: Vec<&Row> = study.history().rows().collect();
+            let wanted = columns.unwrap_or(known);
+            let columns = wanted.iter().filter_map(|name| Column::of(&rows, name)).collect();
+            Ok(Table::new(rows.len(), columns))
+        })?;
+        made.map_err(|why| fault::value(py, why))
+    }
+
+    /// A figure as Plotly's JSON.
+    fn figure(
+        &self,
+        py: Python<'_>,
+        kind: String,
+        params: Option<Vec<String>>,
+        target: Option<String>,
+    ) -> PyResult<String> {
+        let made = self.look(py, move |study| plots::figure(study, &kind, params.as_deref(), target.as_deref()))?;
+        made.map(|figure| figure.json().to_string()).map_err(|why| fault::value(py, why))
     }
 
     /// The numbers of the best trials: with one goal at most one, else the front.

@@ -4,12 +4,14 @@
 //! Rust locks are taken only while this thread is detached from the interpreter; whatever could wait for a file looks for
 //! Ctrl-C meanwhile.
 
+mod arrow;
 mod convert;
 mod core;
 mod fault;
 mod handle;
 mod keeper;
 mod patience;
+mod plots;
 mod rows;
 mod space;
 
@@ -21,6 +23,8 @@ mod _kilter {
     use super::PyModule;
     use super::{Bound, PyModuleMethods, PyResult};
 
+    #[pymodule_export]
+    use super::arrow::Table;
     #[pymodule_export]
     use super::core::{Core, Store};
     #[pymodule_export]

@@ -43,6 +43,7 @@ from .study import (
     sampler,
     samplers,
 )
+from .tables import Frame
 from .trial import FixedTrial, Trial
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "Fixed",
     "FixedTrial",
     "Float",
+    "Frame",
     "FrozenTrial",
     "Int",
     "KilterError",

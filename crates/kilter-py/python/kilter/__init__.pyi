@@ -28,6 +28,7 @@ from .study import pruner as pruner
 from .study import pruners as pruners
 from .study import sampler as sampler
 from .study import samplers as samplers
+from .tables import Frame as Frame
 from .trial import FixedTrial as FixedTrial
 from .trial import Trial as Trial
 

@@ -11,6 +11,7 @@ from . import _kilter
 from .errors import ArgumentError, StudyError, UnknownStudyError
 from .frozen import FrozenTrial, TrialState, _several
 from .spaces import Space
+from .tables import Frame
 from .trial import Trial, tags, values_of
 
 __all__ = [
@@ -183,6 +184,12 @@ def _call(name, options):
     return f"{name}:{listed}" if listed else str(name)
 
 
+def _names(params):
+    if isinstance(params, str):
+        raise ArgumentError(f"params={params!r}: write a list of names")
+    return None if params is None else list(params)
+
+
 def _text(value):
     return None if value is None else str(value)
 
@@ -327,6 +334,14 @@ class Study:
         if not rows:
             raise StudyError(f"the study has no trial {number}")
         return self._freeze(rows)[0]
+
+    def trials_dataframe(self, columns=None):
+        """All trials as a table: a `Frame`, which pandas, Polars and PyArrow read without copying.
+
+        Args:
+            columns: Fields by name, as ``kilter trials --columns`` takes them; None: all that any trial has.
+        """
+        return Frame(self._core.table(columns))
 
     @property
     def best_trial(self):
@@ -499,6 +514,47 @@ class Study:
         """Adds several."""
         for trial in trials:
             self.add_trial(trial)
+
+    # ----- figures
+
+    def _figure(self, kind, params=None, target=None):
+        try:
+            import plotly.graph_objects
+        except ImportError:
+            raise ImportError("figures are drawn by Plotly, which is not here; pip install plotly") from None
+        return plotly.graph_objects.Figure(json.loads(self._core.figure(kind, params, target)))
+
+    def plot_optimization_history(self, target=None):
+        """Each trial's value and the best so far, as a Plotly figure. `target` names a metric; None: the first."""
+        return self._figure("optimization_history", None, target)
+
+    def plot_edf(self, target=None):
+        """The share of trials at or below each value."""
+        return self._figure("edf", None, target)
+
+    def plot_pareto_front(self):
+        """Trials by their two or three values; those that no other surpasses stand out."""
+        return self._figure("pareto_front")
+
+    def plot_intermediate_values(self, target=None):
+        """What each trial reported."""
+        return self._figure("intermediate_values", None, target)
+
+    def plot_timeline(self):
+        """When each trial ran."""
+        return self._figure("timeline")
+
+    def plot_slice(self, params=None, target=None):
+        """Values over each hyperparameter."""
+        return self._figure("slice", _names(params), target)
+
+    def plot_contour(self, params=None, target=None):
+        """Values over two hyperparameters."""
+        return self._figure("contour", _names(params), target)
+
+    def plot_parallel_coordinate(self, params=None, target=None):
+        """A line for each trial through all of its hyperparameters."""
+        return self._figure("parallel_coordinate", _names(params), target)
 
     # ----- how it is shown and kept
 

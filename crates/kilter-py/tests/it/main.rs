@@ -36,22 +36,10 @@ fn exported(text: &str) -> BTreeSet<String> {
 
 #[test]
 fn every_module_has_types() {
+    // That they say the truth is tested in Python.
     let (modules, stubs) = (files("py"), files("pyi"));
     let missing: Vec<_> = modules.difference(&stubs).filter(|module| !private(module)).collect();
     assert!(missing.is_empty(), "no .pyi beside {missing:?}");
-    for stub in stubs.iter().filter(|stub| !stub.ends_with("_kilter")) {
-        let (module, stub) =
-            (fs::read_to_string(stub.with_extension("py")), fs::read_to_string(stub.with_extension("pyi")));
-        let (module, stub) = (module.unwrap(), stub.unwrap());
-        for name in exported(&module) {
-            let said = ["class ", "def ", "import ", ""].iter().any(|word| {
-                stub.contains(&format!("{word}{name}("))
-                    || stub.contains(&format!("{word}{name}:"))
-                    || stub.contains(&format!("{name} as {name}"))
-            });
-            assert!(said, "{name} is exported and has no type");
-        }
-    }
     assert!(files("typed").len() == 1, "py.typed tells type checkers that there are types");
 }
 

@@ -14,7 +14,7 @@ What differs: trials are proposed by kilter's samplers, so they are others than 
 file is kilter's own database; samplers and pruners that kilter does not have are not here, and say so.
 """
 
-from . import distributions, exceptions, logging, pruners, samplers, storages, study, trial
+from . import distributions, exceptions, logging, pruners, samplers, storages, study, trial, visualization
 from .exceptions import TrialPruned
 from .study import (
     Study,
@@ -46,4 +46,5 @@ __all__ = [
     "storages",
     "study",
     "trial",
+    "visualization",
 ]

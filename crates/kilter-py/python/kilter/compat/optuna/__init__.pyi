@@ -7,6 +7,7 @@ from . import samplers as samplers
 from . import storages as storages
 from . import study as study
 from . import trial as trial
+from . import visualization as visualization
 from .exceptions import TrialPruned as TrialPruned
 from .study import Study as Study
 from .study import copy_study as copy_study
