@@ -1,8 +1,5 @@
 """`kilter reproduce`, from Python."""
 
-import json
-import subprocess
-
 __all__ = ["reproduce"]
 
 
@@ -18,6 +15,9 @@ def reproduce(name, *, scale=None, storage=None, arguments=()):
     Raises:
         ReproductionError: If the call was wrong or the work failed. A claim that fails is a result, not an error.
     """
+    import json
+    import subprocess
+
     from .__main__ import binary
     from .errors import ArgumentError, ReproductionError
 

@@ -5,7 +5,6 @@ import os
 import sys
 import threading
 import time
-import traceback
 
 from . import _kilter
 from .errors import ArgumentError, StudyError, UnknownStudyError
@@ -607,6 +606,8 @@ class Study:
 
 def told(error):
     """An exception as a failure: its type, its message, where it was raised."""
+    import traceback
+
     lines = traceback.format_exception(type(error), error, error.__traceback__)
     return (type(error).__qualname__, str(error), "".join(lines)[-4000:])
 
