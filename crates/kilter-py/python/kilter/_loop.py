@@ -33,7 +33,7 @@ class Loop:
         self.deadline = None if timeout is None else time.monotonic() + timeout
         self.n_jobs = n_jobs
         self.catch = catch if isinstance(catch, tuple) else tuple(catch) if hasattr(catch, "__iter__") else (catch,)
-        self.callbacks = list(callbacks or ())
+        self.callbacks = callbacks
         self.gc_after_trial = gc_after_trial
         self.progress = Progress(study, n_trials, timeout) if show_progress_bar else None
         self.lock = threading.Lock()

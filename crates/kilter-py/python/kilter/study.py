@@ -248,6 +248,10 @@ class Study:
         domains = {entry["name"]: entry["domain"] for entry in self._core.space().entries()}
         return [self._Frozen(row, self._goals, domains) for row in rows]
 
+    def _first_callbacks(self):
+        """Called after each trial, before those that were given."""
+        return []
+
     # ----- what it is
 
     @property
@@ -415,6 +419,7 @@ class Study:
             raise StudyError("this study is being optimized already; open it a second time with kilter.load_study")
         try:
             self._stop = self._interrupted = False
+            callbacks = [*self._first_callbacks(), *(callbacks or ())]
             Loop(self, func, n_trials, timeout, n_jobs, catch, callbacks, gc_after_trial, show_progress_bar).run()
         finally:
             self._running.release()

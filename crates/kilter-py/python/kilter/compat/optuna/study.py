@@ -81,22 +81,8 @@ class Study(ours.Study):
         """All trials, or those in some states."""
         return super().get_trials(states=states)
 
-    def optimize(
-        self,
-        func,
-        n_trials=None,
-        timeout=None,
-        n_jobs=1,
-        catch=(),
-        callbacks=None,
-        gc_after_trial=False,
-        show_progress_bar=False,
-    ):
-        """Runs trials."""
-        callbacks = list(callbacks or ())
-        if _logger.isEnabledFor(logging.INFO):
-            callbacks.insert(0, _say)
-        super().optimize(func, n_trials, timeout, n_jobs, catch, callbacks, gc_after_trial, show_progress_bar)
+    def _first_callbacks(self):
+        return [_say] if _logger.isEnabledFor(logging.INFO) else []
 
     def tell(self, trial, values=None, state=None, skip_if_finished=False):
         """Ends a trial."""
