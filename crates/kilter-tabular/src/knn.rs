@@ -98,12 +98,24 @@ impl Knn {
 
     /// The distance, of Euclid's its square.
     fn apart(&self, a: &[f64], b: &[f64]) -> f64 {
-        let pairs = a.iter().zip(b);
         match self.config.distance {
-            Distance::Euclidean => pairs.map(|(a, b)| (a - b) * (a - b)).sum(),
-            Distance::Manhattan => pairs.map(|(a, b)| (a - b).abs()).sum(),
+            Distance::Euclidean => summed(a, b, |difference| difference * difference),
+            Distance::Manhattan => summed(a, b, f64::abs),
         }
     }
+}
+
+/// The sum of `term` over differences, in four sums side by side: one after the other, each would wait for the last.
+fn summed(a: &[f64], b: &[f64], term: impl Fn(f64) -> f64) -> f64 {
+    let mut lanes = [0.0; 4];
+    let (fours, others) = (a.chunks_exact(4).zip(b.chunks_exact(4)), a.len() - a.len() % 4);
+    for (a, b) in fours {
+        for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
+            *lane += term(a - b);
+        }
+    }
+    let rest: f64 = a[others..].iter().zip(&b[others..]).map(|(a, b)| term(a - b)).sum();
+    (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]) + rest
 }
 
 impl Model for Knn {
