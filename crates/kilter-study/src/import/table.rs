@@ -49,16 +49,11 @@ enum Kind {
 /// If the file is no such table, or lacks a goal's column.
 pub fn read_table(path: &Path, table: Table) -> Result<Imported, ImportError> {
     let not_known = |why: String| ImportError::NotKnown { path: path.to_owned(), why };
-    let unreadable = |why: csv::Error| ImportError::Unreadable { path: path.to_owned(), why: why.to_string() };
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path).map_err(unreadable)?;
-    let header: Vec<String> = reader
-        .headers()
-        .map_err(unreadable)?
-        .iter()
-        .map(|name| name.trim_start_matches('\u{feff}').to_owned())
-        .collect();
+    let text = std::fs::read(path)
+        .map_err(|why| ImportError::Unreadable { path: path.to_owned(), why: why.to_string() })
+        .and_then(|bytes| String::from_utf8(bytes).map_err(|_| not_known("it is no text in UTF-8".to_owned())))?;
+    let (header, records) = cells(&text).map_err(not_known)?;
     let kinds = kinds(&header, &table).map_err(not_known)?;
-    let records: Vec<csv::StringRecord> = reader.records().collect::<Result<_, _>>().map_err(unreadable)?;
     let mut remarks = Vec::new();
     let outline = outline(&kinds, &records, &table, &mut remarks).map_err(not_known)?;
     let mut pasts = Vec::new();
@@ -87,6 +82,40 @@ pub fn read_table(path: &Path, table: Table) -> Result<Imported, ImportError> {
         plan: serde_json::Value::Null,
     };
     Ok(Imported { spec, created_ms: table.now_ms, events, remarks })
+}
+
+/// The columns' names and the rows of a table whose separator is `,` `;` tab or `|`; where it is `;`, `1,5` is one and a
+/// half.
+fn cells(text: &str) -> Result<(Vec<String>, Vec<csv::StringRecord>), String> {
+    let text = text.trim_start_matches('\u{feff}');
+    let first = text.lines().next().unwrap_or_default();
+    let outside_quotes =
+        |separator: char| first.split('"').step_by(2).map(|part| part.matches(separator).count()).sum();
+    // Of equally frequent ones the first.
+    let separator =
+        [',', ';', '\t', '|'].into_iter().rev().max_by_key(|separator| -> usize { outside_quotes(*separator) });
+    let separator = separator.unwrap_or(',');
+    let mut reader = csv::ReaderBuilder::new();
+    reader.trim(csv::Trim::All).flexible(true).delimiter(separator as u8);
+    let mut reader = reader.from_reader(text.as_bytes());
+    let header: Vec<String> = reader.headers().map_err(|why| why.to_string())?.iter().map(str::to_owned).collect();
+    let mut records = Vec::new();
+    for record in reader.records() {
+        let record = record.map_err(|why| why.to_string())?;
+        if record.len() != header.len() {
+            let line = record.position().map_or(0, csv::Position::line);
+            let (found, named) = (record.len(), header.len());
+            return Err(format!("line {line}: {found} cells, and the first line names {named}"));
+        }
+        let with_point = |cell: &str| match cell.split_once(',') {
+            Some((whole, rest)) if separator == ';' && format!("{whole}.{rest}").parse::<f64>().is_ok() => {
+                format!("{whole}.{rest}")
+            }
+            _ => cell.to_owned(),
+        };
+        records.push(record.iter().map(with_point).collect());
+    }
+    Ok((header, records))
 }
 
 /// `params.lr` and `params_lr` without what stands before the name.

@@ -176,13 +176,32 @@ fn notes_in_a_table_become_trials() {
 }
 
 #[test]
+fn tables_with_other_separators_hold_the_same_trials() {
+    let trials = |text: &str| {
+        let study = table(text, &[], &["loss"]).unwrap();
+        let history = history(&study);
+        history.rows().map(|row| (row.config().clone(), row.value("loss"))).collect::<Vec<_>>()
+    };
+    let plain = trials("lr,kind,loss\n0.1,\"a;b\",0.5\n0.01,c,0.25\n");
+    assert_eq!(plain.len(), 2);
+    for text in [
+        "\u{feff}lr;kind;loss\r\n0,1;\"a;b\";0,5\r\n0,01;c;0,25\r\n",
+        "lr\tkind\tloss\n0.1\ta;b\t0.5\n0.01\tc\t0.25\n",
+        "lr|kind|loss\n0.1|a;b|0.5\n0.01|c|0.25",
+    ] {
+        assert_eq!(trials(text), plain, "{text:?}");
+    }
+}
+
+#[test]
 fn a_table_that_does_not_fit_says_where() {
     let text = "lr,loss\n0.1,0.5\n2.5,0.25\n";
     assert!(table(text, &[("lr", "0..1")], &["loss"]).unwrap_err().contains("line 3"));
     assert!(table(text, &[], &["los"]).unwrap_err().contains("did you mean `loss`?"));
     assert!(table(text, &[("lrr", "0..1")], &["loss"]).unwrap_err().contains("did you mean `lr`?"));
     assert!(table("lr,loss\n0.1,much\n", &[], &["loss"]).unwrap_err().contains("line 2"));
-    assert!(table("lr,loss\n0.1\n", &[], &["loss"]).is_err(), "a ragged row");
+    let ragged = table("lr,loss\n0.1,0.5\n\n0.1\n", &[], &["loss"]).unwrap_err();
+    assert!(ragged.contains("line 4: 1 cells, and the first line names 2"), "{ragged}");
     assert!(table("", &[], &["loss"]).is_err());
 }
 
