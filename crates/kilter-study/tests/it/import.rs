@@ -200,8 +200,8 @@ fn a_table_that_does_not_fit_says_where() {
     assert!(table(text, &[], &["los"]).unwrap_err().contains("did you mean `loss`?"));
     assert!(table(text, &[("lrr", "0..1")], &["loss"]).unwrap_err().contains("did you mean `lr`?"));
     assert!(table("lr,loss\n0.1,much\n", &[], &["loss"]).unwrap_err().contains("line 2"));
-    let ragged = table("lr,loss\n0.1,0.5\n\n0.1\n", &[], &["loss"]).unwrap_err();
-    assert!(ragged.contains("line 4: 1 cells, and the first line names 2"), "{ragged}");
+    let ragged = table("lr,loss\n0.1,0.5\n0.1\n", &[], &["loss"]).unwrap_err();
+    assert!(ragged.contains("line 3: 1 cells, and the first line names 2"), "{ragged}");
     assert!(table("", &[], &["loss"]).is_err());
 }
 
