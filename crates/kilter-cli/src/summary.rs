@@ -1,8 +1,8 @@
 //! What a study came to: the words at its beginning and its end, and one trial as text and as JSON.
 
-use kilter_space::Expr;
+use kilter_space::{Count, Expr};
 use kilter_study::storage::StudyEntry;
-use kilter_study::{Goal, History, Outcome, Row, State, Study, Summary};
+use kilter_study::{Goal, History, Outcome, Row, State, Study, StudySpec, Summary};
 use serde_json::{Value as Json, json};
 
 use crate::fault::Fault;
@@ -36,12 +36,23 @@ pub fn opening(study: &Study, voice: &Voice) {
         requirements => format!(" with {}", requirements_words(requirements)),
     };
     voice.remark(&format!(
-        "study {}: {}{required} of {searched} hyperparameter{}{wanted}, sampler {}",
+        "study {}: {}{required} of {searched} hyperparameter{}{wanted}, sampler {}{}",
         spec.name,
         aims.join(" and "),
         if searched == 1 { "" } else { "s" },
         spec.sampler,
+        planned_words(spec),
     ));
+}
+
+/// How many configurations there are to try, where the sampler knows.
+fn planned_words(spec: &StudySpec) -> String {
+    match kilter_search::planned(&spec.sampler, &spec.outline) {
+        Ok(Some(Count::Exact(1))) => " with 1 configuration".to_owned(),
+        Ok(Some(Count::Exact(count))) => format!(" with {count} configurations"),
+        Ok(Some(Count::AtMost(count))) => format!(" with at most {count} configurations"),
+        _ => String::new(),
+    }
 }
 
 fn aim(goal: &Goal) -> String {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use kilter_search::{check_sampler, pruner, sampler};
+use kilter_search::{check_sampler, planned, pruner, sampler};
 use kilter_space::{Defaults, Feasible, Outline};
 use kilter_study::devices::{Demand, Share};
 use kilter_study::storage::{Retry, StudyEntry};
@@ -188,6 +188,7 @@ pub fn tune(mut args: Tune, voice: &Voice) -> Result<ExitCode, Fault> {
         }
     };
     check_sampler(&args.sampler, &what.outline).map_err(Fault::call).map_err(from.option(&["sampler"]))?;
+    planned(&args.sampler, &what.outline).map_err(Fault::call).map_err(from.option(&["sampler"]))?;
     let sampler = sampler(&args.sampler).map_err(Fault::call)?;
     let pruner = pruner(&args.pruner).map_err(Fault::call).map_err(from.option(&["pruner"]))?;
     Feasible::new(&what.outline)

@@ -11,7 +11,7 @@
 use std::cmp::Ordering;
 
 /// Whether `a` is nowhere worse than `b` and somewhere better.
-fn dominates(a: &[f64], b: &[f64]) -> bool {
+pub(crate) fn dominates(a: &[f64], b: &[f64]) -> bool {
     a.iter().zip(b).all(|(a, b)| a <= b) && a.iter().zip(b).any(|(a, b)| a < b)
 }
 

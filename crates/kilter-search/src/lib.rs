@@ -9,9 +9,10 @@ pub mod random;
 pub mod tpe;
 
 mod front;
+mod fronts;
 mod registry;
 mod turn;
 
 pub use front::front_course;
 
-pub use registry::{Listed, PRUNERS, RegistryError, SAMPLERS, check_sampler, pruner, sampler};
+pub use registry::{Listed, PRUNERS, RegistryError, SAMPLERS, check_sampler, planned, pruner, sampler};

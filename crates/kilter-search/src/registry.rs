@@ -1,10 +1,10 @@
 //! Samplers and pruners by name, with options as written on the command line: `tpe:candidates=48,startup=20`.
 
-use kilter_space::{Outline, nearest, parse_value};
+use kilter_space::{Count, Outline, nearest, parse_value};
 use kilter_study::{NoPruner, Pruner, Sampler};
 use serde::de::DeserializeOwned;
 
-use crate::grid::{Grid, GridConfig};
+use crate::grid::{Grid, GridConfig, total};
 use crate::median::{PercentileConfig, PercentilePruner};
 use crate::partial::Partial;
 use crate::quasi::{Design, Designed};
@@ -30,8 +30,8 @@ pub const SAMPLERS: &[Listed] = &[
         name: "tpe",
         about: "tree-structured Parzen estimator: tries where good trials are dense and bad ones thin",
         options: "flavour=kilter|optuna|hyperopt startup=10 candidates=48 multivariate=true constant_liar=true \
-                  prior_weight=1.0 gamma=tenth|quarter_root|root weights=age|uniform|hypervolume least_steps=0.5 crossed=0.0 \
-                  recall=512 repeats=false limit=METRIC<=BOUND",
+                  prior_weight=1.0 gamma=tenth|quarter_root|root weights=age|uniform|hypervolume least_steps=0.5 varied=0.3 \
+                  recall=512 repeats=false",
     },
     Listed {
         name: "sobol",
@@ -148,6 +148,21 @@ pub fn check_sampler(text: &str, outline: &Outline) -> Result<(), RegistryError>
         entry.and_then(|entry| entry.check(&parse_value(value))).map_err(|why| call.wrong(why))?;
     }
     by.iter().try_for_each(|(_, inner)| check_sampler(inner, outline))
+}
+
+/// How many configurations the sampler written as `text` tries until it has tried all, where it knows beforehand: `grid` and
+/// `exhaustive`.
+///
+/// # Errors
+/// If there is no such sampler or option, or it cannot try all of this space.
+pub fn planned(text: &str, outline: &Outline) -> Result<Option<Count>, RegistryError> {
+    let call = Call::read("sampler", text, SAMPLERS)?;
+    let cut = match call.name {
+        "grid" => Some(call.options()?),
+        "exhaustive" => None,
+        _ => return Ok(None),
+    };
+    total(outline, cut).map(Some).map_err(|why| call.wrong(why))
 }
 
 /// The pruner written as `NAME` or `NAME:key=value,…`.

@@ -6,11 +6,13 @@
 mod diagnosis;
 #[cfg(feature = "bench")]
 mod engine;
-#[cfg(feature = "bench")]
+#[cfg(any(feature = "bench", feature = "judge"))]
+#[cfg_attr(not(feature = "bench"), allow(dead_code, reason = "only what is timed needs all of it"))]
 mod gauge;
 #[cfg(feature = "bench")]
 mod paired;
-#[cfg(feature = "bench")]
+#[cfg(any(feature = "bench", feature = "judge"))]
+#[cfg_attr(not(feature = "bench"), allow(dead_code, reason = "only what is timed needs all of it"))]
 mod peer;
 mod search;
 #[cfg(feature = "bench")]
@@ -21,7 +23,7 @@ mod storage;
 mod tabular;
 
 /// What is asked for.
-#[cfg_attr(not(feature = "search"), allow(dead_code, reason = "this build hands over what it cannot do"))]
+#[cfg_attr(not(feature = "judge"), allow(dead_code, reason = "this build hands over what it cannot do"))]
 enum Wanted {
     /// How long things take.
     Speed(Speed),
@@ -84,7 +86,7 @@ impl Wanted {
     fn feature(&self) -> &'static str {
         match self {
             Self::Speed(_) | Self::Process { .. } => "bench",
-            Self::Search(_) => "search",
+            Self::Search(_) => "surrogates",
         }
     }
 }
@@ -96,7 +98,7 @@ impl Wanted {
 pub fn bench(options: &[&str]) -> Result<(), String> {
     let wanted = Wanted::read(options)?;
     match wanted {
-        #[cfg(feature = "search")]
+        #[cfg(feature = "judge")]
         Wanted::Search(options) => measuring().and_then(|target| search::bench(&options, &target)),
         #[cfg(feature = "bench")]
         Wanted::Speed(speed) => measuring().and_then(|target| measure(&speed, &target)),
@@ -107,7 +109,7 @@ pub fn bench(options: &[&str]) -> Result<(), String> {
     }
 }
 
-#[cfg_attr(feature = "search", allow(dead_code, reason = "this build does it all itself"))]
+#[cfg_attr(feature = "judge", allow(dead_code, reason = "this build does it all itself"))]
 fn hand_over(feature: &str, options: &[&str]) -> Result<(), String> {
     use std::process::Command;
 
@@ -125,7 +127,7 @@ fn hand_over(feature: &str, options: &[&str]) -> Result<(), String> {
 }
 
 /// The target folder, if this build may measure.
-#[cfg(feature = "bench")]
+#[cfg(any(feature = "bench", feature = "judge"))]
 fn measuring() -> Result<std::path::PathBuf, String> {
     if cfg!(debug_assertions) {
         return Err("figures of a debug build say nothing; run: cargo xtask bench".to_owned());

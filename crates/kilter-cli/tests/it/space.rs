@@ -301,3 +301,18 @@ fn a_change_that_is_killed_in_the_middle_has_changed_all_or_nothing() {
     }
     println!("{} rounds: {old} before the change, {new} after it", rounds());
 }
+
+/// How many there are is said before the first trial, and what cannot be tried whole is refused before there is a study.
+#[test]
+fn a_grid_says_how_many_it_has() {
+    let room = Room::new();
+    room.script("t.py", "print('loss=1')\n");
+    let tune = |sampler: &str, x: &str| {
+        let words = ["tune", "--sampler", sampler, "--param", x, "--param", "units=32|64|128", "--trials", "2"];
+        room.kilter(words.into_iter().chain(["--metric", LOSS, "--minimize", "--", python(), "t.py", "{x}", "{units}"]))
+    };
+    tune("grid:points=4", "x=0.0..1.0").done().remarks("sampler grid:points=4 with 12 configurations");
+    tune("exhaustive", "x=int:1..5").done().remarks("sampler exhaustive with 15 configurations");
+    tune("exhaustive", "x=0.0..1.0").with(2).remarks("x");
+    assert_eq!(room.line("studies --json").done().json()["studies"].as_array().unwrap().len(), 2);
+}

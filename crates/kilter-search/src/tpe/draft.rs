@@ -1,5 +1,7 @@
 //! A proposal in the making: a chooser that estimates each group of questions when its first one is asked.
 
+use std::ops::Range;
+
 use kilter_numerics::Stream;
 use kilter_space::{Chooser, Config, Coordinate, Domain, Encoding, Feasible, Halt, Outline, Question, Random, Value};
 
@@ -97,8 +99,7 @@ impl Chooser for Draft<'_> {
 
 impl<'a> Draft<'a> {
     pub(super) fn new(outline: &'a Outline, estimate: Estimate<'a>, stream: &Stream) -> Self {
-        let jointly = estimate.config.multivariate && estimate.config.flavour != Flavour::Hyperopt;
-        let groups = groups(outline, jointly);
+        let groups = groups(outline, estimate.config.jointly(estimate.goals.len() > 1));
         let mut group_of = vec![None; outline.entries().len()];
         for (group, members) in groups.iter().enumerate() {
             members.iter().for_each(|&at| group_of[at] = Some(group));
@@ -138,10 +139,12 @@ impl<'a> Draft<'a> {
             })
             .collect();
         let densities = self.densities(&coordinates, &dimensions, &expected);
-        let count = self.estimate.config.candidates();
-        let crossed = self.estimate.config.crossed();
-        let drawn: Vec<Vec<f64>> =
-            densities.iter().map(|density| density.better.sample(count, crossed, &mut self.stream)).collect();
+        let config = self.estimate.config;
+        let (count, varied) = (config.candidates(), config.varied());
+        let drawn: Vec<Vec<f64>> = densities
+            .iter()
+            .map(|Densities { better, parents, .. }| better.sample(count, varied, parents, &mut self.stream))
+            .collect();
         let free = self.outline.constraints().is_empty();
         let rows = if free && densities.len() > 1 {
             // Nothing ties single coordinates together: each takes its own best.
@@ -192,12 +195,13 @@ impl<'a> Draft<'a> {
         let (others, above) = self.columns_of(coordinates, &sides.above);
         let below_weights = match weights {
             Weights::Age => default_weights(numbers.len()),
-            Weights::Hypervolume if goals.len() > 1 => {
-                Ranking::hypervolume_weights(history, goals, &config.limit.0, &numbers)
-            }
+            Weights::Hypervolume if goals.len() > 1 => Ranking::hypervolume_weights(history, goals, &numbers),
             Weights::Uniform | Weights::Hypervolume => vec![1.0; numbers.len()],
         };
         let above_weights = default_weights(others.len());
+        // Of a group that the best trial was not asked, any of the better ones is varied.
+        let best = sides.best.and_then(|best| numbers.binary_search(&best).ok());
+        let parents = best.map_or(0..numbers.len(), |best| best..best + 1);
         let joint = |columns: &[Vec<f64>], weights: &[f64]| {
             let least_steps = config.least_steps();
             let options = ParzenOptions { prior_weight: config.prior_weight, least_steps, ..ParzenOptions::default() };
@@ -211,12 +215,14 @@ impl<'a> Draft<'a> {
         match config.flavour {
             Flavour::Kilter | Flavour::Optuna => vec![Densities {
                 part: (0..dimensions.len()).collect(),
+                parents,
                 better: joint(&below, &below_weights),
                 worse: joint(&above, &above_weights),
             }],
             Flavour::Hyperopt => (0..dimensions.len())
                 .map(|d| Densities {
                     part: vec![d],
+                    parents: parents.clone(),
                     better: single(d, &below[d], &below_weights),
                     worse: single(d, &above[d], &above_weights),
                 })
@@ -313,6 +319,8 @@ impl<'a> Draft<'a> {
 struct Densities {
     /// Their places in the group.
     part: Vec<usize>,
+    /// The better trials of which candidates may be variations.
+    parents: Range<usize>,
     better: Density,
     worse: Density,
 }
@@ -323,14 +331,18 @@ enum Density {
 }
 
 impl Density {
-    /// `crossed` of the candidates take every parameter from another trial.
-    fn sample(&self, count: usize, crossed: usize, stream: &mut Stream) -> Vec<f64> {
+    /// `varied` of the candidates are variations of one of the `parents` each.
+    fn sample(&self, count: usize, varied: usize, parents: &Range<usize>, stream: &mut Stream) -> Vec<f64> {
         match self {
-            Self::Joint(density) => {
-                let mut drawn = density.sample(count - crossed, stream);
-                drawn.extend(density.sample_crossed(crossed, stream));
+            Self::Joint(density) if varied > 0 && !parents.is_empty() => {
+                let mut drawn = density.sample(count - varied, stream);
+                for _ in 0..varied {
+                    let parent = parents.start + stream.index(parents.len());
+                    drawn.extend(density.vary(parent, 1, stream));
+                }
                 drawn
             }
+            Self::Joint(density) => density.sample(count, stream),
             Self::Single(density) => density.sample(count, stream),
         }
     }

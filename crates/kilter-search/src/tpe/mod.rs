@@ -9,7 +9,6 @@ mod density;
 mod dimension;
 mod draft;
 pub mod hyperopt;
-mod limit;
 mod log_sum_exp;
 pub mod parzen;
 mod ranking;
@@ -18,7 +17,6 @@ mod seen;
 pub mod split;
 
 pub use dimension::Dimension;
-pub use limit::{Limit, Limits};
 pub use sampler::{Flavour, Gamma, Tpe, TpeConfig, Weights};
 
 /// The candidate to try: the first that maximises ln l(x) - ln g(x), which maximises the expected improvement (Bergstra

@@ -216,12 +216,18 @@ impl Parzen {
         candidates
     }
 
-    /// [`sample`](Self::sample), but every parameter from a component of its own: new combinations of what was seen.
-    pub fn sample_crossed(&self, count: usize, stream: &mut Stream) -> Vec<f64> {
+    /// Variations of one observation: its values, but one parameter, and each other with chance 1 / parameters, drawn as
+    /// [`sample`](Self::sample) would from any component. Panics if there is no such observation.
+    pub fn vary(&self, observation: usize, count: usize, stream: &mut Stream) -> Vec<f64> {
         let lottery = Lottery::new(self.weights.iter().copied());
+        let chance = 1.0 / self.axes.len() as f64;
         let mut candidates = Vec::with_capacity(count * self.axes.len());
         for _ in 0..count {
-            candidates.extend(self.axes.iter().map(|axis| axis.sample(lottery.draw(stream), stream)));
+            let one = stream.index(self.axes.len().max(1));
+            candidates.extend(self.axes.iter().enumerate().map(|(d, axis)| {
+                let changes = d == one || stream.uniform() < chance;
+                if changes { axis.sample(lottery.draw(stream), stream) } else { axis.observed(observation) }
+            }));
         }
         candidates
     }
@@ -437,6 +443,17 @@ impl Axis {
             Self::Continuous { interval, .. } | Self::Discrete { interval, .. } => interval.contains(value),
             &Self::Categorical { choices, .. } => value >= 0.0 && value < choices as f64 && value.fract() == 0.0,
             &Self::Point(only) => value == only,
+        }
+    }
+
+    /// The value that an observation had.
+    fn observed(&self, observation: usize) -> f64 {
+        match self {
+            Self::Continuous { interval, mean, .. } | Self::Discrete { interval, mean, .. } => {
+                interval.value(mean[observation])
+            }
+            Self::Categorical { own, .. } => own[observation],
+            &Self::Point(only) => only,
         }
     }
 

@@ -15,6 +15,11 @@
 //!   1,000 trials as after 100,000.
 //! * Kernels on a grid are at least half a step wide, and 48 candidates are drawn instead of 24. Both were chosen on
 //!   random functions and tables, as was to keep Optuna's size of the better set.
+//! * Three tenths of the candidates are variations of the best trial, with several objectives of any of the better ones:
+//!   its values but for a parameter or two. Where parameters act by themselves, a joint estimate alone finds it hard to keep
+//!   what is right already.
+//!
+//! docs/bench-search.md has the figures.
 
 use kilter_numerics::Stream;
 use kilter_space::{
@@ -25,7 +30,6 @@ use serde::{Deserialize, Serialize};
 
 use super::Dimension;
 use super::draft::{Draft, Estimate};
-use super::limit::Limits;
 use super::parzen::{Column, Expected, Parzen, ParzenOptions};
 use super::ranking::{Ranking, Sides};
 use super::seen::Seen;
@@ -79,9 +83,9 @@ pub struct TpeConfig {
     /// Candidates drawn for every proposal, at least 1; more is greedier. The flavour's where absent: 48 of `kilter`, 24
     /// of the others.
     pub candidates: Option<usize>,
-    /// Estimate parameters that are asked together jointly (default) or each by itself. Always by itself in the
-    /// Hyperopt flavour.
-    pub multivariate: bool,
+    /// Estimate parameters that are asked together jointly or each by itself; the flavour's where absent: `kilter`
+    /// jointly, `optuna` jointly with one objective only. Always by itself in the Hyperopt flavour.
+    pub multivariate: Option<bool>,
     /// Count running trials among the worse ones. Default yes.
     pub constant_liar: bool,
     /// Weight of the prior against one observation, above 0. Default 1; more explores more.
@@ -92,15 +96,14 @@ pub struct TpeConfig {
     pub weights: Option<Weights>,
     /// Kernels on a grid are at least so many steps wide; the flavour's where absent.
     pub least_steps: Option<f64>,
-    /// Share of the candidates that take every parameter from another better trial, 0 to 1; the flavour's where absent.
-    pub crossed: Option<f64>,
+    /// Share of the candidates that are variations of the best trial, its values but for a parameter or two, 0 to 1; with
+    /// several objectives of any of the better trials. The flavour's where absent: 0.3 of `kilter`, none of the others.
+    pub varied: Option<f64>,
     /// At most so many of the worse trials are remembered at an ask; the flavour's where absent. Others than `kilter`
     /// remember all.
     pub recall: Option<usize>,
     /// May a configuration of a finite space be proposed twice? The flavour's where absent: `kilter` says no.
     pub repeats: Option<bool>,
-    /// Limits on measured figures, such as `latency<=20`: trials that break one count among the worse, by how far.
-    pub limit: Limits,
 }
 
 impl Default for TpeConfig {
@@ -109,16 +112,15 @@ impl Default for TpeConfig {
             flavour: Flavour::Kilter,
             startup: 10,
             candidates: None,
-            multivariate: true,
+            multivariate: None,
             constant_liar: true,
             prior_weight: 1.0,
             gamma: None,
             weights: None,
             least_steps: None,
-            crossed: None,
+            varied: None,
             recall: None,
             repeats: None,
-            limit: Limits::default(),
         }
     }
 }
@@ -128,6 +130,9 @@ const CANDIDATES: usize = 48;
 
 /// A kernel on a grid reaches its neighbours, so that what was learnt of a value tells of them, too (`kilter`).
 const LEAST_STEPS: f64 = 0.5;
+
+/// Enough to follow what single parameters do near the best, and to leave the larger part to the estimate (`kilter`).
+const VARIED: f64 = 0.3;
 
 /// So many of the worse trials tell enough of their density (`kilter`).
 const RECALL: usize = 512;
@@ -151,8 +156,8 @@ impl TpeConfig {
         if !(steps >= 0.0 && steps.is_finite()) {
             return Err(format!("least_steps={steps} must be a number not below 0"));
         }
-        if !(0.0..=1.0).contains(&self.crossed.unwrap_or(0.0)) {
-            return Err("crossed is a share, from 0 to 1".to_owned());
+        if let Some(share) = self.varied.filter(|share| !(0.0..=1.0).contains(share)) {
+            return Err(format!("varied={share} must be a share, from 0 to 1"));
         }
         Ok(self)
     }
@@ -169,8 +174,14 @@ impl TpeConfig {
         self.candidates.unwrap_or(if self.is_own() { CANDIDATES } else { 24 })
     }
 
-    pub(super) fn crossed(&self) -> usize {
-        (self.crossed.unwrap_or(0.0) * self.candidates() as f64) as usize
+    /// How many of the candidates are variations.
+    pub(super) fn varied(&self) -> usize {
+        (self.varied.unwrap_or(if self.is_own() { VARIED } else { 0.0 }) * self.candidates() as f64) as usize
+    }
+
+    /// Are parameters that are asked together estimated jointly?
+    pub(super) fn jointly(&self, several: bool) -> bool {
+        self.flavour != Flavour::Hyperopt && self.multivariate.unwrap_or(self.is_own() || !several)
     }
 
     fn repeats(&self) -> bool {
@@ -234,12 +245,8 @@ impl Tpe {
     }
 
     fn sides(&self, ask: &Ask<'_>) -> Sides {
-        let (config, limits) = (&self.config, &self.config.limit.0);
-        if ask.goals.len() > 1 {
-            let n_below = |finished| config.n_below(finished, true);
-            return Ranking::fronts(ask.history, ask.goals, limits, config.constant_liar, n_below);
-        }
-        let n_below = config.n_below(self.ranking.finished(), false);
+        let config = &self.config;
+        let n_below = config.n_below(self.ranking.finished(), ask.goals.len() > 1);
         let recall = config.recall.unwrap_or(if config.is_own() { RECALL } else { usize::MAX });
         self.ranking.sides(n_below, config.constant_liar, recall)
     }
@@ -286,7 +293,7 @@ impl Sampler for Tpe {
     fn next(&mut self, ask: &Ask<'_>) -> Result<Next, SearchError> {
         let outline = ask.space.outline;
         self.encode(outline, ask.history);
-        self.ranking.update(ask.history, ask.goals, &self.config.limit.0);
+        self.ranking.update(ask.history, ask.goals);
         let at_start =
             ask.history.count(State::Complete) + ask.history.count(State::Pruned) < self.config.startup.max(1);
         let sides = if at_start { Sides::default() } else { self.sides(ask) };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kilter_numerics::Stream;
 use kilter_search::{SAMPLERS, pruner, sampler};
-use kilter_space::{Config, Entry, Fit, Name, Outline, Random, Space, Value, Walk, parse_domain, replay};
+use kilter_space::{Config, Entry, Expr, Fit, Name, Outline, Random, Space, Value, Walk, parse_domain, replay};
 use kilter_study::{
     Ask, Asked, Change, Conduct, End, Event, Failure, Goal, History, Memory, Next, Opened, Study, StudyError,
     StudySpec, Trial, Usage,
@@ -24,12 +24,16 @@ fn mixed() -> Outline {
 /// All samplers, and variants of those with a way of their own.
 fn all() -> Vec<String> {
     let listed = SAMPLERS.iter().map(|listed| listed.name.to_owned());
-    let variants = ["tpe:flavour=optuna", "tpe:flavour=hyperopt", "tpe:multivariate=false", "tpe:limit=loss<=0.5"];
+    let variants = ["tpe:flavour=optuna", "tpe:flavour=hyperopt", "tpe:multivariate=false", "tpe:varied=1"];
     listed.chain(variants.map(str::to_owned)).collect()
 }
 
 fn study(outline: &Outline, by: &str) -> Study {
-    let spec = StudySpec {
+    Study::create(Arc::new(Memory::new()), spec(outline, by), sampler(by).unwrap(), pruner("none").unwrap()).unwrap()
+}
+
+fn spec(outline: &Outline, by: &str) -> StudySpec {
+    StudySpec {
         name: "s".to_owned(),
         outline: outline.clone(),
         goals: vec![Goal::minimize("loss")],
@@ -41,8 +45,7 @@ fn study(outline: &Outline, by: &str) -> Study {
         limits: kilter_study::Limits::default(),
         requirements: Vec::new(),
         plan: serde_json::Value::Null,
-    };
-    Study::create(Arc::new(Memory::new()), spec, sampler(by).unwrap(), pruner("none").unwrap()).unwrap()
+    }
 }
 
 /// Runs up to `trials` trials and gives how many were asked; every configuration fits the space. A study may be done
@@ -195,22 +198,26 @@ fn a_hundred_thousand_trials_are_history() {
     }
 }
 
-/// A trial over a limit is worse than any within: the search stays where the limit holds although the loss is lower
-/// beyond it.
+/// A trial that misses what is required is worse than any that does not: the search stays where the requirement holds
+/// although the loss is lower beyond it.
 #[test]
-fn limits_keep_the_search_where_they_hold() {
+fn requirements_keep_the_search_where_they_hold() {
     let space = Outline::new(vec![entry("x", "0.0..1.0"), entry("y", "0.0..1.0")]).unwrap();
-    let within = |by: &str| {
+    let within = |requirements: Vec<Expr>| {
+        let spec = StudySpec { requirements, ..spec(&space, "tpe") };
+        let storage = Arc::new(Memory::new());
+        let mut study = Study::create(storage, spec.clone(), sampler("tpe").unwrap(), pruner("none").unwrap()).unwrap();
         let mut held = 0;
-        survive(&space, by, 100, |at, trial| {
+        for at in 0..100 {
+            let Asked::Trial(trial) = study.ask().unwrap() else { panic!("the study ended") };
             let x = trial.config().float("x").unwrap();
             held += usize::from(at >= 50 && x <= 0.3);
             let metrics = BTreeMap::from([("loss".to_owned(), -x), ("memory".to_owned(), x)]);
-            End::of(metrics, &[Goal::minimize("loss")], Usage::default())
-        });
+            study.tell(&trial, &spec.judged(trial.config(), metrics, Usage::default())).unwrap();
+        }
         held
     };
-    let (limited, free) = (within("tpe:limit=memory<=0.3"), within("tpe"));
+    let (limited, free) = (within(vec![Expr::parse("memory <= 0.3").unwrap()]), within(Vec::new()));
     // The best allowed x is the bound itself, so every second trial or so is beyond.
     assert!(limited >= 20 && free < 10, "{limited} and {free} of 50 within the limit");
 }

@@ -340,3 +340,29 @@ fn samples_follow_the_density() {
         }
     }
 }
+
+/// A variation of an observation lies in the domain, keeps more than half of its values and changes something.
+#[test]
+fn variations_stay_near_what_they_vary() {
+    let numeric = |low, high, log, step| Dimension::Numeric { low, high, log, step };
+    let dimensions = [
+        numeric(-2.0, 3.0, false, None),
+        numeric(1e-6, 1.0, true, None),
+        numeric(1.0, 64.0, true, Some(1.0)),
+        Dimension::Categorical { choices: 5 },
+        numeric(4.0, 4.0, false, None),
+    ];
+    let columns =
+        [vec![0.5, -1.0, 2.5], vec![1e-3, 1e-5, 0.5], vec![16.0, 2.0, 40.0], vec![1.0, 4.0, 2.0], vec![4.0; 3]];
+    let fitted = fit(&dimensions, &columns, &ParzenOptions::default());
+    let varied = fitted.vary(1, 400, &mut Stream::new(&[5], "vary"));
+    assert!(fitted.log_density(&varied).iter().all(|density| density.is_finite()));
+    let kept: Vec<usize> = varied
+        .chunks(5)
+        // A logarithm and back is not exact.
+        .map(|row| (0..4).filter(|&d| (row[d] - columns[d][1]).abs() <= 1e-12 * columns[d][1].abs()).count())
+        .collect();
+    let share = kept.iter().sum::<usize>() as f64 / 1600.0;
+    assert!(share > 0.5 && share < 0.85, "{share} of the values were kept");
+    assert!(kept.iter().filter(|&&kept| kept == 4).count() < 200, "too many variations vary nothing");
+}

@@ -197,6 +197,8 @@ impl Recipe for Search {
 /// The study of all cells ever searched here.
 pub struct Cells {
     storage: Arc<dyn Storage>,
+    /// Held while the study's space is extended: of two processes that begin at once neither may undo what the other added.
+    lock: std::path::PathBuf,
 }
 
 /// Its name in `target/bench/search/cells.db`: `kilter trials --study cells` shows it too.
@@ -205,10 +207,12 @@ const STUDY: &str = "cells";
 impl Cells {
     /// Opens the study's file, or makes it.
     pub fn open(file: &Path) -> Result<Self, String> {
-        Ok(Self { storage: Arc::new(Sqlite::open(file).map_err(text)?) })
+        Ok(Self { storage: Arc::new(Sqlite::open(file).map_err(text)?), lock: file.with_extension("lock") })
     }
 
     fn hold(&self, wanted: Vec<Cell>) -> Result<Study, String> {
+        let lock = std::fs::File::create(&self.lock).map_err(text)?;
+        lock.lock().map_err(text)?;
         let mut known: [Vec<String>; 3] = Default::default();
         let studies = self.storage.studies().map_err(text)?;
         let sampler = |wanted: &[Cell]| {

@@ -17,6 +17,9 @@ const COLUMNS: usize = 4;
 /// Below this every regret is as good as none; the logarithmic axis ends here.
 const LEAST: f64 = 1e-4;
 
+/// The median configuration's regret; what is worse is cut off.
+const MOST: f64 = 1.0;
+
 /// A colour per method, the same in every panel.
 fn colour(method: usize) -> RGBColor {
     let (r, g, b) = Palette99::pick(method).to_rgba().rgb();
@@ -29,13 +32,16 @@ fn colour(method: usize) -> RGBColor {
 /// If the file cannot be written.
 pub fn curves(section: &Section, file: &Path) -> Result<(), String> {
     let rows = section.problems.len().div_ceil(COLUMNS);
-    let legend = 20 * section.methods.len().div_ceil(COLUMNS) as u32 + 10;
+    let legend = 20 * (1 + section.methods.len().div_ceil(COLUMNS) as u32) + 14;
     let size = (COLUMNS as u32 * 260, legend + rows as u32 * 180);
     let root = SVGBackend::new(file, size).into_drawing_area();
     root.fill(&WHITE).map_err(text)?;
     let (head, body) = root.split_vertically(legend);
+    let title = format!("{}: mean regret after so many trials; 1 is the median configuration's", section.title);
+    let style = ("sans-serif", 14).into_font().color(&BLACK).pos(Pos::new(HPos::Left, VPos::Center));
+    head.draw(&Text::new(title, (10, 14), style)).map_err(text)?;
     for (method, name) in section.methods.iter().enumerate() {
-        let (x, y) = ((method % COLUMNS) as i32 * 260 + 10, (method / COLUMNS) as i32 * 20 + 14);
+        let (x, y) = ((method % COLUMNS) as i32 * 260 + 10, (method / COLUMNS) as i32 * 20 + 36);
         let line = PathElement::new(vec![(x, y), (x + 24, y)], colour(method).stroke_width(2));
         head.draw(&line).map_err(text)?;
         let style = ("sans-serif", 13).into_font().color(&BLACK).pos(Pos::new(HPos::Left, VPos::Center));
@@ -52,14 +58,16 @@ pub fn curves(section: &Section, file: &Path) -> Result<(), String> {
 fn panel(area: &Area<'_>, problem: &str, curves: &[Vec<(f64, f64)>]) -> Result<(), String> {
     let points = || curves.iter().flatten();
     let last = points().map(|point| point.0).fold(2.0, f64::max);
-    let least = points().map(|point| point.1).fold(1.0, f64::min).max(LEAST);
-    let most = points().map(|point| point.1).fold(least * 10.0, f64::max);
+    let least = points().map(|point| point.1).fold(MOST / 10.0, f64::min).max(LEAST);
+    // Whole decades: each panel has at least two labels.
+    let least = 10_f64.powf(least.log10().floor());
     let mut chart = ChartBuilder::on(area)
         .caption(problem, ("sans-serif", 13))
         .margin(6)
+        .margin_right(16)
         .x_label_area_size(18)
         .y_label_area_size(44)
-        .build_cartesian_2d(1.0..last, (least..most).log_scale())
+        .build_cartesian_2d(1.0..last, (least..MOST).log_scale())
         .map_err(text)?;
     chart
         .configure_mesh()
@@ -68,11 +76,11 @@ fn panel(area: &Area<'_>, problem: &str, curves: &[Vec<(f64, f64)>]) -> Result<(
         .y_labels(5)
         .label_style(("sans-serif", 10))
         .x_label_formatter(&|x| format!("{x:.0}"))
-        .y_label_formatter(&|y| format!("{y:.1e}"))
+        .y_label_formatter(&|y| format!("{y}"))
         .draw()
         .map_err(text)?;
     for (method, curve) in curves.iter().enumerate() {
-        let points = curve.iter().map(|&(trials, regret)| (trials, regret.max(least)));
+        let points = curve.iter().map(|&(trials, regret)| (trials, regret.clamp(least, MOST)));
         chart.draw_series(LineSeries::new(points, colour(method).stroke_width(1))).map_err(text)?;
     }
     Ok(())

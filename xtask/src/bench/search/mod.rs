@@ -2,24 +2,24 @@
 
 pub mod options;
 
-#[cfg(feature = "search")]
+#[cfg(feature = "judge")]
 mod cell;
-#[cfg(feature = "search")]
+#[cfg(feature = "judge")]
 mod figure;
-#[cfg(feature = "search")]
+#[cfg(feature = "judge")]
 mod judge;
-#[cfg(feature = "search")]
+#[cfg(feature = "judge")]
 mod method;
-#[cfg(feature = "search")]
+#[cfg(feature = "judge")]
 mod page;
-#[cfg(feature = "search")]
+#[cfg(feature = "judge")]
 mod peer;
-#[cfg(feature = "search")]
+#[cfg(feature = "judge")]
 mod problem;
-#[cfg(feature = "search")]
+#[cfg(feature = "judge")]
 mod reference;
-#[cfg(feature = "search")]
+#[cfg(feature = "judge")]
 mod run;
 
-#[cfg(feature = "search")]
+#[cfg(feature = "judge")]
 pub use run::bench;

@@ -1,7 +1,7 @@
 //! What `cargo xtask bench search` is asked for.
 
 /// The call, read.
-#[cfg_attr(not(feature = "search"), allow(dead_code, reason = "this build hands over what it cannot do"))]
+#[cfg_attr(not(feature = "judge"), allow(dead_code, reason = "this build hands over what it cannot do"))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// No peers.
@@ -81,7 +81,7 @@ impl Options {
         Ok(options)
     }
 
-    #[cfg_attr(not(feature = "search"), allow(dead_code, reason = "this build hands over what it cannot do"))]
+    #[cfg_attr(not(feature = "judge"), allow(dead_code, reason = "this build hands over what it cannot do"))]
     /// Is a problem of this name and group asked for?
     pub fn wants_problem(&self, name: &str, group: &str) -> bool {
         self.problems.is_empty()

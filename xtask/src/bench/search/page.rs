@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use kilter_numerics::compare::Interval;
+
 use super::judge::{CONFIDENCE, Section};
 
 /// `0.0123`, short.
@@ -29,6 +31,28 @@ fn letter(at: usize) -> String {
     char::from_digit(at as u32 + 10, 36).map_or_else(|| at.to_string(), |letter| letter.to_string())
 }
 
+/// Columns of a terminal.
+const COLUMNS: usize = 80;
+
+/// Words in lines of a terminal's width, the later ones indented.
+pub fn wrapped(text: &str, indent: usize) -> String {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last().map_or(0, |line| line.chars().count());
+        if line + 1 + word.chars().count() > COLUMNS {
+            lines.push(" ".repeat(indent) + word);
+        } else if let Some(last) = lines.last_mut() {
+            last.push_str(if last.is_empty() { "" } else { " " });
+            last.push_str(word);
+        }
+    }
+    lines.join("\n") + "\n"
+}
+
+fn or_none(figure: Option<String>) -> String {
+    figure.unwrap_or_else(|| "–".to_owned())
+}
+
 /// The section's page.
 pub fn page(section: &Section) -> String {
     let mut text = String::new();
@@ -39,68 +63,102 @@ pub fn page(section: &Section) -> String {
         let place = ranks.methods.iter().position(|m| *m == method)?;
         Some(ranks.test.mean_ranks[place])
     };
-    let _ = writeln!(text, "{}: {} problems", section.title, section.problems.len());
-    let width = section.methods.iter().map(String::len).max().unwrap_or(6).max(6);
-    let _ = write!(text, "   {:<width$} seeds", "method");
-    for budget in &section.budgets {
-        let _ = write!(text, " {:>6}", format!("rk@{budget}"));
-    }
-    for budget in &section.budgets {
-        let _ = write!(text, " {:>6}", format!("@{budget}"));
-    }
-    let _ = writeln!(text, " {:>13} {:>7}", format!("{:.0} % interval", CONFIDENCE * 100.0), "CPU");
     // Best first, by the ranks of the largest budget at which there are any; those without at the end.
     let mut order: Vec<usize> = (0..section.methods.len()).collect();
     let key = |m: usize| (0..=last).rev().find_map(|b| rank(b, m).map(|r| (last - b, r))).unwrap_or((last + 1, 0.0));
     order.sort_by(|&a, &b| key(a).0.cmp(&key(b).0).then(key(a).1.total_cmp(&key(b).1)));
+    let _ = writeln!(text, "{}: {} problems\n", section.title, section.problems.len());
+    methods(&mut text, section, &order, &rank);
+    for ranks in ranks.iter().flatten() {
+        let _ = writeln!(
+            text,
+            "   after {}: ranks further apart than {:.2} differ (Nemenyi); Friedman p = {:.0e}",
+            ranks.budget, ranks.critical_difference, ranks.test.p_value
+        );
+    }
+    averages(&mut text, section, &order);
+    by_problem(&mut text, section, &order, last);
+    text
+}
+
+/// Who there is, mean ranks, time per trial.
+fn methods(text: &mut String, section: &Section, order: &[usize], rank: &dyn Fn(usize, usize) -> Option<f64>) {
+    let widest = COLUMNS - 26 - 8 * section.budgets.len();
+    let width = section.methods.iter().map(String::len).max().unwrap_or(6).clamp(6, widest);
+    let _ = write!(text, "   {:<width$} {:>7}", "mean rank after", "seeds");
+    for budget in &section.budgets {
+        let _ = write!(text, " {budget:>7}");
+    }
+    let _ = writeln!(text, " {:>12}", "CPU a trial");
     for (at, &method) in order.iter().enumerate() {
         let seeds = match section.seeds(method) {
             (low, high) if low == high => low.to_string(),
             (low, high) => format!("{low}-{high}"),
         };
-        let _ = write!(text, "{}  {:<width$} {seeds:>5}", letter(at), section.methods[method]);
-        for budget in 0..=last {
-            let _ = write!(text, " {:>6}", rank(budget, method).map_or("–".to_owned(), |rank| format!("{rank:.2}")));
+        let name: String = section.methods[method].chars().take(width).collect();
+        let _ = write!(text, "{}  {name:<width$} {seeds:>7}", letter(at));
+        for budget in 0..section.budgets.len() {
+            let _ = write!(text, " {:>7}", or_none(rank(budget, method).map(|rank| format!("{rank:.2}"))));
         }
-        let averages: Vec<_> = (0..=last).map(|budget| section.average(method, budget)).collect();
-        for average in &averages {
-            let _ = write!(text, " {:>6}", average.map_or("–".to_owned(), |average| figure(average.estimate)));
-        }
-        let interval = averages.last().copied().flatten();
-        let interval = interval.map_or("–".to_owned(), |i| format!("{}–{}", figure(i.low), figure(i.high)));
-        let cpu = section.cpu_seconds(method).map_or("–".to_owned(), time);
-        let _ = writeln!(text, " {interval:>13} {cpu:>7}");
+        let _ = writeln!(text, " {:>12}", or_none(section.cpu_seconds(method).map(time)));
     }
-    for ranks in ranks.iter().flatten() {
-        let _ = writeln!(
-            text,
-            "   after {}: mean ranks further apart than {:.2} differ (Nemenyi); Friedman's p = {:.2e} over {} problems",
-            ranks.budget, ranks.critical_difference, ranks.test.p_value, ranks.test.problems
-        );
-    }
-    let _ =
-        writeln!(text, "\nmean regret after {} trials; * the least, · equal within the spread", section.budgets[last]);
-    let width = section.problems.iter().map(String::len).max().unwrap_or(7);
-    let _ = write!(text, "{:width$}", "");
-    for at in 0..order.len() {
-        let _ = write!(text, " {:>7}", letter(at));
+}
+
+/// Mean regrets over all problems with their intervals.
+fn averages(text: &mut String, section: &Section, order: &[usize]) {
+    let _ = write!(text, "\nmean regret over the problems, with {:.0} % intervals\n   ", CONFIDENCE * 100.0);
+    for budget in &section.budgets {
+        let _ = write!(text, " {:>23}", format!("after {budget}"));
     }
     text.push('\n');
-    for (problem, name) in section.problems.iter().enumerate() {
-        let cells: Vec<_> = order.iter().map(|&method| section.on(problem, method, last)).collect();
-        let best = cells.iter().flatten().min_by(|a, b| a.estimate.total_cmp(&b.estimate)).copied();
-        let _ = write!(text, "{name:<width$}");
-        for cell in cells {
-            let mark = match (cell, best) {
-                (Some(cell), Some(best)) if cell.estimate == best.estimate => "*",
-                (Some(cell), Some(best)) if cell.low <= best.high => "·",
-                _ => " ",
-            };
-            let _ = write!(text, " {:>6}{mark}", cell.map_or("–".to_owned(), |cell| figure(cell.estimate)));
+    for (at, &method) in order.iter().enumerate() {
+        let _ = write!(text, "{}  ", letter(at));
+        for budget in 0..section.budgets.len() {
+            let average = section.average(method, budget);
+            let said = average.map(|i| format!("{} ({}–{})", figure(i.estimate), figure(i.low), figure(i.high)));
+            let _ = write!(text, " {:>23}", or_none(said));
         }
         text.push('\n');
     }
-    text
+}
+
+/// Mean regrets on each problem at a budget, some methods at a time.
+fn by_problem(text: &mut String, section: &Section, order: &[usize], budget: usize) {
+    let said = format!(
+        "\nmean regret after {} trials ± half of the {:.0} % interval; * the least, · equal within the spread",
+        section.budgets[budget],
+        CONFIDENCE * 100.0
+    );
+    text.push_str(&wrapped(&said, 0));
+    let width = section.problems.iter().map(String::len).max().unwrap_or(7);
+    const CELL: usize = 13;
+    let at_a_time = ((COLUMNS - width.min(COLUMNS / 2)) / CELL).max(1);
+    let on = |problem: usize| order.iter().map(|&method| section.on(problem, method, budget)).collect();
+    let cells: Vec<Vec<Option<Interval>>> = (0..section.problems.len()).map(on).collect();
+    let columns: Vec<usize> = (0..order.len()).collect();
+    for some in columns.chunks(at_a_time) {
+        let _ = write!(text, "{:width$}", "");
+        for &at in some {
+            let _ = write!(text, " {:>11} ", letter(at));
+        }
+        text.push('\n');
+        for (name, cells) in section.problems.iter().zip(&cells) {
+            let best = cells.iter().flatten().min_by(|a, b| a.estimate.total_cmp(&b.estimate)).copied();
+            let _ = write!(text, "{name:<width$}");
+            for &at in some {
+                let cell = cells[at];
+                let mark = match (cell, best) {
+                    (Some(cell), Some(best)) if cell.estimate == best.estimate => "*",
+                    (Some(cell), Some(best)) if cell.low <= best.high => "·",
+                    _ => " ",
+                };
+                let said = cell.map(|i| format!("{}±{}", figure(i.estimate), figure((i.high - i.low) / 2.0)));
+                let _ = write!(text, " {:>11}{mark}", or_none(said));
+            }
+            text.push('\n');
+        }
+        text.push('\n');
+    }
 }
 
 /// Where each of `ours` stands beside every other method, at the largest budget that both have.
@@ -118,9 +176,46 @@ pub fn duels(section: &Section, ours: &[String]) -> String {
             let [better, equal, worse] = sides(budget);
             let (name, other, trials) = (&section.methods[a], &section.methods[b], section.budgets[budget]);
             let (b, e, w) = (better.len(), equal.len(), worse.len());
-            let _ = write!(text, "{name} beside {other} after {trials}: better on {b}, equal on {e}, worse on {w}");
-            let _ = writeln!(text, "{}", if w > 0 { format!(" ({})", worse.join(", ")) } else { String::new() });
+            let on = if w > 0 { format!(" ({})", worse.join(", ")) } else { String::new() };
+            let said = format!("{name} beside {other} after {trials}: better on {b}, equal on {e}, worse on {w}{on}");
+            text.push_str(&wrapped(&said, 2));
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::super::cell::Searched;
+    use super::super::problem::problems;
+    use super::*;
+
+    /// However many methods and however long their names, nothing is wider than a terminal.
+    #[test]
+    fn a_page_fits_the_terminal() {
+        let problems = problems(&|_, group| ["nas", "fronts"].contains(&group), None).unwrap();
+        let mut methods: Vec<String> = (0..14).map(|at| format!("optuna-tpe-independent{at}")).collect();
+        methods.push("tpe:crossed=0.25,candidates=48,gamma=quarter_root,weights=uniform,least_steps=0.25".to_owned());
+        let cell = |at: usize| Searched {
+            sinks: vec![(1.0, 1.234), (9.0, 0.0123 * at as f64)],
+            budget: 200,
+            cpu_seconds: 0.3,
+        };
+        let mut cells = HashMap::new();
+        for problem in &problems {
+            for (at, method) in methods.iter().enumerate() {
+                let seeds = if at == 3 { 2 } else { 3 };
+                cells.insert((problem.name.clone(), method.clone()), (0..seeds).map(|seed| cell(at + seed)).collect());
+            }
+        }
+        let problems: Vec<_> = problems.iter().map(|problem| &**problem).collect();
+        let section = Section::new(("One goal", "one"), &problems, &methods, &[50, 100, 200], &cells);
+        let said = page(&section) + &duels(&section, &methods[..2]);
+        assert!(said.contains("nasbench-macro") && said.contains("Nemenyi"));
+        for line in said.lines() {
+            assert!(line.chars().count() <= COLUMNS, "{line}");
+        }
+    }
 }

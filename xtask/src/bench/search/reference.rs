@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use serde::Deserialize;
 
 use super::judge::Section;
-use super::page::figure;
+use super::page::{figure, wrapped};
 use super::problem::golden_tables;
 
 #[derive(Deserialize)]
@@ -46,28 +46,26 @@ pub fn page(section: &Section) -> Result<String, String> {
         let mut lines = String::new();
         for (problem, name) in section.problems.iter().enumerate() {
             let Some(courses) = on(name) else { continue };
-            let _ = write!(lines, "{name:<12}");
+            let mut said = format!("{name:<12}");
             for (method, label) in section.methods.iter().enumerate() {
                 if let Some(mean) = section.on(problem, method, at) {
-                    let _ = write!(lines, "  {label} {}", figure(mean.estimate));
+                    let _ = write!(said, " {label} {}", figure(mean.estimate));
                 }
             }
-            lines.push_str("  |");
+            said.push_str(" |");
             for (method, course) in courses {
                 if let Some(place) = course.at.iter().position(|trials| trials == budget) {
-                    let _ = write!(lines, "  {method} {} ({})", figure(course.mean[place]), course.n_seeds);
+                    let _ = write!(said, " {method} {} ({})", figure(course.mean[place]), course.n_seeds);
                 }
             }
-            lines.push('\n');
+            lines.push_str(&wrapped(&said, 2));
         }
         if !lines.is_empty() {
             let versions: Vec<String> =
                 stored.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
-            let _ = writeln!(
-                text,
-                "after {budget} trials, beside what peers came to before (seeds): {}",
-                versions.join(", ")
-            );
+            let said =
+                format!("after {budget} trials, beside what peers came to before (seeds): {}", versions.join(", "));
+            text.push_str(&wrapped(&said, 2));
             text.push_str(&lines);
             break;
         }

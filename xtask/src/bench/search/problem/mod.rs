@@ -2,6 +2,10 @@
 
 mod functions;
 mod large;
+#[cfg(feature = "surrogates")]
+mod long_search;
+#[cfg(feature = "surrogates")]
+mod surrogates;
 mod tables;
 
 use std::path::Path;
@@ -11,12 +15,13 @@ use kilter_numerics::Stream;
 use kilter_search::hypervolume::hypervolume;
 use kilter_space::{Chooser, Config, Entry, Expr, Halt, Outline, Random, Walk, parse_domain};
 use kilter_study::{Better, Failure, Fidelity, Flow, Goal, Interrupt, Metric, Outcome, Recipe, Run};
+use serde::{Deserialize, Serialize};
 
 pub use tables::golden_tables;
 
 /// The groups, in the order of the report.
-pub const GROUPS: [&str; 9] =
-    ["tables", "hpobench", "hpolib", "nas", "functions", "conditional", "constrained", "fronts", "steps"];
+pub const GROUPS: [&str; 10] =
+    ["tables", "hpobench", "hpolib", "nas", "surrogates", "functions", "conditional", "constrained", "fronts", "steps"];
 
 /// Draws of which a function's median is taken.
 const DRAWS: u64 = 10_000;
@@ -58,7 +63,7 @@ pub struct Problem {
 }
 
 /// Between what regret is measured.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Levels {
     /// One goal: the best loss there is, and the median configuration's.
     Loss { best: f64, median: f64 },
@@ -91,18 +96,7 @@ impl Problem {
         let median = |goal: usize| median(losses.iter().map(|losses| losses[goal]).collect());
         problem.levels = match best {
             Best::Loss(best) => Levels::Loss { best, median: median(0) },
-            Best::Front(points) => {
-                let front = front_of(points);
-                // A tenth beyond the front, so that its ends count too.
-                let beyond = |goal: usize| {
-                    let values = || front.iter().map(|point| point[goal]);
-                    let (low, high) = (values().fold(f64::INFINITY, f64::min), values().fold(f64::MIN, f64::max));
-                    (high + 0.1 * (high - low)).max(median(goal))
-                };
-                let reference: Vec<f64> = (0..problem.metrics.len()).map(beyond).collect();
-                let front: Vec<&[f64]> = front.iter().map(Vec::as_slice).collect();
-                Levels::Front { hypervolume: hypervolume(&front, &reference), reference }
-            }
+            Best::Front(points) => front_levels(points, &(0..problem.metrics.len()).map(median).collect::<Vec<f64>>()),
         };
         Ok(problem)
     }
@@ -177,6 +171,20 @@ pub enum Best {
     Loss(f64),
     /// Of two: points among which the front lies, dense enough that their hypervolume is its.
     Front(Vec<Vec<f64>>),
+}
+
+/// The levels of a front that lies among these points, and of the median losses.
+fn front_levels(points: Vec<Vec<f64>>, medians: &[f64]) -> Levels {
+    let front = front_of(points);
+    // A tenth beyond the front, so that its ends count too.
+    let beyond = |(goal, median): (usize, &f64)| {
+        let values = || front.iter().map(|point| point[goal]);
+        let (low, high) = (values().fold(f64::INFINITY, f64::min), values().fold(f64::MIN, f64::max));
+        (high + 0.1 * (high - low)).max(*median)
+    };
+    let reference: Vec<f64> = medians.iter().enumerate().map(beyond).collect();
+    let front: Vec<&[f64]> = front.iter().map(Vec::as_slice).collect();
+    Levels::Front { hypervolume: hypervolume(&front, &reference), reference }
 }
 
 /// Those of many points with two losses that no other dominates.
@@ -327,6 +335,8 @@ pub fn problems(wanted: &dyn Fn(&str, &str) -> bool, target: Option<&Path>) -> R
         None => {}
     }
     large::nas_bench_macro(to)?;
+    #[cfg(feature = "surrogates")]
+    surrogates::surrogates(to, target.map(|target| target.join("bench/search/levels")).as_deref())?;
     functions::functions(to)?;
     Ok(all)
 }
