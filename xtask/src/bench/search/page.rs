@@ -34,19 +34,32 @@ fn letter(at: usize) -> String {
 /// Columns of a terminal.
 const COLUMNS: usize = 80;
 
-/// Words in lines of a terminal's width, the later ones indented.
+/// Words in lines of a terminal's width, the later ones indented; a word that is wider goes on in the next line.
 pub fn wrapped(text: &str, indent: usize) -> String {
-    let mut lines = vec![String::new()];
+    let (mut lines, mut line, mut width) = (String::new(), String::new(), 0);
     for word in text.split(' ') {
-        let line = lines.last().map_or(0, |line| line.chars().count());
-        if line + 1 + word.chars().count() > COLUMNS {
-            lines.push(" ".repeat(indent) + word);
-        } else if let Some(last) = lines.last_mut() {
-            last.push_str(if last.is_empty() { "" } else { " " });
-            last.push_str(word);
+        let letters = word.chars().count();
+        if width > 0 && width + 1 + letters > COLUMNS {
+            lines.push_str(&line);
+            lines.push('\n');
+            line = " ".repeat(indent);
+            width = indent;
+        } else if width > 0 {
+            line.push(' ');
+            width += 1;
+        }
+        for letter in word.chars() {
+            if width == COLUMNS {
+                lines.push_str(&line);
+                lines.push('\n');
+                line = " ".repeat(indent);
+                width = indent;
+            }
+            line.push(letter);
+            width += 1;
         }
     }
-    lines.join("\n") + "\n"
+    lines + &line + "\n"
 }
 
 fn or_none(figure: Option<String>) -> String {
