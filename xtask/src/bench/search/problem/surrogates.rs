@@ -16,7 +16,8 @@ use kilter_data::catalogue::Shelves;
 use kilter_space::{Config, Entry, Value, quoted};
 use serde::Deserialize;
 use tract_onnx::prelude::{
-    Framework, InferenceModelExt, IntoRunnable, Runnable, TValue, Tensor, TractResult, TypedSimplePlan, tvec,
+    Datum, Framework, InferenceFact, InferenceModelExt, IntoRunnable, TValue, Tensor, TractResult, TypedSimplePlan,
+    tvec,
 };
 
 use super::long_search::long_search;
@@ -250,13 +251,13 @@ impl Surrogate {
 }
 
 fn plan(network: &[u8], rows: usize, scenario: &Scenario) -> TractResult<Arc<TypedSimplePlan>> {
-    use tract_onnx::prelude::InferenceFact;
     let shape = |width: usize| [rows, width];
     let (categories, numbers) = (shape(scenario.categories.len()), shape(scenario.numbers.len()));
     tract_onnx::onnx()
         .model_for_read(&mut &network[..])?
         .with_input_fact(0, InferenceFact::dt_shape(i32::datum_type(), categories))?
         .with_input_fact(1, InferenceFact::dt_shape(f32::datum_type(), numbers))?
+        .with_output_fact(0, InferenceFact::default())?
         .into_optimized()?
         .into_runnable()
 }
