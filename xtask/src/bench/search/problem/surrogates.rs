@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use flate2::read::GzDecoder;
 use kilter_data::catalogue::Shelves;
-use kilter_space::{Config, Entry, Value, quoted};
+use kilter_space::{Config, Entry, Value};
 use serde::Deserialize;
 use tract_onnx::prelude::{
     Datum, Framework, InferenceFact, InferenceModelExt, IntoRunnable, TValue, Tensor, TractResult, TypedSimplePlan,
@@ -216,7 +216,8 @@ impl Surrogate {
             };
             let mut asked = entry(&of.name, &domain)?;
             if let Some(condition) = self.conditions.iter().find(|condition| condition.child == of.name) {
-                let values: Vec<String> = condition.value.iter().chain(&condition.values).map(|v| quoted(v)).collect();
+                let values: Vec<String> =
+                    condition.value.iter().chain(&condition.values).map(|v| format!("'{v}'")).collect();
                 asked = asked.when(&format!("{} in [{}]", condition.parent, values.join(", "))).map_err(text)?;
             }
             entries.push(asked);
