@@ -86,7 +86,7 @@ impl Wanted {
     fn feature(&self) -> &'static str {
         match self {
             Self::Speed(_) | Self::Process { .. } => "bench",
-            Self::Search(_) => "surrogates",
+            Self::Search(_) => "judge",
         }
     }
 }
