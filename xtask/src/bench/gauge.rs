@@ -19,7 +19,8 @@ fn own_cpu_seconds() -> Result<f64, String> {
     Ok(time.tv_sec() as f64 + time.tv_nsec() as f64 * 1e-9)
 }
 
-fn cpu_seconds() -> Result<f64, String> {
+/// CPU time of this process and of the children that it waited for.
+pub fn cpu_seconds() -> Result<f64, String> {
     let children = Descendants::read().ok_or("the system does not count its children's CPU time")?;
     Ok(own_cpu_seconds()? + children.cpu_seconds)
 }

@@ -10,7 +10,7 @@ use kilter_study::{NoPruner, Sqlite, Storage, Study};
 use serde_json::{Value, json};
 
 use super::engine::{one_trial, sampler, spec, text};
-use super::gauge::timed_program;
+use super::gauge::{cpu_seconds, timed_program};
 use super::paired::{Figure, Sheet, Unit};
 
 /// As many processes as the issue of fairness needs to show.
@@ -30,13 +30,19 @@ pub fn bench(target: &Path, quick: bool) -> Result<Sheet, String> {
     };
     let mut figures = vec![
         figure("32 processes, ask+tell pair of all together", |round| round.seconds_per_pair),
+        figure("… its CPU", |round| round.cpu_seconds_per_pair),
         figure("… longest wait for one pair", |round| round.longest_seconds),
     ];
     let trials = if quick { 10_000 } else { 100_000 };
     let file = scratch.path().join("long.db");
     fill(&file, trials)?;
     let kilter = target.join("release/kilter");
-    for (what, words) in [("list as JSON", &["trials", "--json"][..]), ("list", &["trials"]), ("best", &["best"])] {
+    for (what, words) in [
+        ("list as JSON", &["trials", "--json"][..]),
+        ("list", &["trials"]),
+        ("best", &["best"]),
+        ("export as CSV", &["export"]),
+    ] {
         let took = || {
             let mut command = Command::new(&kilter);
             command.current_dir(scratch.path()).args(words).args(["--storage", "sqlite:long.db"]);
@@ -57,13 +63,15 @@ pub fn bench(target: &Path, quick: bool) -> Result<Sheet, String> {
         .collect::<Result<Vec<_>, String>>()?;
     figures.push(Figure::of(&format!("{trials} trials, resume and one more"), Unit::Seconds, &resumed));
     let shares: Vec<String> = together.iter().map(|round| format!("{:.2}", round.least_over_most)).collect();
+    let rates: Vec<String> = together.iter().map(|round| format!("{:.0}", 1.0 / round.seconds_per_pair)).collect();
     Ok(Sheet {
         title: "storage",
         peer: None,
         quick,
         figures,
         notes: vec![
-            format!("Of {PROCESSES} processes the slowest had {} times the pairs of the quickest.", shares.join(", ")),
+            format!("{PROCESSES} processes: {} ask+tell pairs per second together.", rates.join(", ")),
+            format!("The slowest of them had {} times the pairs of the quickest.", shares.join(", ")),
             "Random search over 8 parameters; each process keeps its own history of all trials up to date.".into(),
         ],
     })
@@ -71,6 +79,7 @@ pub fn bench(target: &Path, quick: bool) -> Result<Sheet, String> {
 
 struct Together {
     seconds_per_pair: f64,
+    cpu_seconds_per_pair: f64,
     longest_seconds: f64,
     least_over_most: f64,
 }
@@ -94,6 +103,7 @@ fn together(file: &Path, seconds: f64) -> Result<Together, String> {
         answer.read_line(&mut String::new()).map_err(text)?;
         answers.push(answer);
     }
+    let before = cpu_seconds()?;
     for child in &mut children {
         writeln!(child.stdin.take().ok_or("no pipe")?).map_err(text)?;
     }
@@ -108,7 +118,12 @@ fn together(file: &Path, seconds: f64) -> Result<Together, String> {
         (most, least) = (most.max(of("pairs")), least.min(of("pairs")));
         child.wait().map_err(text)?;
     }
-    Ok(Together { seconds_per_pair: seconds / pairs, longest_seconds: longest, least_over_most: least / most })
+    Ok(Together {
+        seconds_per_pair: seconds / pairs,
+        cpu_seconds_per_pair: (cpu_seconds()? - before) / pairs,
+        longest_seconds: longest,
+        least_over_most: least / most,
+    })
 }
 
 /// One of them: says that it is ready, waits for a line, asks and tells, says how often.

@@ -359,3 +359,31 @@ fn a_dead_worker_s_number_is_given_to_one() {
     }
     assert_eq!(storage.reserve(id, &alive()).unwrap(), 16);
 }
+
+/// The line of those who wait is a courtesy: whoever is stopped in it, or locks the folder for another reason, holds up
+/// nobody for ever.
+#[test]
+fn a_line_that_does_not_get_on_keeps_nobody_from_writing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s.db");
+    let storage = Sqlite::open(&path).unwrap();
+    let id = storage.create(&spec("s")).unwrap();
+    let stopped = fs::File::open(folder.path()).unwrap();
+    stopped.lock().unwrap();
+    let writer = Connection::open(&path).unwrap();
+    writer.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let others: Vec<Sqlite> = (0..4).map(|_| Sqlite::open(&path).unwrap()).collect();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| storage.want_trials(id, 3));
+        // Nobody in line: written at once.
+        writer.execute_batch("COMMIT").unwrap();
+        waiting.join().unwrap().unwrap();
+        let all: Vec<_> = others
+            .iter()
+            .map(|other| scope.spawn(move || (0..20).try_for_each(|k| other.want_trials(id, k))))
+            .collect();
+        all.into_iter().for_each(|writer| writer.join().unwrap().unwrap());
+    });
+    stopped.unlock().unwrap();
+    assert_eq!(storage.changes(id, 0, 100).unwrap().events.len(), 81);
+}

@@ -10,6 +10,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::super::StorageError;
 use super::super::worker::{Clock, SystemClock};
+use super::line;
 
 /// How a file is opened.
 pub struct Opening {
@@ -165,7 +166,7 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
 /// How long anybody waits for another's transaction.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Waits a little, by chance; tells whether to try again. Everybody waits as long on average however often he tried, so
+/// Waits in line, or outside of it a little, by chance; tells whether to try again. Outside, everybody waits as long on average however often he tried, so
 /// nobody is favoured; and as long as it took the last times, so that many waiting processes do not spend the machine on
 /// looking.
 fn wait_a_little(tries: i32) -> bool {
@@ -177,9 +178,15 @@ fn wait_a_little(tries: i32) -> bool {
         static SINCE: std::cell::Cell<Option<Instant>> = const { std::cell::Cell::new(None) };
     }
     let now = Instant::now();
-    let mut mean = MEAN_US.load(Ordering::Relaxed);
     if tries == 0 {
         SINCE.set(Some(now));
+    }
+    let since = SINCE.get().unwrap_or(now);
+    if line::wait() {
+        return since.elapsed() < PATIENCE;
+    }
+    let mut mean = MEAN_US.load(Ordering::Relaxed);
+    if tries == 0 {
         mean = match TRIED.load(Ordering::Relaxed) {
             0..=1 => (mean / 2).max(SHORTEST_US),
             2..=4 => mean,
@@ -188,7 +195,6 @@ fn wait_a_little(tries: i32) -> bool {
         MEAN_US.store(mean, Ordering::Relaxed);
     }
     TRIED.store(tries, Ordering::Relaxed);
-    let since = SINCE.get().unwrap_or(now);
     let jitter = Stream::new(&[u64::from(std::process::id()), tries as u64, since.elapsed().as_nanos() as u64], "busy")
         .uniform();
     std::thread::sleep(Duration::from_micros((f64::from(2 * mean) * jitter) as u64 + 20));

@@ -6,6 +6,7 @@
 
 mod contract;
 mod file;
+mod line;
 mod upkeep;
 
 use std::collections::HashMap;
@@ -18,6 +19,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 pub use file::{Durability, Opening};
 pub use upkeep::Checked;
 
+use self::line::Line;
 use super::worker::Clock;
 use super::{Address, StorageError};
 
@@ -25,6 +27,7 @@ use super::{Address, StorageError};
 pub struct Sqlite {
     path: PathBuf,
     writer: Mutex<Connection>,
+    line: Line,
     reader: Mutex<Connection>,
     clock: Arc<dyn Clock>,
     /// Workers that were found alive, and when.
@@ -64,9 +67,10 @@ impl Sqlite {
     /// As [`Sqlite::open`].
     pub fn open_with(path: &Path, how: Opening) -> Result<Self, StorageError> {
         let (writer, reader) = file::open(path, &how)?;
-        let (opened, path) = (file::identity(path), path.to_owned());
+        let (line, opened, path) = (Line::of(path), file::identity(path), path.to_owned());
         Ok(Self {
             path,
+            line,
             writer: Mutex::new(writer),
             reader: Mutex::new(reader),
             clock: how.clock,
@@ -86,7 +90,9 @@ impl Sqlite {
         let now = self.clock.now_ms();
         let mut connection = lock(&self.writer);
         let transact = || -> Result<T, Trouble> {
+            let turn = self.line.turn();
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            drop(turn);
             if file::identity(&self.path) != self.opened {
                 return Err(StorageError::Gone(self.path.clone()).into());
             }
