@@ -241,9 +241,9 @@ impl Study {
     fn goes_on_elsewhere(&self) -> Result<bool, StudyError> {
         let wanted = self.trials_wanted().unwrap_or(0);
         let held = self.storage().held(self.id())?;
+        // What was reserved by somebody who died is given out again, as soon as a look tells that he did.
         let busy = held.iter().any(|held| match held.by {
-            Holder::Process => held.running || held.number < wanted,
-            Holder::Lost => held.running,
+            Holder::Process | Holder::Lost => held.running || held.number < wanted,
             Holder::Person => false,
         });
         Ok(busy || self.history().count(State::Waiting) > 0)

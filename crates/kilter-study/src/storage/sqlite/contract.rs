@@ -27,8 +27,9 @@ pub(super) mod stage {
     pub const ENDED: i64 = 3;
 }
 
-/// How long a worker that was found alive is taken to live without another look.
-const SURELY_ALIVE: Duration = Duration::from_millis(50);
+/// How long a worker that was found alive is taken to live without another look: the others wait while it is looked for,
+/// and of many workers each comes to ask a few times a second only.
+const SURELY_ALIVE: Duration = Duration::from_secs(1);
 
 impl Sqlite {
     /// Was this worker found alive a moment ago?
