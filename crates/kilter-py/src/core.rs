@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use kilter_space::{Config, Expr, Name, Outline, nearest};
-use kilter_study::storage::Address;
+use kilter_study::storage::{Address, Begun};
 use kilter_study::{
     Amendment, Asked, Better, Change, Column, Conduct, Driven, Ending, Event, Failure, Goal, Limits, Memory, Opened,
     Point, Row, Sqlite, Storage, StorageError, Study, StudyError, StudyId, StudySpec, Usage, Worker, check_field,
@@ -444,8 +444,16 @@ impl Core {
             let config = Config::new(late.iter().map(|(name, _, value)| (name.clone(), value.clone())).collect());
             let end = ending.end(study.spec(), &config, None, Usage::default());
             let fingerprint = outline.fingerprint();
-            let number = storage.reserve(id, &worker)?;
-            let lease = storage.open(id, number, &Opened { config, fingerprint, ..Opened::default() }, &worker)?;
+            let opened = Opened { config, fingerprint, ..Opened::default() };
+            let mut number = storage.next_free(id)?;
+            let lease = loop {
+                match storage.open(id, number, &opened, &worker, false)? {
+                    Begun::Running(lease) => break lease,
+                    Begun::Reserved(next) => number = next,
+                    // It need not be fresh.
+                    Begun::Asked => {}
+                }
+            };
             if !complete {
                 storage.answer(&lease, &late)?;
             }

@@ -69,6 +69,16 @@ impl Change {
         }
         Ok(true)
     }
+
+    /// Does this begin or enqueue a trial that asks the very question of `opened`?
+    pub(crate) fn asks(&self, opened: &Opened) -> bool {
+        match self {
+            Self::Queued(other) | Self::Opened(other) => {
+                other.fidelity == opened.fidelity && other.config == opened.config
+            }
+            _ => false,
+        }
+    }
 }
 
 /// What can be changed of a study, or written on one of its trials, without any trial moving.

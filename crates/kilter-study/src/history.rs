@@ -156,6 +156,11 @@ impl History {
         self.rows.iter().flatten()
     }
 
+    /// The highest number of a trial, if there is one.
+    pub fn newest(&self) -> Option<u64> {
+        self.rows.len().checked_sub(1).map(|last| last as u64)
+    }
+
     /// How many trials are in `state`.
     pub fn count(&self, state: State) -> usize {
         self.counts[state as usize]

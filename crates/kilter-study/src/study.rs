@@ -18,7 +18,7 @@ use crate::pruner::{Pruner, Running, Verdict};
 use crate::repeats;
 use crate::run::Why;
 use crate::sampler::{Ask, Next, Note, Sampler, SearchError, used_up};
-use crate::storage::{Claimed, Ended, Lease, Storage, StorageError, StudyId, StudySpec, Worker};
+use crate::storage::{Begun, Claimed, Ended, Lease, Storage, StorageError, StudyId, StudySpec, Worker};
 
 /// A study, its sampler and its pruner. Several processes may hold the same study.
 pub struct Study {
@@ -32,6 +32,8 @@ pub struct Study {
     /// What the sampler knows to have been asked.
     questions: Questions,
     judge: Arc<Mutex<Judge>>,
+    /// The newest trial that began here.
+    newest: Option<u64>,
     /// Since when this process runs trials, and for how many seconds the study had run before.
     sitting: Option<(Instant, f64)>,
 }
@@ -228,7 +230,7 @@ impl Study {
         let order = spec.conduct.in_order.map(|lag| InOrder::new(lag, spec.outline.clone()));
         let questions = Questions::default();
         let (spec, worker) = (Arc::new(spec), Worker::here());
-        Self { storage, id, spec, worker, sampler, history, order, questions, judge, sitting: None }
+        Self { storage, id, spec, worker, sampler, history, order, questions, judge, newest: None, sitting: None }
     }
 
     /// What the study is, with everything that was changed since it was made: its space is the one searched now.
@@ -391,7 +393,9 @@ impl Study {
         if let Some(why) = self.enough() {
             return Ok(Asked::Done(why));
         }
-        while let Some(Claimed { lease, opened }) = self.storage.claim(self.id, &self.worker)? {
+        while self.history.count(State::Waiting) > 0
+            && let Some(Claimed { lease, opened }) = self.storage.claim(self.id, &self.worker)?
+        {
             if self.copied(&lease, &opened)? {
                 continue;
             }
@@ -399,25 +403,38 @@ impl Study {
             let answers = Answered::new(opened.config.clone(), Box::new(rest));
             return Ok(Asked::Trial((Trial { lease, opened }, answers)));
         }
+        // Where others ask too, a number is reserved first, so that nobody's sampler works for nothing.
+        let alone = self.newest.is_none_or(|newest| self.history.newest() == Some(newest));
+        let mut reserved = if alone { None } else { Some(self.storage.reserve(self.id, &self.worker)?) };
+        let policy = &self.spec.conduct;
+        // What is asked in order must not hang on who is quick.
+        let fresh = policy.duplicates == Duplicates::Avoid && policy.in_order.is_none();
         loop {
-            let number = self.storage.reserve(self.id, &self.worker)?;
-            match self.propose(number) {
-                Ok(Proposed::Opened(opened, answers)) => {
-                    match self.storage.open(self.id, number, &opened, &self.worker) {
-                        Ok(lease) if self.copied(&lease, &opened)? => {}
-                        Ok(lease) => return Ok(Asked::Trial((Trial { lease, opened }, *answers))),
-                        // The proposal took so long that somebody who cannot look for this process took the number.
-                        Err(StorageError::NotReserved(_)) => {}
-                        Err(why) => return Err(why.into()),
-                    }
-                }
+            let number = match reserved {
+                Some(number) => number,
+                None => self.storage.next_free(self.id)?,
+            };
+            let (opened, answers) = match self.propose(number) {
+                Ok(Proposed::Opened(opened, answers)) => (opened, *answers),
                 other => {
-                    self.storage.give_back(self.id, number, &self.worker)?;
+                    if let Some(number) = reserved {
+                        self.storage.give_back(self.id, number, &self.worker)?;
+                    }
                     return Ok(match other? {
                         Proposed::Opened(..) | Proposed::Wait => Asked::Wait,
                         Proposed::Done(why) => Asked::Done(why),
                     });
                 }
+            };
+            let fresh = fresh && self.spec.outline.is_complete() && duplicates::counts(&opened);
+            match self.storage.open(self.id, number, &opened, &self.worker, fresh)? {
+                Begun::Running(lease) if self.copied(&lease, &opened)? => reserved = None,
+                Begun::Running(lease) => {
+                    self.newest = Some(number);
+                    return Ok(Asked::Trial((Trial { lease, opened }, answers)));
+                }
+                Begun::Reserved(number) => reserved = Some(number),
+                Begun::Asked => {}
             }
         }
     }

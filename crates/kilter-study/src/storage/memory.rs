@@ -8,7 +8,7 @@ use kilter_space::{Domain, Name, Outline, Value};
 use super::adopt::{Adopted, Standing, at_work};
 use super::worker::{Clock, SystemClock, Worker, token};
 use super::{
-    Changes, Claimed, Ended, Held, Holder, LEASE_MS, Lease, Retry, Storage, StorageError, StudyEntry, StudyId,
+    Begun, Changes, Claimed, Ended, Held, Holder, LEASE_MS, Lease, Retry, Storage, StorageError, StudyEntry, StudyId,
     StudySpec,
 };
 use crate::event::{Amendment, Change, End, EndState, Event, Opened, Point};
@@ -101,6 +101,29 @@ impl Ledger {
         if busy { Err(StorageError::InUse(what)) } else { Ok(()) }
     }
 
+    /// The lowest number whose holder died, else a new one.
+    fn free(&self, now: i64) -> u64 {
+        let lost = |slot: &Slot| match &slot.stage {
+            Stage::Reserved { by, deadline_ms } => by.as_holder(*deadline_ms, now) == Holder::Lost,
+            _ => false,
+        };
+        self.slots.iter().find(|(_, slot)| lost(slot)).map_or(self.next, |(number, _)| *number)
+    }
+
+    fn reserve(&mut self, by: &Worker, now: i64) -> u64 {
+        let number = self.free(now);
+        self.next = self.next.max(number + 1);
+        let stage = Stage::Reserved { by: by.clone(), deadline_ms: now + LEASE_MS };
+        self.slots.insert(number, Slot { stage, opened: Opened::default(), attempt: 0 });
+        number
+    }
+
+    /// Was this question asked by an event that it was not made from?
+    fn asked_since(&self, opened: &Opened) -> bool {
+        let from = (opened.seen as usize).min(self.events.len());
+        self.events[from..].iter().any(|event| event.change.asks(opened))
+    }
+
     fn end(&mut self, number: u64) {
         if let Some(slot) = self.slots.remove(&number) {
             self.ended.insert(number, slot.opened);
@@ -147,17 +170,11 @@ impl Storage for Memory {
     }
 
     fn reserve(&self, study: StudyId, by: &Worker) -> Result<u64, StorageError> {
-        self.ledger(study, |ledger, now| {
-            let free = ledger.slots.iter().find_map(|(number, slot)| match &slot.stage {
-                Stage::Reserved { by, deadline_ms } if by.as_holder(*deadline_ms, now) == Holder::Lost => Some(*number),
-                _ => None,
-            });
-            let number = free.unwrap_or(ledger.next);
-            ledger.next = ledger.next.max(number + 1);
-            let stage = Stage::Reserved { by: by.clone(), deadline_ms: now + LEASE_MS };
-            ledger.slots.insert(number, Slot { stage, opened: Opened::default(), attempt: 0 });
-            number
-        })
+        self.ledger(study, |ledger, now| ledger.reserve(by, now))
+    }
+
+    fn next_free(&self, study: StudyId) -> Result<u64, StorageError> {
+        self.ledger(study, |ledger, now| ledger.free(now))
     }
 
     fn give_back(&self, study: StudyId, number: u64, by: &Worker) -> Result<(), StorageError> {
@@ -170,18 +187,35 @@ impl Storage for Memory {
         })
     }
 
-    fn open(&self, study: StudyId, number: u64, opened: &Opened, by: &Worker) -> Result<Lease, StorageError> {
+    fn open(
+        &self,
+        study: StudyId,
+        number: u64,
+        opened: &Opened,
+        by: &Worker,
+        fresh: bool,
+    ) -> Result<Begun, StorageError> {
         self.ledger(study, |ledger, now| {
-            match ledger.slots.get_mut(&number) {
-                Some(slot) if matches!(&slot.stage, Stage::Reserved { by: holder, .. } if holder == by) => {
-                    slot.opened = opened.clone();
-                }
-                _ => return Err(StorageError::NotReserved(number)),
+            if fresh && ledger.asked_since(opened) {
+                return Begun::Asked;
             }
-            let claimed = ledger.run(study, number, by, now).ok_or(StorageError::NotReserved(number))?;
-            ledger.log(Some(number), now, Change::Opened(opened.clone()));
-            Ok(claimed.lease)
-        })?
+            let is_ours = match ledger.slots.get(&number).map(|slot| &slot.stage) {
+                Some(Stage::Reserved { by: holder, deadline_ms }) => {
+                    holder == by || holder.as_holder(*deadline_ms, now) == Holder::Lost
+                }
+                _ => number == ledger.next,
+            };
+            if is_ours {
+                ledger.next = ledger.next.max(number + 1);
+                let slot = Slot { stage: Stage::Waiting, opened: opened.clone(), attempt: 0 };
+                ledger.slots.insert(number, slot);
+                if let Some(claimed) = ledger.run(study, number, by, now) {
+                    ledger.log(Some(number), now, Change::Opened(claimed.opened));
+                    return Begun::Running(claimed.lease);
+                }
+            }
+            Begun::Reserved(ledger.reserve(by, now))
+        })
     }
 
     fn enqueue(&self, study: StudyId, opened: &Opened) -> Result<u64, StorageError> {

@@ -3,8 +3,9 @@
 //! - Every change appends one event to its study's log, whose revisions have no gaps.
 //! - A running trial is held by a *lease*. Whoever ends the trial shows the lease; if the trial has since been given to
 //!   somebody else, the result is kept as a late attempt and never counted.
-//! - Numbers are reserved before the sampler is asked, since asking may take minutes; a number whose holder died is
-//!   given out again, lowest first, so a resumed study continues as if it had never stopped.
+//! - A proposal is made for a number, and the trial begins under it if nobody was quicker; whoever was too late has the
+//!   next number reserved, since asking the sampler may take minutes. A number whose holder died is given out again, lowest
+//!   first, so a resumed study continues as if it had never stopped.
 
 mod address;
 mod adopt;
@@ -113,6 +114,27 @@ pub struct Claimed {
     pub opened: Opened,
 }
 
+/// What opening a trial came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// It runs.
+    Running(Lease),
+    /// Its number is another's by now; this one is reserved instead.
+    Reserved(u64),
+    /// Somebody asked its question meanwhile; nothing was changed.
+    Asked,
+}
+
+impl Begun {
+    /// The lease, if the trial runs.
+    pub fn lease(self) -> Option<Lease> {
+        match self {
+            Self::Running(lease) => Some(lease),
+            Self::Reserved(_) | Self::Asked => None,
+        }
+    }
+}
+
 /// What became of an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
@@ -198,9 +220,6 @@ pub enum StorageError {
     /// Somebody works on the study.
     #[error("trials of the study run now, so it cannot be {0}; end them first with: kilter stop")]
     InUse(&'static str),
-    /// A number that this worker has not reserved.
-    #[error("trial {0} is not reserved by this worker")]
-    NotReserved(u64),
     /// The file is no database.
     #[error("{} is not a kilter database: {why}; name another file with --storage sqlite:FILE", .path.display())]
     NotOurs {
@@ -289,11 +308,26 @@ pub trait Storage: Send + Sync {
     /// If the storage cannot be written.
     fn give_back(&self, study: StudyId, number: u64, by: &Worker) -> Result<(), StorageError>;
 
-    /// Begins a trial under a reserved number.
+    /// The number that [`Storage::reserve`] would give out now. Changes nothing.
     ///
     /// # Errors
-    /// [`StorageError::NotReserved`] if the number is not this worker's.
-    fn open(&self, study: StudyId, number: u64, opened: &Opened, by: &Worker) -> Result<Lease, StorageError>;
+    /// If there is no such study.
+    fn next_free(&self, study: StudyId) -> Result<u64, StorageError>;
+
+    /// Begins a trial under a number that is free or reserved by this worker. If it is another's by now, the next free
+    /// one is reserved for the worker in the same transaction. A trial that is to be `fresh` does not begin if its
+    /// question was asked by an event after [`Opened::seen`].
+    ///
+    /// # Errors
+    /// If there is no such study.
+    fn open(
+        &self,
+        study: StudyId,
+        number: u64,
+        opened: &Opened,
+        by: &Worker,
+        fresh: bool,
+    ) -> Result<Begun, StorageError>;
 
     /// Adds a trial that waits for a worker; gives its number.
     ///

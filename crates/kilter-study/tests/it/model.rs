@@ -1,7 +1,7 @@
 //! Every storage does what the plain one in memory does.
 
 use kilter_space::{Name, parse_domain};
-use kilter_study::storage::{LEASE_MS, Retry};
+use kilter_study::storage::{Begun, LEASE_MS, Retry};
 use kilter_study::{Amendment, Lease, Point, Worker};
 use proptest::prelude::*;
 
@@ -12,7 +12,8 @@ use crate::given::{Stage, alive, complete, dead, fold, opened, spec, stranger};
 pub enum Step {
     Reserve(usize),
     GiveBack(usize, u64),
-    Open(usize, u64, f64),
+    NextFree,
+    Open(usize, u64, f64, bool),
     Start(usize, f64),
     Enqueue(f64),
     Claim(usize),
@@ -40,7 +41,9 @@ pub fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         2 => worker().prop_map(Step::Reserve),
         1 => (worker(), 0..6_u64).prop_map(|(by, number)| Step::GiveBack(by, number)),
-        2 => (worker(), 0..6_u64, -1.0..1.0).prop_map(|(by, number, x)| Step::Open(by, number, x)),
+        1 => Just(Step::NextFree),
+        4 => (worker(), 0..6_u64, prop::sample::select(vec![-0.5, 0.5]), any::<bool>())
+            .prop_map(|(by, number, x, fresh)| Step::Open(by, number, x, fresh)),
         5 => (worker(), -1.0..1.0).prop_map(|(by, x)| Step::Start(by, x)),
         1 => (-1.0..1.0).prop_map(Step::Enqueue),
         2 => worker().prop_map(Step::Claim),
@@ -78,13 +81,16 @@ pub fn take(stage: &Stage, leases: &mut Vec<Lease>, step: &Step) -> String {
     let said = match step {
         Step::Reserve(by) => format!("{:?}", storage.reserve(id, &worker(*by))),
         Step::GiveBack(by, number) => format!("{:?}", storage.give_back(id, *number, &worker(*by))),
-        Step::Open(by, number, x) => match storage.open(id, *number, &opened(*x), &worker(*by)) {
-            Ok(lease) => held(given.insert(lease)),
-            Err(why) => why.to_string(),
-        },
+        Step::NextFree => format!("{:?}", storage.next_free(id)),
+        Step::Open(by, number, x, fresh) => {
+            match storage.open(id, *number, &opened(*x), &worker(*by), *fresh).unwrap() {
+                Begun::Running(lease) => held(given.insert(lease)),
+                other => format!("{other:?}"),
+            }
+        }
         Step::Start(by, x) => {
             let number = storage.reserve(id, &worker(*by)).unwrap();
-            held(given.insert(storage.open(id, number, &opened(*x), &worker(*by)).unwrap()))
+            held(given.insert(storage.open(id, number, &opened(*x), &worker(*by), false).unwrap().lease().unwrap()))
         }
         Step::Enqueue(x) => format!("{:?}", storage.enqueue(id, &opened(*x))),
         Step::Claim(by) => match storage.claim(id, &worker(*by)).unwrap() {

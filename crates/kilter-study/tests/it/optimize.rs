@@ -325,7 +325,7 @@ fn held_by(worker: &kilter_study::Worker) -> (Bench, Arc<FakeClock>, kilter_stud
     let spec = StudySpec { trials: Some(3), ..spec("shared") };
     bench.study = Study::create(storage.clone(), spec, Box::<Digest>::default(), Box::new(NoPruner)).unwrap();
     let number = storage.reserve(bench.study.id(), worker).unwrap();
-    let lease = storage.open(bench.study.id(), number, &opened(0.5), worker).unwrap();
+    let lease = storage.open(bench.study.id(), number, &opened(0.5), worker, false).unwrap().lease().unwrap();
     (bench, clock, lease)
 }
 

@@ -125,7 +125,7 @@ fn a_lost_worker_s_trial_is_seen_as_its_last_attempt_left_it() {
     // Trial 1 in another's hands, who reports and dies.
     let number = storage.reserve(first.id(), &dead()).unwrap();
     let opened = kilter_study::Opened { config: expected[1].clone(), ..kilter_study::Opened::default() };
-    let lease = storage.open(first.id(), number, &opened, &dead()).unwrap();
+    let lease = storage.open(first.id(), number, &opened, &dead(), false).unwrap().lease().unwrap();
     storage.report(&lease, &[kilter_study::Point { step: 0, metric: "loss".to_owned(), value: 9.0 }]).unwrap();
     assert_eq!(first.reap().unwrap(), [1]);
     drop(first);

@@ -18,7 +18,7 @@ fn stage() -> Stage {
         let worker = if i == 5 { dead() } else { alive() };
         let number = stage.storage.reserve(stage.id, &worker).unwrap();
         let opened = kilter_study::Opened { config: config(&answers), ..kilter_study::Opened::default() };
-        let lease = stage.storage.open(stage.id, number, &opened, &worker).unwrap();
+        let lease = stage.storage.open(stage.id, number, &opened, &worker, false).unwrap().lease().unwrap();
         if i < 5 {
             let usage = Usage { wall_seconds: f64::from(i), ..Usage::default() };
             let metrics = BTreeMap::from([("loss".to_owned(), f64::from(6 - i))]);

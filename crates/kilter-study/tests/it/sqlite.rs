@@ -28,7 +28,7 @@ fn a_second_handle_sees_the_same_study_and_goes_on_with_it() {
     let first = Sqlite::open(&path).unwrap();
     let id = first.create(&spec("shared")).unwrap();
     let number = first.reserve(id, &alive()).unwrap();
-    let lease = first.open(id, number, &opened(0.25), &alive()).unwrap();
+    let lease = first.open(id, number, &opened(0.25), &alive(), false).unwrap().lease().unwrap();
     let second = Sqlite::open(&path).unwrap();
     assert_eq!(second.path(), path);
     assert_eq!(second.studies().unwrap()[0].spec, spec("shared"));
@@ -160,7 +160,7 @@ fn checked(damage: &str) -> Vec<String> {
     let id = storage.create(&spec("s")).unwrap();
     for _ in 0..2 {
         let number = storage.reserve(id, &alive()).unwrap();
-        let lease = storage.open(id, number, &opened(0.5), &alive()).unwrap();
+        let lease = storage.open(id, number, &opened(0.5), &alive(), false).unwrap().lease().unwrap();
         if number == 0 {
             storage.finish(&lease, &complete(0.5)).unwrap();
         }
@@ -269,7 +269,7 @@ fn many_writers_get_distinct_dense_numbers_and_lose_nothing() {
                 let storage = Sqlite::open(&path).unwrap();
                 let work = |_| {
                     let number = storage.reserve(id, &alive()).unwrap();
-                    let lease = storage.open(id, number, &opened(0.5), &alive()).unwrap();
+                    let lease = storage.open(id, number, &opened(0.5), &alive(), false).unwrap().lease().unwrap();
                     storage.finish(&lease, &complete(number as f64)).unwrap();
                     number
                 };

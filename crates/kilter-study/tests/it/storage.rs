@@ -4,15 +4,15 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use kilter_space::{Name, parse_domain};
-use kilter_study::storage::{Ended, Held, Holder, LEASE_MS, Retry};
-use kilter_study::{Amendment, Change, EndState, Failure, Lease, Point, State, StorageError, StudyId, Worker};
+use kilter_study::storage::{Begun, Ended, Held, Holder, LEASE_MS, Retry};
+use kilter_study::{Amendment, Change, EndState, Failure, Lease, Opened, Point, State, StorageError, StudyId, Worker};
 
 use crate::given::{Stage, alive, complete, config, dead, on_every_storage, opened, spec, stranger};
 
 /// Opens a trial in `worker`'s name.
 fn start(stage: &Stage, worker: &Worker) -> Lease {
     let number = stage.storage.reserve(stage.id, worker).unwrap();
-    stage.storage.open(stage.id, number, &opened(0.5), worker).unwrap()
+    stage.storage.open(stage.id, number, &opened(0.5), worker, false).unwrap().lease().unwrap()
 }
 
 fn point(step: u64, value: f64) -> Point {
@@ -55,6 +55,8 @@ fn a_study_that_does_not_exist_is_named() {
             assert!(matches!(refused, Err(StorageError::NoStudy(StudyId(99)))), "{refused:?}");
         };
         no_study(stage.storage.reserve(nobody, &alive()).map(drop));
+        no_study(stage.storage.next_free(nobody).map(drop));
+        no_study(stage.storage.open(nobody, 0, &opened(0.0), &alive(), true).map(drop));
         no_study(stage.storage.enqueue(nobody, &opened(0.0)).map(drop));
         no_study(stage.storage.want_trials(nobody, 3));
         no_study(stage.storage.claim(nobody, &alive()).map(drop));
@@ -126,7 +128,7 @@ fn only_its_holder_gives_a_number_back() {
         assert_eq!(stage.storage.reserve(stage.id, &alive()).unwrap(), 0);
         stage.storage.give_back(stage.id, 0, &stranger(7)).unwrap();
         assert_eq!(stage.storage.reserve(stage.id, &alive()).unwrap(), 1);
-        let lease = stage.storage.open(stage.id, 0, &opened(0.1), &alive()).unwrap();
+        let lease = stage.storage.open(stage.id, 0, &opened(0.1), &alive(), false).unwrap().lease().unwrap();
         stage.storage.give_back(stage.id, 0, &alive()).unwrap();
         assert_eq!(stage.storage.renew(&[lease]).unwrap(), [true], "a running trial is no reserved number");
     });
@@ -155,8 +157,9 @@ fn a_number_whose_holder_cannot_be_looked_for_is_given_out_again_when_its_time_i
         assert_eq!(stage.storage.reserve(stage.id, &alive()).unwrap(), 1);
         stage.clock.advance(1);
         assert_eq!(stage.storage.reserve(stage.id, &alive()).unwrap(), 0);
-        let late = stage.storage.open(stage.id, 0, &opened(0.1), &stranger(7));
-        assert!(matches!(late, Err(StorageError::NotReserved(0))));
+        let late = stage.storage.open(stage.id, 0, &opened(0.1), &stranger(7), false);
+        assert_eq!(late.unwrap(), Begun::Reserved(2));
+        stage.storage.give_back(stage.id, 2, &stranger(7)).unwrap();
         stage.clock.advance(10 * LEASE_MS);
         assert_eq!(stage.storage.reserve(stage.id, &alive()).unwrap(), 2, "a living holder has all the time it takes");
     });
@@ -208,21 +211,46 @@ fn a_worker_does_not_give_its_machine_s_id_away() {
 }
 
 #[test]
-fn opening_needs_a_reservation_of_one_s_own() {
+fn a_trial_begins_under_a_free_number_and_whoever_is_late_has_the_next_one_reserved() {
     on_every_storage(|stage| {
-        let refused = |number, worker: &Worker| {
-            let refused = stage.storage.open(stage.id, number, &opened(0.1), worker);
-            assert!(matches!(refused, Err(StorageError::NotReserved(n)) if n == number), "{refused:?}");
-        };
-        refused(0, &alive());
-        let number = stage.storage.reserve(stage.id, &alive()).unwrap();
-        refused(number, &stranger(7));
-        refused(number + 1, &alive());
-        stage.storage.open(stage.id, number, &opened(0.1), &alive()).unwrap();
-        refused(number, &alive());
+        let open = |number, worker: &Worker| stage.storage.open(stage.id, number, &opened(0.1), worker, false).unwrap();
+        assert_eq!(stage.storage.next_free(stage.id).unwrap(), 0);
+        assert_eq!(stage.storage.next_free(stage.id).unwrap(), 0, "to look changes nothing");
+        let first = open(0, &alive()).lease().unwrap();
+        assert_eq!((first.number, first.attempt), (0, 1));
+        // Too late, and then with the number that was reserved instead.
+        assert_eq!(open(0, &stranger(7)), Begun::Reserved(1));
+        assert_eq!(open(1, &alive()), Begun::Reserved(2), "1 is another's");
+        assert_eq!(open(1, &stranger(7)).lease().unwrap().number, 1);
+        // What is not there yet is nobody's to take.
+        assert_eq!(open(9, &stranger(7)), Begun::Reserved(3));
         let waiting = stage.storage.enqueue(stage.id, &opened(0.1)).unwrap();
-        refused(waiting, &alive());
-        assert_eq!(stage.events().len(), 2, "a refusal leaves no trace");
+        assert_eq!(open(waiting, &stranger(8)), Begun::Reserved(5));
+        // A dead worker's number is the next, and anybody's.
+        assert_eq!(stage.storage.reserve(stage.id, &dead()).unwrap(), 6);
+        stage.storage.give_back(stage.id, 2, &alive()).unwrap();
+        assert_eq!(stage.storage.next_free(stage.id).unwrap(), 2);
+        assert_eq!(open(6, &alive()).lease().unwrap().number, 6);
+        assert_eq!(open(2, &alive()).lease().unwrap().number, 2);
+        assert_eq!(stage.events().len(), 5, "a refusal leaves no trace in the log");
+    });
+}
+
+#[test]
+fn a_fresh_trial_does_not_begin_if_its_question_was_asked_meanwhile() {
+    on_every_storage(|stage| {
+        let open = |x, seen, fresh| {
+            let (number, opened) = (stage.storage.next_free(stage.id).unwrap(), Opened { seen, ..opened(x) });
+            stage.storage.open(stage.id, number, &opened, &alive(), fresh).unwrap()
+        };
+        assert!(open(0.1, 0, true).lease().is_some());
+        assert_eq!(open(0.1, 0, true), Begun::Asked);
+        assert_eq!(stage.storage.next_free(stage.id).unwrap(), 1, "nothing is reserved for it");
+        assert!(open(0.1, 0, false).lease().is_some());
+        assert!(open(0.2, 0, true).lease().is_some());
+        assert!(open(0.1, 2, true).lease().is_some(), "what it was made from is its own affair");
+        stage.storage.enqueue(stage.id, &opened(0.3)).unwrap();
+        assert_eq!(open(0.3, 4, true), Begun::Asked);
     });
 }
 
@@ -567,7 +595,7 @@ fn an_adopted_study_goes_on_from_its_history() {
         }
         let whole = stage.storage.reserve(stage.id, &alive()).unwrap();
         let left_out = stage.storage.reserve(stage.id, &alive()).unwrap();
-        let lease = stage.storage.open(stage.id, whole, &opened(0.25), &alive()).unwrap();
+        let lease = stage.storage.open(stage.id, whole, &opened(0.25), &alive(), false).unwrap().lease().unwrap();
         stage.storage.report(&lease, &[point(0, 3.0)]).unwrap();
         stage.storage.finish(&lease, &complete(1.0)).unwrap();
         stage.storage.enqueue(stage.id, &opened(0.75)).unwrap();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use kilter_space::{Config, Value};
+use kilter_space::{Config, Entry, Outline, Value, parse_domain};
 use kilter_study::storage::Ended;
 use kilter_study::{
     Amendment, Ask, Asked, End, Event, Goal, History, Limits, Memory, Next, NoPruner, Opened, Proposal, QueueOnly,
@@ -123,7 +123,7 @@ fn a_study_whose_worker_died_equals_an_uninterrupted_one() {
         note: serde_json::from_str(&expected[3].2).unwrap(),
         ..Opened::default()
     };
-    storage.open(first.id(), number, &open, &dead()).unwrap();
+    storage.open(first.id(), number, &open, &dead(), false).unwrap().lease().unwrap();
     drop(first);
     let mut second = again(&storage);
     assert_eq!(second.reap().unwrap(), [3]);
@@ -160,6 +160,52 @@ fn two_handles_run_exactly_the_wanted_trials_together() {
     assert_eq!(numbers, (0..11).collect::<Vec<_>>());
     assert_eq!(result(&mut first), result(&mut second));
     assert_eq!(first.history().count(State::Complete), 11);
+}
+
+/// Proposes at random, without looking at what there is.
+struct Dice;
+
+impl Sampler for Dice {
+    fn observe(&mut self, _: &[Event], _: &History) {}
+
+    fn next(&mut self, ask: &Ask<'_>) -> Result<Next, SearchError> {
+        Ok(Next::Try(Proposal::new(Config::default(), &ask.stream)))
+    }
+}
+
+#[test]
+fn no_two_handles_that_ask_at_once_open_the_same_configuration_of_a_finite_space() {
+    const ALL: usize = 40;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("study.db");
+    let entry = Entry::new("n", parse_domain(&format!("int:1..{ALL}")).unwrap()).unwrap();
+    let outline = Outline::new(vec![entry]).unwrap();
+    let spec = StudySpec { outline, trials: None, ..spec("finite") };
+    let id = Sqlite::open(&path).unwrap().create(&spec).unwrap();
+    let run = || {
+        let storage: Arc<dyn Storage> = Arc::new(Sqlite::open(&path).unwrap());
+        let mut study = Study::hold(storage, id, spec.clone(), Box::new(Dice), Box::new(NoPruner)).unwrap();
+        let mut asked = Vec::new();
+        loop {
+            match study.ask().unwrap() {
+                Asked::Trial(trial) => {
+                    study.tell(&trial, &complete(1.0)).unwrap();
+                    asked.push(trial.config().int("n").unwrap());
+                }
+                Asked::Wait => {}
+                Asked::Done(why) => {
+                    assert_eq!(why, format!("all {ALL} configurations of the space were asked"));
+                    return asked;
+                }
+            }
+        }
+    };
+    let mut asked: Vec<i64> = std::thread::scope(|scope| {
+        let runs: Vec<_> = (0..4).map(|_| scope.spawn(run)).collect();
+        runs.into_iter().flat_map(|run| run.join().unwrap()).collect()
+    });
+    asked.sort_unstable();
+    assert_eq!(asked, (1..=ALL as i64).collect::<Vec<_>>());
 }
 
 #[test]
@@ -414,7 +460,7 @@ fn a_study_s_running_time_leaves_out_pauses_and_what_a_dead_worker_never_ran() {
     let seconds = || stage.history().busy_seconds();
     let begin = |worker: &kilter_study::Worker| {
         let number = stage.storage.reserve(stage.id, worker).unwrap();
-        stage.storage.open(stage.id, number, &crate::given::opened(0.5), worker).unwrap()
+        stage.storage.open(stage.id, number, &crate::given::opened(0.5), worker, false).unwrap().lease().unwrap()
     };
     let lease = begin(&alive());
     stage.clock.advance(1_000);

@@ -4,7 +4,7 @@ use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use kilter_space::{Domain, Name, Outline, Value};
-use rusqlite::{OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -12,7 +12,7 @@ use super::super::adopt::{Adopted, Standing, at_work};
 use super::super::memory::after_loss;
 use super::super::worker::token;
 use super::super::{
-    Changes, Claimed, Ended, Held, Holder, LEASE_MS, Lease, Retry, Storage, StorageError, StudyEntry, StudyId,
+    Begun, Changes, Claimed, Ended, Held, Holder, LEASE_MS, Lease, Retry, Storage, StorageError, StudyEntry, StudyId,
     StudySpec, Worker,
 };
 use super::{Sqlite, Trouble};
@@ -42,6 +42,42 @@ impl Sqlite {
         let mut alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner);
         alive.retain(|_, found| found.elapsed() < SURELY_ALIVE);
         alive.insert(worker, Instant::now());
+    }
+
+    /// The lowest reserved number whose holder is gone.
+    fn lost_number(&self, on: &Connection, study: StudyId, now: i64) -> Result<Option<i64>, Trouble> {
+        let select = "SELECT number, worker, deadline_ms FROM trials INDEXED BY trials_reserved WHERE study = ?1 AND stage = 0 \
+             ORDER BY number";
+        let mut statement = on.prepare_cached(select)?;
+        let mut held = statement.query([study.0])?;
+        while let Some(row) = held.next()? {
+            let holder: String = row.get(1)?;
+            // Looked for now and then only: in a change the others wait for its end.
+            if self.lives(&holder) {
+                continue;
+            }
+            let worker: Worker = parse("trials.worker", &holder)?;
+            if worker.as_holder(row.get(2)?, now) == Holder::Lost {
+                return Ok(Some(row.get(0)?));
+            }
+            // Of a worker that cannot be looked for only the deadline tells.
+            if worker.is_alive() == Some(true) {
+                self.found_alive(holder);
+            }
+        }
+        Ok(None)
+    }
+
+    fn reserve_in(&self, on: &Transaction<'_>, study: StudyId, by: &Worker, now: i64) -> Result<u64, Trouble> {
+        let number = match self.lost_number(on, study, now)? {
+            Some(number) => number,
+            None => next_number(on, study)?,
+        };
+        let reserve = "INSERT INTO trials (study, number, stage, attempt, worker, deadline_ms) \
+                       VALUES (?1, ?2, ?3, 0, ?4, ?5) \
+                       ON CONFLICT DO UPDATE SET worker = excluded.worker, deadline_ms = excluded.deadline_ms";
+        on.prepare_cached(reserve)?.execute(params![study.0, number, stage::RESERVED, text(by)?, now + LEASE_MS])?;
+        Ok(number as u64)
     }
 
     /// # Errors
@@ -106,6 +142,33 @@ fn add(on: &Transaction<'_>, spec: &StudySpec, created_ms: i64, next: u64) -> Re
         0 => Err(StorageError::NameTaken(spec.name.clone()).into()),
         _ => Ok(StudyId(id)),
     }
+}
+
+/// Is this number reserved by `holder`, or by somebody who is gone?
+fn is_free_for(on: &Transaction<'_>, study: StudyId, number: u64, holder: &str, now: i64) -> Result<bool, Trouble> {
+    let select = "SELECT worker, deadline_ms FROM trials WHERE study = ?1 AND number = ?2 AND stage = ?3";
+    let reserved: Option<(String, i64)> = on
+        .prepare_cached(select)?
+        .query_row(params![study.0, number as i64, stage::RESERVED], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    match reserved {
+        Some((by, deadline_ms)) => Ok(by == holder || is_lost(&by, deadline_ms, now)?),
+        None => Ok(false),
+    }
+}
+
+/// Was this question asked by an event that it was not made from?
+fn asked_since(on: &Transaction<'_>, study: StudyId, opened: &Opened) -> Result<bool, Trouble> {
+    let select = "SELECT change FROM events WHERE study = ?1 AND revision > ?2";
+    let mut statement = on.prepare_cached(select)?;
+    let mut changes = statement.query([study.0, opened.seen as i64])?;
+    while let Some(row) = changes.next()? {
+        let change = row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?;
+        if parse::<Change>("events.change", change)?.asks(opened) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Puts a trial into `worker`'s hands.
@@ -178,39 +241,18 @@ impl Storage for Sqlite {
     }
 
     fn reserve(&self, study: StudyId, by: &Worker) -> Result<u64, StorageError> {
-        self.write(|on, now| {
-            let select =
-                "SELECT number, worker, deadline_ms FROM trials INDEXED BY trials_reserved WHERE study = ?1 AND stage = 0 \
-                 ORDER BY number";
-            let held: Vec<(i64, String, i64)> = on
-                .prepare_cached(select)?
-                .query_map([study.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
-                .collect::<Result<_, _>>()?;
-            let (by_text, deadline_ms) = (text(by)?, now + LEASE_MS);
-            for (number, holder, until) in held {
-                // Looked for now and then only: the others wait for the end of this transaction.
-                if self.lives(&holder) {
-                    continue;
-                }
-                let worker: Worker = parse("trials.worker", &holder)?;
-                if worker.as_holder(until, now) != Holder::Lost {
-                    // Of a worker that cannot be looked for only the deadline tells.
-                    if worker.is_alive() == Some(true) {
-                        self.found_alive(holder);
-                    }
-                } else {
-                    on.execute(
-                        "UPDATE trials SET worker = ?3, deadline_ms = ?4 WHERE study = ?1 AND number = ?2",
-                        params![study.0, number, by_text, deadline_ms],
-                    )?;
-                    return Ok(number as u64);
-                }
+        self.write(|on, now| self.reserve_in(on, study, by, now))
+    }
+
+    fn next_free(&self, study: StudyId) -> Result<u64, StorageError> {
+        let now = self.clock.now_ms();
+        self.read(|on| {
+            if let Some(number) = self.lost_number(on, study, now)? {
+                return Ok(number as u64);
             }
-            let number = next_number(on, study)?;
-            let insert = "INSERT INTO trials (study, number, stage, attempt, worker, deadline_ms) \
-                          VALUES (?1, ?2, ?3, 0, ?4, ?5)";
-            on.prepare_cached(insert)?.execute(params![study.0, number, stage::RESERVED, by_text, deadline_ms])?;
-            Ok(number as u64)
+            let select = "SELECT next FROM studies WHERE id = ?1";
+            let next: Option<i64> = on.prepare_cached(select)?.query_row([study.0], |row| row.get(0)).optional()?;
+            Ok(next.ok_or(StorageError::NoStudy(study))? as u64)
         })
     }
 
@@ -223,19 +265,36 @@ impl Storage for Sqlite {
         })
     }
 
-    fn open(&self, study: StudyId, number: u64, opened: &Opened, by: &Worker) -> Result<Lease, StorageError> {
+    fn open(
+        &self,
+        study: StudyId,
+        number: u64,
+        opened: &Opened,
+        by: &Worker,
+        fresh: bool,
+    ) -> Result<Begun, StorageError> {
+        let (holder, opened_text) = (text(by)?, text(opened)?);
         self.write(|on, now| {
-            let update =
-                "UPDATE trials SET opened = ?4 WHERE study = ?1 AND number = ?2 AND stage = ?3 AND worker = ?5";
-            let mut statement = on.prepare_cached(update)?;
-            let ours =
-                statement.execute(params![study.0, number as i64, stage::RESERVED, text(opened)?, text(by)?])? > 0;
-            if !ours {
-                return Err(StorageError::NotReserved(number).into());
+            if fresh && asked_since(on, study, opened)? {
+                return Ok(Begun::Asked);
             }
-            let lease = run(on, study, number as i64, by, now)?;
+            let take_new = "UPDATE studies SET next = next + 1 WHERE id = ?1 AND next = ?2";
+            let is_new = on.prepare_cached(take_new)?.execute([study.0, number as i64])? > 0;
+            if !is_new && !is_free_for(on, study, number, &holder, now)? {
+                return self.reserve_in(on, study, by, now).map(Begun::Reserved);
+            }
+            let token = token();
+            let begin = "INSERT INTO trials (study, number, stage, attempt, token, worker, deadline_ms, opened) \
+                         VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6, ?7) ON CONFLICT DO UPDATE SET stage = excluded.stage, \
+                         attempt = attempt + 1, token = excluded.token, worker = excluded.worker, \
+                         deadline_ms = excluded.deadline_ms, opened = excluded.opened RETURNING attempt";
+            let fence = format!("{token:x}");
+            let attempt = on.prepare_cached(begin)?.query_row(
+                params![study.0, number as i64, stage::RUNNING, fence, holder, now + LEASE_MS, opened_text],
+                |row| row.get(0),
+            )?;
             log(on, study, Some(number), now, &Change::Opened(opened.clone()))?;
-            Ok(lease)
+            Ok(Begun::Running(Lease { study, number, attempt, token }))
         })
     }
 
