@@ -8,6 +8,7 @@ use kilter_space::{Chooser, Config, Coordinate, Domain, Encoding, Feasible, Halt
 use kilter_study::{Goal, History};
 
 use super::hyperopt::AdaptiveParzen;
+use super::orders::Shelf;
 use super::parzen::{Column, Expected, Parzen, ParzenOptions};
 use super::ranking::{Ranking, Sides};
 use super::sampler::{Flavour, TpeConfig, Weights, expected};
@@ -59,6 +60,7 @@ pub(super) struct Draft<'a> {
     /// By entry its group; a group is taken out when it is estimated.
     group_of: Vec<Option<usize>>,
     groups: Vec<Group>,
+    orders: &'a mut Shelf,
     stream: Stream,
     rest: Random,
     /// The walk is before this entry.
@@ -71,9 +73,6 @@ pub(super) struct Draft<'a> {
     /// Would all candidates complete a configuration that was tried?
     given_up: bool,
 }
-
-/// A candidate as numbers and as the answers that they stand for.
-type Candidate = (Vec<f64>, Vec<Value>);
 
 impl Chooser for Draft<'_> {
     fn choose(&mut self, question: &Question<'_>) -> Result<Value, Halt> {
@@ -98,7 +97,7 @@ impl Chooser for Draft<'_> {
 }
 
 impl<'a> Draft<'a> {
-    pub(super) fn new(outline: &'a Outline, estimate: Estimate<'a>, stream: &Stream) -> Self {
+    pub(super) fn new(outline: &'a Outline, estimate: Estimate<'a>, orders: &'a mut Shelf, stream: &Stream) -> Self {
         let groups = groups(outline, estimate.config.jointly(estimate.goals.len() > 1));
         let mut group_of = vec![None; outline.entries().len()];
         for (group, members) in groups.iter().enumerate() {
@@ -110,6 +109,7 @@ impl<'a> Draft<'a> {
             group_of,
             groups,
             estimate,
+            orders,
             stream: stream.child("candidates"),
             rest: Random::new(stream.child("unforeseen")),
             at: 0,
@@ -167,25 +167,16 @@ impl<'a> Draft<'a> {
             let others = self.others(group, &coordinates, question)?;
             candidates = self.possible(group, others);
         }
-        let mut log = [vec![0.0; candidates.len()], vec![0.0; candidates.len()]];
-        for density in &densities {
-            let rows = candidates.iter();
-            let part: Vec<f64> = rows.flat_map(|(row, _)| density.part.iter().map(|&d| row[d])).collect();
-            for (sum, density) in log.iter_mut().zip([&density.better, &density.worse]) {
-                sum.iter_mut().zip(density.log_density(&part)).for_each(|(sum, log)| *sum += log);
-            }
-        }
-        if let Some(best) = best_candidate(&log[0], &log[1]) {
-            for (&at, value) in group.iter().zip(candidates.swap_remove(best).1) {
-                self.drawn[at] = Some(value);
-            }
+        if let Some(best) = best_of(&densities, &candidates) {
+            let answers: Vec<(usize, Value)> = self.answers(group, &candidates[best]).collect();
+            answers.into_iter().for_each(|(at, value)| self.drawn[at] = Some(value));
         }
         Ok(())
     }
 
     /// The densities of the whole group, or in the Hyperopt flavour of each coordinate by itself.
     fn densities(
-        &self,
+        &mut self,
         coordinates: &[usize],
         dimensions: &[Dimension],
         expected: &[Option<Expected>],
@@ -202,10 +193,11 @@ impl<'a> Draft<'a> {
         // Of a group that the best trial was not asked, any of the better ones is varied.
         let best = sides.best.and_then(|best| numbers.binary_search(&best).ok());
         let parents = best.map_or(0..numbers.len(), |best| best..best + 1);
-        let joint = |columns: &[Vec<f64>], weights: &[f64]| {
+        let joint = |columns: &[Vec<f64>], orders: &[Vec<u32>], weights: &[f64]| {
             let least_steps = config.least_steps();
             let options = ParzenOptions { prior_weight: config.prior_weight, least_steps, ..ParzenOptions::default() };
-            let columns: Vec<Column<'_>> = columns.iter().map(|values| Column { values, order: None }).collect();
+            let column = |(d, values)| Column { values, order: orders.get(d).map(Vec::as_slice) };
+            let columns: Vec<Column<'_>> = columns.iter().map(Vec::as_slice).enumerate().map(column).collect();
             Density::Joint(Parzen::fit_expecting(dimensions, &columns, weights, &options, expected))
         };
         let single = |d: usize, values: &[f64], weights: &[f64]| {
@@ -216,8 +208,8 @@ impl<'a> Draft<'a> {
             Flavour::Kilter | Flavour::Optuna => vec![Densities {
                 part: (0..dimensions.len()).collect(),
                 parents,
-                better: joint(&below, &below_weights),
-                worse: joint(&above, &above_weights),
+                better: joint(&below, &[], &below_weights),
+                worse: joint(&above, &self.orders.of(coordinates).update(&others, &above), &above_weights),
             }],
             Flavour::Hyperopt => (0..dimensions.len())
                 .map(|d| Densities {
@@ -230,26 +222,25 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// The answers that a candidate's numbers stand for, with their places in the outline.
+    fn answers<'b>(&'b self, group: &'b [usize], row: &'b [f64]) -> impl Iterator<Item = (usize, Value)> + 'b {
+        let mut code = row;
+        group.iter().map(move |&at| {
+            let (own, rest) = code.split_at(self.encoding.span(at).len());
+            code = rest;
+            (at, self.outline.entries()[at].domain.decode(own))
+        })
+    }
+
     /// The candidates that the constraints still allow beside the answers so far.
-    fn possible(&self, group: &[usize], rows: Vec<Vec<f64>>) -> Vec<Candidate> {
+    fn possible(&self, group: &[usize], mut rows: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
         let entries = self.outline.entries();
-        let mut candidates = Vec::with_capacity(rows.len());
-        for row in rows {
-            let mut code = &row[..];
-            let mut values = Vec::with_capacity(group.len());
-            for &at in group {
-                let (own, rest) = code.split_at(self.encoding.span(at).len());
-                values.push(entries[at].domain.decode(own));
-                code = rest;
-            }
-            candidates.push((row, values));
-        }
         if self.estimate.seen.is_kept() {
             let mut code = vec![f64::NAN; self.encoding.coordinates().len()];
             self.joint_code(&mut code);
-            candidates.retain(|(_, values)| {
-                for (&at, value) in group.iter().zip(values) {
-                    if let Some(own) = entries[at].domain.encode(value) {
+            rows.retain(|row| {
+                for (at, value) in self.answers(group, row) {
+                    if let Some(own) = entries[at].domain.encode(&value) {
                         code[self.encoding.span(at)].copy_from_slice(&own);
                     }
                 }
@@ -257,13 +248,13 @@ impl<'a> Draft<'a> {
             });
         }
         if !self.outline.constraints().is_empty() {
-            candidates.retain(|(_, values)| {
+            rows.retain(|row| {
                 let mut with = self.joint.clone();
-                group.iter().zip(values).for_each(|(&at, value)| with.push(entries[at].name.clone(), value.clone()));
+                self.answers(group, row).for_each(|(at, value)| with.push(entries[at].name.clone(), value));
                 self.outline.is_possible(&with)
             });
         }
-        candidates
+        rows
     }
 
     /// Candidates from what is feasible instead of from the estimate: for a single question from what is allowed, else
@@ -353,6 +344,39 @@ impl Density {
             Self::Single(density) => density.log_density(candidates),
         }
     }
+}
+
+/// The candidate with the greatest ratio of the densities, each `[parameters]`; none only if there are none.
+fn best_of(densities: &[Densities], candidates: &[Vec<f64>]) -> Option<usize> {
+    let (mut below, mut above) = (vec![0.0; candidates.len()], vec![0.0; candidates.len()]);
+    let add = |sums: &mut [f64], logs: Vec<f64>| sums.iter_mut().zip(logs).for_each(|(sum, log)| *sum += log);
+    for Densities { part, better, worse, .. } in densities {
+        let rows: Vec<f64> = candidates.iter().flat_map(|row| part.iter().map(|&d| row[d])).collect();
+        add(&mut below, better.log_density(&rows));
+        add(
+            &mut above,
+            match worse {
+                Density::Joint(worse) if densities.len() == 1 => as_far_as_it_matters(worse, &rows, &below),
+                worse => worse.log_density(&rows),
+            },
+        );
+    }
+    best_candidate(&below, &above)
+}
+
+/// The log density of the worse trials at each candidate; only a lower bound of it where that shows already that another
+/// candidate is better.
+fn as_far_as_it_matters(worse: &Parzen, candidates: &[f64], below: &[f64]) -> Vec<f64> {
+    /// Rounding must not rule out the best.
+    const MARGIN: f64 = 1e-9;
+    let Some(first) = (0..below.len()).max_by(|&a, &b| below[a].total_cmp(&below[b])) else { return Vec::new() };
+    let width = candidates.len() / below.len();
+    let score = below[first] - worse.log_density(&candidates[first * width..][..width])[0];
+    if !score.is_finite() {
+        return worse.log_density(candidates);
+    }
+    let limits: Vec<f64> = below.iter().map(|below| below - score + MARGIN).collect();
+    worse.log_density_up_to(candidates, &limits)
 }
 
 impl From<Coordinate> for Dimension {

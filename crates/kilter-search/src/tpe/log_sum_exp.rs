@@ -19,10 +19,12 @@ impl LogSumExp {
     pub(super) const EMPTY: Self = Self { top: f64::NEG_INFINITY, sum: 0.0 };
 
     /// A term below this doesn't matter any more.
+    #[inline(always)]
     pub(super) fn floor(&self) -> f64 {
         self.top - NEGLIGIBLE
     }
 
+    #[inline(always)]
     pub(super) fn add(&mut self, terms: &[f64]) {
         let top = maximum(terms);
         if top > self.top {
@@ -39,6 +41,7 @@ impl LogSumExp {
     }
 }
 
+#[inline(always)]
 fn maximum(terms: &[f64]) -> f64 {
     let greater = |a: f64, b: f64| if a > b { a } else { b };
     let mut lanes = [f64::NEG_INFINITY; LANES];
@@ -52,6 +55,7 @@ fn maximum(terms: &[f64]) -> f64 {
 }
 
 /// Σ exp(term - top), no term above `top`.
+#[inline(always)]
 fn sum_of_exp(terms: &[f64], top: f64) -> f64 {
     let floor = top - NEGLIGIBLE;
     let mut lanes = [0.0; LANES];
@@ -70,7 +74,7 @@ fn sum_of_exp(terms: &[f64], top: f64) -> f64 {
 /// value at -700.
 ///
 /// Cody and Waite's reduction, exp(x) = 2ᵏ exp(r) with |r| ≤ ln 2 / 2, and the Taylor polynomial of degree 11.
-#[inline]
+#[inline(always)]
 fn exp_of_negative(x: f64) -> f64 {
     /// Adding 1.5 · 2⁵² rounds to an integer and leaves it in the lowest bits.
     const ROUND: f64 = 6_755_399_441_055_744.0;

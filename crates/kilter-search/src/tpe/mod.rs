@@ -10,6 +10,7 @@ mod dimension;
 mod draft;
 pub mod hyperopt;
 mod log_sum_exp;
+mod orders;
 pub mod parzen;
 mod ranking;
 mod sampler;

@@ -17,17 +17,13 @@
 //! n) where it isn't; O(k n d) multiplications and at most k n exponentials for the densities. The mass of a cell is
 //! only taken for components that an upper bound of it doesn't already rule out.
 
-use super::density::Pass;
+use super::density::{Pass, accumulate};
 use super::dimension::{Dimension, Interval};
 use super::log_sum_exp::LogSumExp;
 use kilter_numerics::Stream;
 use kilter_numerics::normal::{LN_SQRT_2PI, mass, truncated_quantile};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::FRAC_1_SQRT_2;
-
-/// Components of a mixture are summed in blocks of this many: a block of eight parameters then fits the first-level
-/// cache (16 KiB) while all candidates pass over it.
-const BLOCK: usize = 128;
 
 /// Beyond this many σ from both ends of the domain a kernel's mass is 1 to the last place (its tails are below 2⁻⁵³).
 const WHOLE: f64 = 8.3;
@@ -235,6 +231,11 @@ impl Parzen {
     /// The log density of each candidate (`[count, parameters]`, row by row, as [`sample`](Self::sample) gives them):
     /// density in continuous parameters, probability in the others. Minus infinity outside the domain.
     pub fn log_density(&self, candidates: &[f64]) -> Vec<f64> {
+        self.log_density_up_to(candidates, &vec![f64::INFINITY; candidates.len() / self.axes.len().max(1)])
+    }
+
+    /// The same, but only a lower bound of it, above the candidate's limit, for those whose density lies above that.
+    pub fn log_density_up_to(&self, candidates: &[f64], limits: &[f64]) -> Vec<f64> {
         let width = self.axes.len();
         if width == 0 {
             return Vec::new();
@@ -246,23 +247,7 @@ impl Parzen {
             .enumerate()
             .filter_map(|(d, axis)| Pass::new(axis, candidates.iter().skip(d).step_by(width).copied()))
             .collect();
-        // The prior first: it is nowhere small, so it rules most of the others out.
-        let (observed, prior) = self.log_constant.split_at(self.log_constant.len() - 1);
-        let blocks = observed.chunks(BLOCK).enumerate().map(|(block, constants)| (block * BLOCK, constants));
-        let mut terms = [0.0; BLOCK];
-        for (start, constants) in [(observed.len(), prior)].into_iter().chain(blocks) {
-            let terms = &mut terms[..constants.len()];
-            for (candidate, sum) in sums.iter_mut().enumerate() {
-                terms.copy_from_slice(constants);
-                for pass in &passes {
-                    pass.add_bound(candidate, start, terms);
-                }
-                for pass in &mut passes {
-                    pass.tighten(candidate, start, sum.floor(), terms);
-                }
-                sum.add(terms);
-            }
-        }
+        accumulate(&mut passes, &self.log_constant, limits, &mut sums);
         let inside = |row: &[f64]| self.axes.iter().zip(row).all(|(axis, &value)| axis.contains(value));
         let row = candidates.chunks_exact(width);
         row.zip(sums).map(|(row, sum)| if inside(row) { sum.value() } else { f64::NEG_INFINITY }).collect()
@@ -291,18 +276,17 @@ impl Lottery {
 
 /// The trials in ascending order of value, of equal values the older first.
 pub fn sorted_order(values: &[f64]) -> Vec<u32> {
-    let mut keyed: Vec<(u64, u32)> = values
-        .iter()
-        .zip(0..)
-        .map(|(&value, i)| {
-            // Adding 0 makes -0 and 0 one value. Flipping the sign bit, and all others below zero, makes the order of
-            // the bits that of the numbers, and integers sort faster.
-            let bits = (value + 0.0).to_bits();
-            (if bits >> 63 == 0 { bits | 1 << 63 } else { !bits }, i)
-        })
-        .collect();
+    let mut keyed: Vec<(u64, u32)> = values.iter().map(|&value| sort_key(value)).zip(0..).collect();
     keyed.sort_unstable();
     keyed.into_iter().map(|(_, i)| i).collect()
+}
+
+/// An integer whose order is that of the numbers, since integers sort faster.
+pub(super) fn sort_key(value: f64) -> u64 {
+    // Adding 0 makes -0 and 0 one value. Flipping the sign bit, and all others below zero, makes the order of the bits
+    // that of the numbers.
+    let bits = (value + 0.0).to_bits();
+    if bits >> 63 == 0 { bits | 1 << 63 } else { !bits }
 }
 
 /// What doesn't depend on the value, gathered per component with a single logarithm for all parameters.

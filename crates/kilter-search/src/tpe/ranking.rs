@@ -131,7 +131,8 @@ impl Ranking {
     }
 
     /// The two sides: the best `n_below`, and of all others (running ones too if `liar`) at most `recall`: the newest
-    /// half of those, and others evenly from the whole time before.
+    /// half of those, and from the time before every second, fourth, eighth …, so that from ask to ask they are nearly the
+    /// same.
     pub(super) fn sides(&self, n_below: usize, liar: bool, recall: usize) -> Sides {
         let best = self.merits.first().filter(|_| self.fronts.len() == 0).map(|merit| merit.number);
         let mut below = self.fronts.best(n_below, reference_point);
@@ -151,10 +152,9 @@ impl Ranking {
         let mut above: Vec<u64> = (0..end).rev().filter(|&number| is_above(number)).take(newest).collect();
         above.reverse();
         let before = above.first().copied().unwrap_or(end);
-        let share = before as f64 / (recall - newest) as f64;
-        let evenly = (0..recall - newest).map(|k| (k as f64 * share) as u64);
-        let mut whole: Vec<u64> = evenly.filter(|&number| number < before && is_above(number)).collect();
-        whole.dedup();
+        let stride = before.div_ceil((recall - newest) as u64).next_power_of_two();
+        let evenly = (0..before).step_by(stride as usize);
+        let mut whole: Vec<u64> = evenly.filter(|&number| is_above(number)).collect();
         whole.extend(above);
         Sides { below, above: whole, best }
     }

@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Dimension;
 use super::draft::{Draft, Estimate};
+use super::orders::Shelf;
 use super::parzen::{Column, Expected, Parzen, ParzenOptions};
 use super::ranking::{Ranking, Sides};
 use super::seen::Seen;
@@ -212,6 +213,8 @@ pub struct Tpe {
     fingerprint: u64,
     /// Trials whose answers are not in `columns` yet.
     new: Vec<u64>,
+    /// The worse trials' columns, sorted.
+    orders: Shelf,
     ranking: Ranking,
     seen: Seen,
 }
@@ -219,8 +222,8 @@ pub struct Tpe {
 impl Tpe {
     /// A sampler that has seen nothing yet.
     pub fn new(config: TpeConfig) -> Self {
-        let (ranking, seen) = (Ranking::default(), Seen::default());
-        Self { config, columns: Vec::new(), fingerprint: 0, new: Vec::new(), ranking, seen }
+        let (orders, ranking, seen) = (Shelf::default(), Ranking::default(), Seen::default());
+        Self { config, columns: Vec::new(), fingerprint: 0, new: Vec::new(), orders, ranking, seen }
     }
 
     /// Brings `columns` up to date.
@@ -228,6 +231,7 @@ impl Tpe {
         if self.fingerprint != outline.fingerprint() || self.columns.is_empty() {
             self.fingerprint = outline.fingerprint();
             self.columns = vec![Vec::new(); Encoding::new(outline).coordinates().len()];
+            self.orders = Shelf::default();
             self.seen = Seen::new(outline, self.config.repeats());
             self.new = history.rows().map(|row| row.number).collect();
         }
@@ -238,7 +242,10 @@ impl Tpe {
                 if column.len() <= at {
                     column.resize(at + 1, f64::NAN);
                 }
-                column[at] = code;
+                let before = std::mem::replace(&mut column[at], code);
+                if !before.is_nan() && before != code {
+                    self.orders = Shelf::default();
+                }
             }
             self.seen.insert(&code);
         }
@@ -256,18 +263,19 @@ impl Tpe {
     }
 
     /// One proposal from the estimate; nothing if it came upon a configuration that was tried.
-    fn estimated(&self, ask: &Ask<'_>, sides: &Sides, stream: &Stream) -> Result<Option<Config>, SearchError> {
+    fn estimated(&mut self, ask: &Ask<'_>, sides: &Sides, stream: &Stream) -> Result<Option<Config>, SearchError> {
         let outline = ask.space.outline;
+        let weights = self.weights(ask.goals.len() > 1);
         let estimate = Estimate {
             config: &self.config,
             columns: &self.columns,
             sides,
-            weights: self.weights(ask.goals.len() > 1),
+            weights,
             history: ask.history,
             goals: ask.goals,
             seen: &self.seen,
         };
-        let mut draft = Draft::new(outline, estimate, stream);
+        let mut draft = Draft::new(outline, estimate, &mut self.orders, stream);
         match outline.walk(&mut draft) {
             // Where the answers so far leave none to the next question, the study repairs them.
             Ok(()) | Err(Halt::Enough | Halt::Refused(SpaceError::NothingLeft { .. })) => {
