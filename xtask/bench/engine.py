@@ -135,7 +135,10 @@ def serve():
         print(json.dumps(answer), flush=True)
 
 
-if sys.argv[1:2] == ["first-trial"]:
+if sys.argv[1:2] == ["first-ask"]:
+    study = optuna.create_study(storage=storage(sys.argv[2]), sampler=optuna.samplers.TPESampler(seed=0))
+    print(ask(study.ask()))
+elif sys.argv[1:2] == ["first-trial"]:
     external(sys.argv[2], 0, ["sh", "-c", "echo loss=1"])
 else:
     serve()

@@ -40,7 +40,7 @@ pub fn bench(target: &Path, python: Option<&Python>, quick: bool) -> Result<Shee
     let place = Place { kilter: target.join("release/kilter"), scratch: scratch.path(), files: RefCell::new(0) };
 
     // First of all, while nothing freed earlier can be used again.
-    let mut figures = vec![memory(python)?];
+    let mut figures = memory(python)?;
     figures.extend(starts(&place, python, pick(20, 5))?);
     let mut peer = python.map(|python| python.peer("engine.py")).transpose()?;
     for trials in [100, 1_000, 10_000] {
@@ -84,6 +84,15 @@ impl Place<'_> {
     fn file(&self) -> String {
         *self.files.borrow_mut() += 1;
         self.scratch.join(format!("{}.db", self.files.borrow())).display().to_string()
+    }
+
+    /// `kilter ask` of the study in this database, made if there is none.
+    fn ask(&self, file: &str) -> Command {
+        let mut command = Command::new(&self.kilter);
+        command.current_dir(self.scratch).args(["ask", "bench", "--json", "--minimize=loss"]);
+        command.args(SPACE.iter().flat_map(|(name, domain)| ["--param".to_owned(), format!("{name}={domain}")]));
+        command.args(["--storage", &format!("sqlite:{file}")]);
+        command
     }
 
     /// `kilter tune` of the external command, in a new database.
@@ -150,7 +159,7 @@ fn loss(trial: &Trial) -> Result<f64, String> {
 }
 
 /// A study with this many random trials behind it.
-fn filled(storage: Arc<dyn Storage>, trials: usize) -> Result<Study, String> {
+pub(super) fn filled(storage: Arc<dyn Storage>, trials: usize) -> Result<Study, String> {
     let mut study = Study::create(storage, spec()?, sampler("random")?, Box::new(NoPruner)).map_err(text)?;
     for _ in 0..trials {
         one_trial(&mut study)?;
@@ -190,7 +199,23 @@ fn starts(place: &Place<'_>, python: Option<&Python>, rounds: usize) -> Result<V
     let first = in_turn(rounds, first, python.as_mut(), |python| {
         timed_program(python.script("engine.py").args(["first-trial", &place.file()]))
     })?;
-    Ok(vec![figure("start (--version), wall", &version), figure("start and one external trial, wall", &first)])
+    let ask = || timed_program(&mut place.ask(&place.file()));
+    let ask = in_turn(rounds, ask, python.as_mut(), |python| {
+        timed_program(python.script("engine.py").args(["first-ask", &place.file()]))
+    })?;
+    let again = place.file();
+    timed_program(&mut place.ask(&again))?;
+    let again = in_turn(rounds, || timed_program(&mut place.ask(&again)), None::<&mut ()>, |()| unreachable())?;
+    Ok(vec![
+        figure("start (--version), wall", &version),
+        figure("start, a new study and its first ask (kilter ask), wall", &ask),
+        figure("start and an ask of a study that there is, wall", &again),
+        figure("start and one external trial, wall", &first),
+    ])
+}
+
+fn unreachable() -> Result<Took, String> {
+    Err("there is no peer".to_owned())
 }
 
 /// What a trial takes beyond the process that it is.
@@ -229,7 +254,7 @@ fn external(place: &Place<'_>, peer: Option<&mut Peer>, rounds: usize, trials: u
 }
 
 /// What a trial holds of memory, from the growth over 10,000 in a process that held none.
-fn memory(python: Option<&Python>) -> Result<Figure, String> {
+fn memory(python: Option<&Python>) -> Result<Vec<Figure>, String> {
     const TRIALS: usize = 10_000;
     let resident = || resident_bytes().ok_or("the system does not tell a process's memory");
     // What is loaded once is no part of a trial.
@@ -242,5 +267,10 @@ fn memory(python: Option<&Python>) -> Result<Figure, String> {
         let answer = python.peer("engine.py")?.order(&json!({ "do": "memory", "trials": TRIALS }))?;
         answer.as_f64().ok_or_else(|| format!("the peer knows no memory: {answer}"))
     });
-    Ok(Figure::of("memory per trial, in memory", Unit::Bytes, &[(ours, theirs.transpose()?)]))
+    let theirs = theirs.transpose()?;
+    let share = |bytes: f64| bytes / SPACE.len() as f64;
+    Ok(vec![
+        Figure::of("memory per trial, in memory", Unit::Bytes, &[(ours, theirs)]),
+        Figure::of("… per trial and parameter", Unit::Bytes, &[(share(ours), theirs.map(share))]),
+    ])
 }

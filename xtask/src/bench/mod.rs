@@ -3,6 +3,8 @@
 //! Built without the feature `bench` this only builds what is to be measured, in release, and starts the measuring one.
 
 #[cfg(feature = "bench")]
+mod crates;
+#[cfg(feature = "bench")]
 mod diagnosis;
 #[cfg(feature = "bench")]
 mod engine;
@@ -10,10 +12,14 @@ mod engine;
 #[cfg_attr(not(feature = "bench"), allow(dead_code, reason = "only what is timed needs all of it"))]
 mod gauge;
 #[cfg(feature = "bench")]
+mod instructions;
+#[cfg(feature = "bench")]
 mod paired;
 #[cfg(any(feature = "bench", feature = "judge"))]
 #[cfg_attr(not(feature = "bench"), allow(dead_code, reason = "only what is timed needs all of it"))]
 mod peer;
+#[cfg(feature = "bench")]
+mod reports;
 mod search;
 #[cfg(feature = "bench")]
 mod spaces;
@@ -31,21 +37,32 @@ enum Wanted {
     Search(search::options::Options),
     /// One of the processes that the storage's figures start.
     Process { file: String, seconds: f64 },
+    /// A piece of work whose instructions are counted.
+    Scenario { name: String, folder: String },
 }
 
 #[cfg_attr(not(feature = "bench"), allow(dead_code, reason = "this build hands over what it cannot do"))]
+#[derive(Default)]
 struct Speed {
     engine: bool,
     spaces: bool,
     storage: bool,
     tabular: bool,
     diagnosis: bool,
+    instructions: bool,
     quick: bool,
+    /// The instruction counts of this run are what later ones are compared with.
+    keep: bool,
 }
 
 impl Speed {
+    fn any(&self) -> bool {
+        self.engine || self.spaces || self.storage || self.tabular || self.diagnosis || self.instructions
+    }
+
     fn all(&mut self) {
-        (self.engine, self.spaces, self.storage, self.tabular, self.diagnosis) = (true, true, true, true, true);
+        (self.engine, self.spaces, self.storage, self.tabular) = (true, true, true, true);
+        (self.diagnosis, self.instructions) = (true, true);
     }
 }
 
@@ -58,8 +75,10 @@ impl Wanted {
             let seconds = seconds.parse().map_err(|why| format!("{seconds}: {why}"))?;
             return Ok(Self::Process { file: (*file).to_owned(), seconds });
         }
-        let mut wanted =
-            Speed { engine: false, spaces: false, storage: false, tabular: false, diagnosis: false, quick: false };
+        if let ["scenario", name, folder] = options {
+            return Ok(Self::Scenario { name: (*name).to_owned(), folder: (*folder).to_owned() });
+        }
+        let mut wanted = Speed::default();
         for &option in options {
             match option {
                 "engine" => wanted.engine = true,
@@ -67,16 +86,18 @@ impl Wanted {
                 "storage" => wanted.storage = true,
                 "tabular" => wanted.tabular = true,
                 "diagnosis" => wanted.diagnosis = true,
+                "instructions" => wanted.instructions = true,
                 "all" => wanted.all(),
                 "--quick" => wanted.quick = true,
+                "--keep" => wanted.keep = true,
                 _ => {
                     return Err(format!(
-                        "bench {option}: there are engine, spaces, storage, tabular, diagnosis, all of them and the option --quick, or search and its own"
+                        "bench {option}: there are engine, spaces, storage, tabular, diagnosis, instructions, all of them and the options --quick and --keep, or search and its own"
                     ));
                 }
             }
         }
-        if !(wanted.engine || wanted.spaces || wanted.storage || wanted.tabular || wanted.diagnosis) {
+        if !wanted.any() {
             wanted.all();
         }
         Ok(Self::Speed(wanted))
@@ -85,7 +106,7 @@ impl Wanted {
     /// The feature with which xtask does this.
     fn feature(&self) -> &'static str {
         match self {
-            Self::Speed(_) | Self::Process { .. } => "bench",
+            Self::Speed(_) | Self::Process { .. } | Self::Scenario { .. } => "bench",
             Self::Search(_) => "judge",
         }
     }
@@ -104,6 +125,8 @@ pub fn bench(options: &[&str]) -> Result<(), String> {
         Wanted::Speed(speed) => measuring().and_then(|target| measure(&speed, &target)),
         #[cfg(feature = "bench")]
         Wanted::Process { file, seconds } => storage::process(std::path::Path::new(&file), seconds),
+        #[cfg(feature = "bench")]
+        Wanted::Scenario { name, folder } => instructions::scenario(&name, std::path::Path::new(&folder)),
         #[allow(unreachable_patterns, reason = "reachable without the features")]
         wanted => hand_over(wanted.feature(), options),
     }
@@ -140,6 +163,9 @@ fn measure(speed: &Speed, target: &std::path::Path) -> Result<(), String> {
     if speed.spaces {
         spaces::bench(speed.quick)?.publish(&target.join("bench/spaces.json"))?;
     }
+    if speed.instructions {
+        instructions::bench(target, speed.keep)?;
+    }
     if !(speed.engine || speed.storage || speed.tabular || speed.diagnosis) {
         return Ok(());
     }
@@ -150,6 +176,8 @@ fn measure(speed: &Speed, target: &std::path::Path) -> Result<(), String> {
     let python = python.ok();
     if speed.engine {
         engine::bench(target, python.as_ref(), speed.quick)?.publish(&target.join("bench/engine.json"))?;
+        crates::bench(speed.quick)?.publish(&target.join("bench/crates.json"))?;
+        reports::bench(target, speed.quick)?.publish(&target.join("bench/reports.json"))?;
     }
     if speed.storage {
         storage::bench(target, speed.quick)?.publish(&target.join("bench/storage.json"))?;

@@ -97,7 +97,7 @@ fn long_walk(when: impl Fn(usize) -> Option<String>) -> Result<Outline, String> 
 }
 
 /// Ten parameters of every kind under two constraints.
-fn ten_parameters() -> Result<Outline, String> {
+pub(super) fn ten_parameters() -> Result<Outline, String> {
     let entries = [
         ("lr", "log:1e-5..1e-1"),
         ("warmup", "int:0..1000"),

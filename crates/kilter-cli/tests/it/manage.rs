@@ -130,13 +130,13 @@ fn failed_trials_run_again_under_their_number() {
 #[test]
 fn what_is_enqueued_runs_first() {
     let room = room();
-    room.line("enqueue t --set depth=17 --set kind=b").done().says("trial 7 of t waits").remarks("kilter resume t");
+    room.line("enqueue t --set depth=17 --set kind=b").done().says("trial 6 of t waits").remarks("kilter resume t");
     room.line("enqueue --from t:0 --set kind=a").done();
     room.line("enqueue --from t --set kind=b").done();
     room.line("resume --trials 10 --quiet").done();
     let trials = room.trials();
-    assert_eq!((trials[7]["params"]["depth"].as_i64(), trials[7]["params"]["kind"].as_str()), (Some(17), Some("b")));
-    assert_eq!(trials[8]["params"]["depth"], trials[0]["params"]["depth"]);
+    assert_eq!((trials[6]["params"]["depth"].as_i64(), trials[6]["params"]["kind"].as_str()), (Some(17), Some("b")));
+    assert_eq!(trials[7]["params"]["depth"], trials[0]["params"]["depth"]);
     assert_eq!(trials.len(), 10);
     room.line("enqueue --set depht=3").with(2).remarks("did you mean `depth`?");
     room.line("enqueue --set depth=99 --set kind=a").with(2).remarks("depth");
