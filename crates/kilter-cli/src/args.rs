@@ -3,6 +3,7 @@
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::apply::Apply;
 use crate::ask::{Ask, Tell};
 use crate::best::Best;
 use crate::cluster::PlanVerb;
@@ -26,6 +27,7 @@ use crate::space::SpaceVerb;
 use crate::stop::Stop;
 use crate::storage::StorageVerb;
 use crate::tag::Tag;
+use crate::train::Train;
 use crate::trials::Trials;
 use crate::tune::Tune;
 use crate::worker::Worker;
@@ -88,6 +90,10 @@ pub enum Verb {
     Worker(Worker),
     /// Let a study begin no more trials, wherever it runs
     Stop(Stop),
+    /// Run a recipe once; leaves a model
+    Train(Train),
+    /// Run a model that kilter made: predictions, text
+    Apply(Apply),
     /// Print a method's claims and whether they hold
     Reproduce(Reproduce),
     /// Hyperparameters without running anything: laws, transfer, starting points

@@ -1,6 +1,7 @@
 //! The `kilter` command: one binary, the verbs. See `kilter --help`.
 
 mod aims;
+mod apply;
 mod args;
 mod ask;
 mod best;
@@ -43,6 +44,7 @@ mod summary;
 mod table;
 mod table_file;
 mod tag;
+mod train;
 mod trials;
 mod tune;
 mod weights;
@@ -96,6 +98,8 @@ fn run(cli: Cli, voice: &style::Voice) -> Result<ExitCode, Fault> {
         Verb::Tune(args) => tune::tune(*args, voice),
         Verb::Predict(args) => predict::predict(&args, voice),
         Verb::Plan(args) => cluster::plan(&args, voice),
+        Verb::Train(args) => train::train(&args, voice),
+        Verb::Apply(args) => apply::apply(&args, voice),
         Verb::Space(args) => space::space(&args, voice),
         Verb::Worker(args) => worker::worker(&args, voice),
         Verb::Storage(args) => storage::storage(&args, voice),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kilter_recipes::{Subject, Tabular};
+use kilter_recipes::Subject;
 use kilter_study::devices::{Demand, DeviceError, Devices};
 use kilter_study::process::{CommandRecipe, MetricSource, OwnProcess, Template};
 use kilter_study::{Goal, Recipe, StudySpec};
@@ -104,7 +104,7 @@ impl Plan {
             Job::Nothing => Err(Fault::call("nobody has said what the trials run; give a command after --")),
             Job::Recipe { name, subject } => {
                 let recipe: Arc<dyn Recipe> = match subject {
-                    Some(subject) => Arc::new(Tabular::on(name, subject.clone(), &[]).map_err(Fault::call)?),
+                    Some(subject) => kilter_recipes::on(name, subject.clone(), &[]).map_err(Fault::call)?.recipe,
                     None => {
                         kilter_recipes::find(name).ok_or_else(|| Fault::call(format!("there is no recipe `{name}`")))?
                     }

@@ -1,13 +1,12 @@
 //! What a study is about: a recipe with its table, or a command with its space.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use kilter_recipes::{Subject, Tabular};
+use kilter_recipes::{About, Subject};
 use kilter_space::text::SpaceText;
 use kilter_space::{Domain, Outline, Value, nearest};
 use kilter_study::process::Template;
-use kilter_study::{Goal, Metric, Recipe};
+use kilter_study::{Goal, Metric};
 
 use crate::aims::{Direction, is_built_in};
 use crate::command::{command_goals, command_job, stem_of};
@@ -58,11 +57,8 @@ pub fn of_recipe(
         let why = "--metric says where a command's output carries a metric; a recipe tells its own";
         return Err(from.option(&["metric"])(Fault::call(why)));
     }
-    let (recipe, subject, facts) = match on_table(name, args, set).map_err(from.option(&["data", "target"]))? {
-        Some(tabular) => {
-            let (subject, facts) = (tabular.subject().clone(), tabular.facts().to_vec());
-            (Arc::new(tabular) as Arc<dyn Recipe>, Some(subject), facts)
-        }
+    let (recipe, subject, facts) = match on_data(name, args, set).map_err(from.option(&["data", "target"]))? {
+        Some(About { recipe, subject, facts }) => (recipe, Some(subject), facts),
         None => (recipe, None, Vec::new()),
     };
     let declared = recipe.outline().ok_or_else(|| Fault::call(format!("`{name}` declares no space")))?;
@@ -96,22 +92,24 @@ pub fn of_recipe(
     Ok(What { outline, goals, metrics, job, trials: RECIPE_TRIALS, stem: name.to_owned(), facts })
 }
 
-/// The recipe about the table asked for, if one is.
-fn on_table(name: &str, args: &Tune, set: &[(String, Value)]) -> Result<Option<Tabular>, Fault> {
+/// The recipe about the data asked for, if some are.
+fn on_data(name: &str, args: &Tune, set: &[(String, Value)]) -> Result<Option<About>, Fault> {
     let Some(data) = &args.data else {
         return match &args.target {
             Some(_) => Err(Fault::call("--target names a column of a table; name the table with --data FILE")),
             None => Ok(None),
         };
     };
-    let data = if kilter_data::bundled(data).is_some() {
-        data.clone()
-    } else {
-        // Trials run elsewhere.
-        Path::new(data).canonicalize().map_or_else(|_| data.clone(), |path| path.to_string_lossy().into_owned())
-    };
-    let subject = Subject { data, target: args.target.clone(), ..Subject::default() };
-    Tabular::on(name, subject, set).map(Some).map_err(Fault::call)
+    let subject = Subject { data: data_path(data), target: args.target.clone(), ..Subject::default() };
+    kilter_recipes::on(name, subject, set).map(Some).map_err(Fault::call)
+}
+
+/// The data as a trial finds them, which runs elsewhere: a name of the catalogue, or a path from the root.
+pub fn data_path(data: &str) -> String {
+    if kilter_data::catalogue::find(data).is_some() {
+        return data.to_owned();
+    }
+    Path::new(data).canonicalize().map_or_else(|_| data.to_owned(), |path| path.to_string_lossy().into_owned())
 }
 
 fn find_metric<'a>(wanted: &str, metrics: &'a [Metric], recipe: &str) -> Result<&'a Metric, Fault> {

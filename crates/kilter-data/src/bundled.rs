@@ -52,6 +52,15 @@ pub fn bundled(name: &str) -> Option<&'static Bundled> {
     BUNDLED.iter().find(|table| table.name == name)
 }
 
+/// The file of this name in the binary, whatever it holds: its own name, and its bytes.
+pub fn embedded(name: &str) -> Option<(&'static str, &'static [u8])> {
+    match name {
+        "digits" => Some(("digits.csv.gz", crate::images::DIGITS)),
+        "penelope" => Some(("penelope.txt.gz", crate::text::PENELOPE)),
+        _ => bundled(name).map(|table| (table.file, table.bytes)),
+    }
+}
+
 /// A table by the name of a bundled one, or by its file. `target` may be left out of a bundled one.
 ///
 /// # Errors

@@ -90,11 +90,11 @@ pub fn bring(
     let shelf = writable(shelves)?;
     let folder = shelf.join(set.folder);
     if set.source == Source::Binary {
-        let table = crate::bundled(set.name).ok_or_else(missing)?;
+        let (file, bytes) = crate::embedded(set.name).ok_or_else(missing)?;
         fs::create_dir_all(&folder).map_err(|why| CatalogueError::file(&folder, why))?;
-        let path = folder.join(table.file);
-        let part = folder.join(format!(".{}.{}", table.file, std::process::id()));
-        fs::write(&part, table.bytes)
+        let path = folder.join(file);
+        let part = folder.join(format!(".{file}.{}", std::process::id()));
+        fs::write(&part, bytes)
             .and_then(|()| fs::rename(&part, &path))
             .map_err(|why| CatalogueError::file(&path, why))?;
         return Ok(folder);

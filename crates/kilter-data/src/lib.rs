@@ -6,9 +6,13 @@ pub mod catalogue;
 pub mod csv;
 pub mod dataset;
 pub mod fetch;
+pub mod images;
 pub mod split;
+pub mod text;
 
 pub use breast_cancer::breast_cancer;
-pub use bundled::{BUNDLED, bundled, near_file, open};
+pub use bundled::{BUNDLED, bundled, embedded, near_file, open};
 pub use catalogue::{SETS, Set, Shelves};
 pub use dataset::{Dataset, DatasetError, Feature, Target};
+pub use images::{Images, Pictures, images};
+pub use text::text;

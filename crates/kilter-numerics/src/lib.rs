@@ -5,4 +5,4 @@ pub mod normal;
 pub mod ranks;
 pub mod stream;
 
-pub use stream::Stream;
+pub use stream::{Stream, philox4x32};

@@ -2,18 +2,21 @@
 
 pub mod breast_cancer;
 pub mod claim;
+pub mod network;
 pub mod tabular;
 
 use std::sync::Arc;
 
-use kilter_study::Recipe;
+use kilter_space::Value;
+use kilter_study::{Failure, Recipe};
 
 pub use claim::{Finding, Reproduction, Scale};
+pub use network::Network;
 pub use tabular::{Subject, Tabular};
 
 /// Every recipe, by name.
 pub fn recipes() -> Vec<Arc<dyn Recipe>> {
-    tabular::names().filter_map(Tabular::new).map(|recipe| Arc::new(recipe) as Arc<dyn Recipe>).collect()
+    tabular::names().chain(network::names()).filter_map(named).collect()
 }
 
 /// Every method whose claims can be reproduced.
@@ -21,10 +24,44 @@ pub fn reproductions() -> Vec<&'static Reproduction> {
     vec![&breast_cancer::REPRODUCTION]
 }
 
+fn named(name: &str) -> Option<Arc<dyn Recipe>> {
+    Tabular::new(name)
+        .map(|recipe| Arc::new(recipe) as Arc<dyn Recipe>)
+        .or_else(|| Network::new(name).map(|recipe| Arc::new(recipe) as Arc<dyn Recipe>))
+}
+
 /// The recipe of this name; also the arms of a reproduction, which are a recipe of their own
 /// ([`claim::arms_name`]).
 pub fn find(name: &str) -> Option<Arc<dyn Recipe>> {
-    Tabular::new(name)
-        .map(|recipe| Arc::new(recipe) as Arc<dyn Recipe>)
-        .or_else(|| claim::find_arms(name).map(|arms| Arc::new(arms) as Arc<dyn Recipe>))
+    named(name).or_else(|| claim::find_arms(name).map(|arms| Arc::new(arms) as Arc<dyn Recipe>))
+}
+
+/// A recipe about data of the user's, which were read.
+pub struct About {
+    /// The recipe.
+    pub recipe: Arc<dyn Recipe>,
+    /// The data, with all that was found out on reading them: the same subject gives the same recipe again.
+    pub subject: Subject,
+    /// What was seen on reading them, a line each.
+    pub facts: Vec<String>,
+}
+
+/// The recipe of this name about other data, which are read; `set` are the settings that will be asked for.
+///
+/// # Errors
+/// The recipe takes no data, or they cannot be read; says what would be right.
+pub fn on(name: &str, subject: Subject, set: &[(String, Value)]) -> Result<About, Failure> {
+    if !network::names().any(|network| network == name) {
+        let tabular = Tabular::on(name, subject, set)?;
+        let (subject, facts) = (tabular.subject().clone(), tabular.facts().to_vec());
+        return Ok(About { recipe: Arc::new(tabular), subject, facts });
+    }
+    if subject.target.is_some() {
+        return Err(Failure::refused(format!(
+            "--target names a column of a table, and `{name}` learns from pictures or text; `tabular` takes tables"
+        )));
+    }
+    let network = Network::on(name, &subject.data)?;
+    let facts = network.facts().to_vec();
+    Ok(About { recipe: Arc::new(network), subject, facts })
 }

@@ -287,6 +287,16 @@ pub fn validation_folds(data: &Dataset, split_seed: u64, folds: usize) -> Result
     stratified_folds(&strata(data, folds), &outer.train, folds, split_seed).map_err(Failure::refused)
 }
 
+/// The metrics of so many classes; the first is the usual goal.
+pub(crate) fn class_metrics(classes: usize) -> Vec<Metric> {
+    metrics(if classes == 2 { Kind::TwoClasses } else { Kind::Classes })
+}
+
+/// All metrics of predicted probabilities (of two classes those of the second), called from 0.5 on.
+pub(crate) fn judge(truth: &Target, predicted: &[f64]) -> Result<BTreeMap<&'static str, f64>, Failure> {
+    score::judge(truth, predicted, THRESHOLD)
+}
+
 /// Predictions beside the truth.
 #[derive(Clone, Debug)]
 struct Judged {

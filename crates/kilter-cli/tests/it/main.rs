@@ -28,5 +28,6 @@ mod space;
 mod storage;
 mod study_file;
 mod tables;
+mod train;
 mod weights;
 mod worker;

@@ -4,4 +4,5 @@
 mod breast_cancer;
 mod catalogue;
 mod csv;
+mod pictures;
 mod split;

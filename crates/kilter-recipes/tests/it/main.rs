@@ -3,4 +3,5 @@
 
 mod breast_cancer;
 mod claim;
+mod network;
 mod tabular;

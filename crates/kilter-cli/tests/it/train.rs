@@ -1,0 +1,112 @@
+//! `kilter train` and `kilter apply`.
+
+use std::fs;
+
+use crate::room::{Room, wait_until};
+use crate::schemas::holds;
+
+#[test]
+fn a_network_is_trained_and_applied_in_two_lines() {
+    let room = Room::new();
+    room.line("train mlp --set width=32 --set epochs=20 -o net.safetensors")
+        .done()
+        .says("validation  ")
+        .says("accuracy")
+        .says("net.safetensors in ")
+        .remarks("kilter apply net.safetensors --data FILE");
+    assert_eq!(room.files(), ["net.safetensors"]);
+    room.line("apply net.safetensors --data digits -o predictions.csv")
+        .done()
+        .says("1797 pictures of digits: accuracy 0.9")
+        .remarks("the figures flatter it");
+    let table = room.read("predictions.csv");
+    assert_eq!(table.lines().count(), 1798);
+    assert!(table.starts_with("picture,predicted,label,probability_0,"), "{table}");
+    let said = room.line("apply net.safetensors --data digits --json").done().json();
+    holds("apply_pictures", &said);
+    assert_eq!(said["predictions"][0]["predicted"], 0);
+    assert_eq!(said["predictions"][0]["probabilities"].as_array().unwrap().len(), 10);
+}
+
+#[test]
+fn a_text_is_learnt_and_continued() {
+    let room = Room::new();
+    fs::write(room.at("song.txt"), "la li lu, only the man in the moon sees us. ".repeat(100)).unwrap();
+    let words = ["train", "char-gpt", "--data", "song.txt", "--json"];
+    let set = ["steps=60", "width=32", "context=16", "layers=1", "learning_rate=0.01"];
+    let set = set.iter().flat_map(|set| ["--set", set]);
+    let said = room.kilter(words.into_iter().chain(set)).done().remarks("text ").json();
+    holds("train", &said);
+    assert_eq!(said["model"], "char-gpt.safetensors");
+    // Each character follows from those before it.
+    assert!(said["metrics"]["loss"].as_f64().unwrap() < 1.0, "{said}");
+    room.kilter(["apply", "char-gpt.safetensors", "--prompt", "la ", "--length", "6", "--temperature", "0"])
+        .done()
+        .says("la li lu,");
+    let said = room.line("apply char-gpt.safetensors --prompt la --length 3 --json").done().json();
+    holds("apply_text", &said);
+}
+
+/// Killed in the middle, the same command goes on; the model is the one that nobody disturbed.
+#[test]
+fn a_killed_training_goes_on_and_leaves_the_same_model() {
+    let words = |out: &str| {
+        let line = format!(
+            "train cnn --set channels=8 --set epochs=4 --set dropout=0.3 --set checkpoint_every=5 --seed 3 -o {out}"
+        );
+        line.split(' ').map(str::to_owned).collect::<Vec<_>>()
+    };
+    let room = Room::new();
+    room.kilter(words("whole.safetensors")).done();
+    let running = room.begin(words("parts.safetensors"));
+    wait_until("a checkpoint", || room.exists("parts.safetensors.training/training-0.safetensors"));
+    running.kill();
+    let ended = room.exists("parts.safetensors");
+    assert!(!ended, "the training was over before it was killed");
+    room.kilter(words("parts.safetensors")).done().remarks("going on with the training in parts.safetensors.training");
+    assert_eq!(fs::read(room.at("whole.safetensors")).unwrap(), fs::read(room.at("parts.safetensors")).unwrap());
+    assert!(!room.exists("parts.safetensors.training"));
+}
+
+#[test]
+fn an_interrupted_training_says_how_to_go_on_and_other_settings_are_refused() {
+    let room = Room::new();
+    let running = room.begin(["train", "mlp", "--set", "epochs=1000", "--set", "checkpoint_every=5"]);
+    wait_until("a checkpoint", || room.exists("mlp.safetensors.training/training-0.safetensors"));
+    room.line("train mlp").with(2).remarks("another process trains mlp.safetensors");
+    running.signal("INT");
+    assert_eq!(running.end(), Some(3));
+    assert!(room.read("err").contains("Go on with the same command"), "{}", room.read("err"));
+    room.line("train mlp --set epochs=2").with(2).remarks("unfinished training with other settings");
+}
+
+#[test]
+fn a_tuned_network_is_trained_again_from_its_study() {
+    let room = Room::new();
+    room.line("tune mlp --trials 2 --set epochs=1 --param width=16|32 --quiet").done();
+    room.line("train mlp --from mlp -o best.safetensors").done().says("best.safetensors in ");
+    // Every trial left its model.
+    for trial in [0, 1] {
+        assert!(room.exists(&format!("kilter.trials/mlp/{trial}/model.safetensors")), "{trial}");
+    }
+}
+
+#[test]
+fn wrong_calls_are_told_and_leave_nothing() {
+    let room = Room::new();
+    room.line("train cmn").with(2).remarks("did you mean `cnn`?");
+    room.line("train cnn --set chanels=8").with(2).remarks("channels");
+    room.line("train cnn --set epochs=0").with(2).remarks("epochs");
+    room.line("train cnn --data nowhere").with(2).remarks("kilter data list --kind images");
+    room.line("train cnn --device tpu").with(2).remarks("device");
+    room.line("train mlp --data digits --target 3").with(2).remarks("`tabular` takes tables");
+    room.line("apply nothing.safetensors --data digits").with(2).remarks("nothing.safetensors");
+    assert!(room.files().is_empty(), "{:?}", room.files());
+}
+
+#[test]
+fn a_recipe_without_a_model_says_so() {
+    let room = Room::new();
+    room.line("train decision-tree").done().says("log_loss").remarks("leaves no model");
+    assert!(room.files().is_empty(), "{:?}", room.files());
+}

@@ -1,0 +1,128 @@
+//! Multi-head attention and the transformer block.
+
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::{LayerNorm, Linear};
+use crate::context::Context;
+use crate::init::Init;
+use crate::op::{Curve, Mask, attention, gelu};
+use crate::params::{Declared, Scope};
+
+/// Multi-head self-attention.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Attention {
+    /// Width of the tokens' vectors.
+    pub width: usize,
+    /// Heads; divides the width.
+    pub heads: usize,
+    /// How all four matrices are drawn.
+    pub init: Init,
+    /// How the last one is drawn: deeper networks begin with smaller steps.
+    pub output_init: Init,
+}
+
+impl Attention {
+    fn linear(&self, init: Init) -> Linear {
+        Linear { inputs: self.width, outputs: self.width, bias: true, init }
+    }
+
+    /// Declares `query`, `key`, `value` and `output`.
+    pub fn declare(&self, declared: &mut Declared) {
+        for name in ["query", "key", "value"] {
+            declared.part(name, |d| self.linear(self.init).declare(d));
+        }
+        declared.part("output", |d| self.linear(self.output_init).declare(d));
+    }
+
+    /// `[batch·tokens, width]` to the same.
+    pub fn forward(
+        &self,
+        weights: &Scope<'_>,
+        x: Tensor<2>,
+        batch: usize,
+        mask: Mask,
+        context: &mut Context<'_>,
+    ) -> Tensor<2> {
+        let (tokens, width) = (x.dims()[0] / batch, self.width);
+        let heads = [batch, tokens, self.heads, width / self.heads];
+        let mut part = |name: &str| {
+            let y = self.linear(self.init).forward(&weights.of(name), x.clone(), context);
+            y.reshape(heads).swap_dims(1, 2)
+        };
+        let (q, k, v) = (part("query"), part("key"), part("value"));
+        let y = attention(q, k, v, mask).swap_dims(1, 2).reshape([batch * tokens, width]);
+        self.linear(self.output_init).forward(&weights.of("output"), y, context)
+    }
+}
+
+/// A transformer block: attention and a two-layer network, each with a normalisation and a residual.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Block {
+    /// Attention.
+    pub attention: Attention,
+    /// Width of the hidden layer.
+    pub hidden: usize,
+    /// Which GELU.
+    pub curve: Curve,
+    /// Is each part's input normalised (GPT-2), rather than the sum after it (BERT)?
+    pub norm_first: bool,
+    /// Added to variances.
+    pub epsilon: f64,
+    /// Share of each part's output that training drops.
+    pub dropout: f64,
+}
+
+impl Block {
+    fn norm(&self) -> LayerNorm {
+        LayerNorm { width: self.attention.width, epsilon: self.epsilon }
+    }
+
+    fn up(&self) -> Linear {
+        Linear { inputs: self.attention.width, outputs: self.hidden, bias: true, init: self.attention.init }
+    }
+
+    fn down(&self) -> Linear {
+        Linear { inputs: self.hidden, outputs: self.attention.width, bias: true, init: self.attention.output_init }
+    }
+
+    /// Declares `attention`, `norm1`, `up`, `down` and `norm2`.
+    pub fn declare(&self, declared: &mut Declared) {
+        declared.part("attention", |d| self.attention.declare(d));
+        declared.part("norm1", |d| self.norm().declare(d));
+        declared.part("up", |d| self.up().declare(d));
+        declared.part("down", |d| self.down().declare(d));
+        declared.part("norm2", |d| self.norm().declare(d));
+    }
+
+    /// `[batch·tokens, width]` to the same.
+    pub fn forward(
+        &self,
+        weights: &Scope<'_>,
+        x: Tensor<2>,
+        batch: usize,
+        mask: Mask,
+        context: &mut Context<'_>,
+    ) -> Tensor<2> {
+        let (norm1, norm2) = (weights.of("norm1"), weights.of("norm2"));
+        let inner = if self.norm_first { self.norm().forward(&norm1, x.clone()) } else { x.clone() };
+        let y = self.attention.forward(&weights.of("attention"), inner, batch, mask, context);
+        let x = x + context.dropout(y, self.dropout);
+        let (x, inner) = if self.norm_first {
+            (x.clone(), self.norm().forward(&norm2, x))
+        } else {
+            let x = self.norm().forward(&norm1, x);
+            (x.clone(), x)
+        };
+        let y = gelu(self.up().forward(&weights.of("up"), inner, context), self.curve);
+        let y = self.down().forward(&weights.of("down"), y, context);
+        let x = x + context.dropout(y, self.dropout);
+        if self.norm_first { x } else { self.norm().forward(&norm2, x) }
+    }
+
+    /// Multiply-adds per example of so many tokens.
+    pub fn multiply_adds(&self, tokens: usize) -> u64 {
+        let width = self.attention.width;
+        (tokens * (4 * width * width + 2 * width * self.hidden) + 2 * tokens * tokens * width) as u64
+    }
+}

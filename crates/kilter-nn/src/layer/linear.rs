@@ -1,0 +1,79 @@
+//! Fully connected layers and tables of vectors.
+
+use std::sync::Arc;
+
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use crate::context::Context;
+use crate::init::Init;
+use crate::op::embedding;
+use crate::params::{Declared, Role, Scope};
+
+/// `x·Wᵀ + b`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Linear {
+    /// Width of the input.
+    pub inputs: usize,
+    /// Width of the output.
+    pub outputs: usize,
+    /// Is there a bias?
+    pub bias: bool,
+    /// How the weights are drawn; the bias begins within `1/√inputs` under [`Init::LECUN`], else at zero.
+    pub init: Init,
+}
+
+impl Linear {
+    /// With a bias, drawn as PyTorch draws.
+    pub fn new(inputs: usize, outputs: usize) -> Self {
+        Self { inputs, outputs, bias: true, init: Init::LECUN }
+    }
+
+    /// Declares `weight` `[outputs, inputs]` and `bias` `[outputs]`.
+    pub fn declare(&self, declared: &mut Declared) {
+        declared.tensor("weight", &[self.outputs, self.inputs], self.init, Role::Weight);
+        if self.bias {
+            let bound = 1.0 / (self.inputs as f64).sqrt();
+            let init = if self.init == Init::LECUN { Init::Uniform { bound } } else { Init::ZERO };
+            declared.tensor("bias", &[self.outputs], init, Role::Vector);
+        }
+    }
+
+    /// `[rows, inputs]` to `[rows, outputs]`.
+    pub fn forward(&self, weights: &Scope<'_>, x: Tensor<2>, context: &mut Context<'_>) -> Tensor<2> {
+        let place = weights.full("weight");
+        let place = place.trim_end_matches(".weight");
+        let x = context.pass(place, "in", x);
+        let y = x.matmul(weights.get::<2>("weight").transpose());
+        let y = if self.bias { y + weights.get::<1>("bias").unsqueeze() } else { y };
+        context.pass(place, "out", y)
+    }
+
+    /// Multiply-adds per row.
+    pub fn multiply_adds(&self) -> u64 {
+        (self.inputs * self.outputs) as u64
+    }
+}
+
+/// A table of vectors, looked up by index.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Embedding {
+    /// How many vectors.
+    pub rows: usize,
+    /// Their width.
+    pub width: usize,
+    /// How they are drawn.
+    pub init: Init,
+}
+
+impl Embedding {
+    /// Declares `weight` `[rows, width]`.
+    pub fn declare(&self, declared: &mut Declared) {
+        declared.tensor("weight", &[self.rows, self.width], self.init, Role::Weight);
+    }
+
+    /// The vectors of `indices`: `[indices, width]`.
+    pub fn forward(&self, weights: &Scope<'_>, indices: Arc<[i64]>) -> Tensor<2> {
+        embedding(weights.get("weight"), indices)
+    }
+}

@@ -1,0 +1,54 @@
+//! Long short-term memory (Hochreiter and Schmidhuber 1997; with forget gates, Gers et al. 2000).
+
+use burn::tensor::{Tensor, activation};
+use serde::{Deserialize, Serialize};
+
+use crate::init::Init;
+use crate::params::{Declared, Role, Scope};
+
+/// One layer of LSTM cells.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Lstm {
+    /// Width of the input.
+    pub inputs: usize,
+    /// Cells.
+    pub hidden: usize,
+}
+
+impl Lstm {
+    /// Declares `weight_input` `[4·hidden, inputs]`, `weight_hidden` `[4·hidden, hidden]` and `bias` `[4·hidden]`; gates in
+    /// the order input, forget, cell, output.
+    pub fn declare(&self, declared: &mut Declared) {
+        let init = Init::Uniform { bound: 1.0 / (self.hidden as f64).sqrt() };
+        declared.tensor("weight_input", &[4 * self.hidden, self.inputs], init, Role::Weight);
+        declared.tensor("weight_hidden", &[4 * self.hidden, self.hidden], init, Role::Weight);
+        declared.tensor("bias", &[4 * self.hidden], init, Role::Vector);
+    }
+
+    /// `[batch, tokens, inputs]` to `[batch, tokens, hidden]`, from a state of zeros.
+    pub fn forward(&self, weights: &Scope<'_>, x: Tensor<3>) -> Tensor<3> {
+        let [batch, tokens, inputs] = x.dims();
+        let h = self.hidden;
+        let of_input = x.reshape([batch * tokens, inputs]).matmul(weights.get::<2>("weight_input").transpose());
+        let of_input = (of_input + weights.get::<1>("bias").unsqueeze()).reshape([batch, tokens, 4 * h]);
+        let recurrent = weights.get::<2>("weight_hidden").transpose();
+        let zeros = Tensor::<2>::zeros([batch, h], (&of_input.device(), of_input.dtype()));
+        let (mut state, mut cell) = (zeros.clone(), zeros);
+        let mut outputs = Vec::with_capacity(tokens);
+        for t in 0..tokens {
+            let now: Tensor<2> = of_input.clone().slice([0..batch, t..t + 1, 0..4 * h]).reshape([batch, 4 * h]);
+            let gates = now + state.matmul(recurrent.clone());
+            let gate = |i: usize| gates.clone().slice([0..batch, i * h..(i + 1) * h]);
+            let (input, forget) = (activation::sigmoid(gate(0)), activation::sigmoid(gate(1)));
+            cell = forget * cell + input * gate(2).tanh();
+            state = activation::sigmoid(gate(3)) * cell.clone().tanh();
+            outputs.push(state.clone().reshape([batch, 1, h]));
+        }
+        Tensor::cat(outputs, 1)
+    }
+
+    /// Multiply-adds per token.
+    pub fn multiply_adds(&self) -> u64 {
+        (4 * self.hidden * (self.inputs + self.hidden)) as u64
+    }
+}

@@ -1,0 +1,104 @@
+//! A plain convolutional network: convolution, rectifier and pooling, some times over; then fully connected layers.
+
+use burn::tensor::module::max_pool2d;
+use burn::tensor::ops::MaxPoolOptions;
+use burn::tensor::{Tensor, activation};
+use serde::{Deserialize, Serialize};
+
+use super::{ModelError, Network, must};
+use crate::context::Context;
+use crate::layer::{Conv, Linear};
+use crate::params::{Declared, Params, Scope};
+
+/// Convolutions with pooling, then a hidden layer and the classes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cnn {
+    /// Channels, height and width of an image.
+    pub image: [usize; 3],
+    /// Channels after each convolution; each halves the image's sides.
+    pub channels: Vec<usize>,
+    /// Side of the kernels, odd.
+    pub kernel: usize,
+    /// Width of the hidden layer; 0 for none.
+    pub hidden: usize,
+    /// Classes.
+    pub classes: usize,
+    /// Share of the last hidden numbers that training drops.
+    #[serde(default)]
+    pub dropout: f64,
+}
+
+impl Cnn {
+    fn convolutions(&self) -> impl Iterator<Item = (usize, Conv)> {
+        let inputs = std::iter::once(self.image[0]).chain(self.channels.iter().copied());
+        let pairs = inputs.zip(&self.channels);
+        pairs.map(|(inputs, &outputs)| Conv::same(inputs, outputs, self.kernel)).enumerate()
+    }
+
+    /// Numbers that reach the fully connected layers.
+    fn features(&self) -> usize {
+        let halvings = self.channels.len() as u32;
+        let side = |side: usize| side >> halvings;
+        self.channels.last().copied().unwrap_or(self.image[0]) * side(self.image[1]) * side(self.image[2])
+    }
+
+    fn head(&self) -> Vec<Linear> {
+        match self.hidden {
+            0 => vec![Linear::new(self.features(), self.classes)],
+            hidden => vec![Linear::new(self.features(), hidden), Linear::new(hidden, self.classes)],
+        }
+    }
+
+    /// `[batch, channels, height, width]` to `[batch, classes]`.
+    pub fn forward(&self, params: &Params, mut x: Tensor<4>, context: &mut Context<'_>) -> Tensor<2> {
+        let scope = Scope::new(params);
+        for (i, layer) in self.convolutions() {
+            let y = activation::relu(layer.forward(&scope.of(&format!("convolutions.{i}")), x));
+            x = max_pool2d(y, MaxPoolOptions::new([2, 2]));
+        }
+        let mut x: Tensor<2> = x.flatten(1, 3);
+        let head = self.head();
+        let last = head.len() - 1;
+        for (i, layer) in head.into_iter().enumerate() {
+            x = context.dropout(x, self.dropout);
+            x = layer.forward(&scope.of(&format!("head.{i}")), x, context);
+            if i < last {
+                x = activation::relu(x);
+            }
+        }
+        x
+    }
+}
+
+impl Network for Cnn {
+    fn declare(&self, declared: &mut Declared) {
+        for (i, layer) in self.convolutions() {
+            declared.part(&format!("convolutions.{i}"), |d| layer.declare(d));
+        }
+        for (i, layer) in self.head().into_iter().enumerate() {
+            declared.part(&format!("head.{i}"), |d| layer.declare(d));
+        }
+    }
+
+    fn multiply_adds(&self) -> u64 {
+        let of_conv = |(i, layer): (usize, Conv)| layer.multiply_adds(self.image[1] >> i, self.image[2] >> i);
+        let head: u64 = self.head().iter().map(Linear::multiply_adds).sum();
+        self.convolutions().map(of_conv).sum::<u64>() + head
+    }
+
+    fn check(&self) -> Result<(), ModelError> {
+        must("cnn", "the kernel", self.kernel, self.kernel % 2 == 1, "odd")?;
+        must("cnn", "the number of classes", self.classes, self.classes > 0, "at least 1")?;
+        let least = 1 << self.channels.len();
+        for side in [self.image[1], self.image[2]] {
+            must(
+                "cnn",
+                "a side of the image",
+                side,
+                side >= least,
+                &format!("at least {least}: every convolution halves it"),
+            )?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,91 @@
+//! Multilayer perceptron.
+
+use burn::tensor::{Tensor, activation};
+use serde::{Deserialize, Serialize};
+
+use super::{ModelError, Network, must};
+use crate::context::Context;
+use crate::layer::Linear;
+use crate::op::{Curve, gelu};
+use crate::params::{Declared, Params, Scope};
+
+/// What stands between layers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Activation {
+    /// `max(0, x)`.
+    #[default]
+    Relu,
+    /// `x·Φ(x)`.
+    Gelu,
+    /// Hyperbolic tangent.
+    Tanh,
+    /// Nothing.
+    Identity,
+}
+
+impl Activation {
+    /// Of every number.
+    pub fn of<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
+        match self {
+            Self::Relu => activation::relu(x),
+            Self::Gelu => gelu(x, Curve::Exact),
+            Self::Tanh => x.tanh(),
+            Self::Identity => x,
+        }
+    }
+}
+
+/// Fully connected layers with activations between them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Mlp {
+    /// Widths from input to output, at least two.
+    pub widths: Vec<usize>,
+    /// What stands between layers.
+    #[serde(default)]
+    pub activation: Activation,
+    /// Share of hidden numbers that training drops.
+    #[serde(default)]
+    pub dropout: f64,
+}
+
+impl Mlp {
+    /// Rectifiers, no dropout.
+    pub fn new(widths: &[usize]) -> Self {
+        Self { widths: widths.to_vec(), activation: Activation::Relu, dropout: 0.0 }
+    }
+
+    fn layers(&self) -> impl Iterator<Item = (usize, Linear)> {
+        self.widths.windows(2).enumerate().map(|(i, pair)| (i, Linear::new(pair[0], pair[1])))
+    }
+
+    /// `[batch, input]` to `[batch, output]`.
+    pub fn forward(&self, params: &Params, mut x: Tensor<2>, context: &mut Context<'_>) -> Tensor<2> {
+        let scope = Scope::new(params);
+        let last = self.widths.len() - 2;
+        for (i, layer) in self.layers() {
+            x = layer.forward(&scope.of(&format!("layers.{i}")), x, context);
+            if i < last {
+                x = context.dropout(self.activation.of(x), self.dropout);
+            }
+        }
+        x
+    }
+}
+
+impl Network for Mlp {
+    fn declare(&self, declared: &mut Declared) {
+        for (i, layer) in self.layers() {
+            declared.part(&format!("layers.{i}"), |d| layer.declare(d));
+        }
+    }
+
+    fn multiply_adds(&self) -> u64 {
+        self.layers().map(|(_, layer)| layer.multiply_adds()).sum()
+    }
+
+    fn check(&self) -> Result<(), ModelError> {
+        must("mlp", "the number of widths", self.widths.len(), self.widths.len() >= 2, "at least 2: input and output")?;
+        self.widths.iter().try_for_each(|&width| must("mlp", "a width", width, width > 0, "at least 1"))
+    }
+}

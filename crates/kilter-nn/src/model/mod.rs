@@ -1,0 +1,74 @@
+//! Networks: plain descriptions with their sizes, from which weights are declared, costs are counted and forward passes
+//! follow.
+
+mod cnn;
+mod encoder;
+mod gpt;
+mod lstm;
+mod mlp;
+mod resnet;
+mod vit;
+
+pub use cnn::Cnn;
+pub use encoder::{Encoder, Pooling};
+pub use gpt::Gpt;
+pub use lstm::LstmLanguageModel;
+pub use mlp::{Activation, Mlp};
+pub use resnet::ResNet;
+pub use vit::Vit;
+
+use burn::tensor::{DType, Device};
+use kilter_numerics::Stream;
+
+use crate::params::{Declared, Params, Spec};
+
+/// Why a network cannot be.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{network}: {what} is {got}, and must be {wanted}")]
+pub struct ModelError {
+    /// Which network.
+    pub network: &'static str,
+    /// Which size.
+    pub what: &'static str,
+    /// What it is.
+    pub got: String,
+    /// What it must be.
+    pub wanted: String,
+}
+
+fn must(network: &'static str, what: &'static str, got: usize, ok: bool, wanted: &str) -> Result<(), ModelError> {
+    if ok { Ok(()) } else { Err(ModelError { network, what, got: got.to_string(), wanted: wanted.to_owned() }) }
+}
+
+/// What every network can tell of itself.
+pub trait Network: Send + Sync {
+    /// Its tensors.
+    fn declare(&self, declared: &mut Declared);
+
+    /// Multiply-adds of one forward pass of one example.
+    fn multiply_adds(&self) -> u64;
+
+    /// Its sizes fit together.
+    ///
+    /// # Errors
+    /// The first that does not.
+    fn check(&self) -> Result<(), ModelError>;
+
+    /// Its tensors, in order.
+    fn specs(&self) -> Vec<Spec> {
+        let mut declared = Declared::default();
+        self.declare(&mut declared);
+        declared.specs()
+    }
+
+    /// Numbers that it learns.
+    fn parameters(&self) -> u64 {
+        let learned = self.specs().into_iter().filter(|spec| spec.role != crate::params::Role::Statistic);
+        learned.map(|spec| spec.count() as u64).sum()
+    }
+
+    /// Fresh weights in f32.
+    fn init(&self, stream: &Stream, device: &Device) -> Params {
+        Params::init(self.specs(), stream, device, DType::F32)
+    }
+}

@@ -1,0 +1,148 @@
+//! Residual networks for small images (He et al., *Deep Residual Learning*, 2016, section 4.2): a first convolution, three
+//! stages of blocks with twice the channels and half the sides each, the mean of every channel, a linear layer.
+
+use burn::tensor::{Tensor, activation};
+use serde::{Deserialize, Serialize};
+
+use super::{ModelError, Network, must};
+use crate::context::Context;
+use crate::init::Init;
+use crate::layer::{BatchNorm, Conv, Linear};
+use crate::op::Conv2dShape;
+use crate::params::{Declared, Params, Scope};
+
+/// ResNet for small images; `6·blocks + 2` layers with three stages.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ResNet {
+    /// Channels, height and width of an image.
+    pub image: [usize; 3],
+    /// Channels of the first stage.
+    pub width: usize,
+    /// Stages.
+    pub stages: usize,
+    /// Blocks of two convolutions per stage.
+    pub blocks: usize,
+    /// Classes.
+    pub classes: usize,
+}
+
+/// One block: two convolutions beside the identity, or beside a pointwise convolution where sizes change.
+#[derive(Clone, Copy)]
+struct Block {
+    inputs: usize,
+    outputs: usize,
+    stride: usize,
+}
+
+fn kernel(inputs: usize, outputs: usize, kernel: usize, stride: usize) -> Conv {
+    let shape = Conv2dShape { stride: [stride, stride], ..Conv2dShape::same(kernel) };
+    // Gain √2 over outputs, as the paper draws (He et al. 2015).
+    let fan_out = outputs * kernel * kernel;
+    let init = Init::Normal { deviation: (2.0 / fan_out as f64).sqrt() };
+    Conv { inputs, outputs, kernel, shape, bias: false, init }
+}
+
+impl Block {
+    fn first(&self) -> Conv {
+        kernel(self.inputs, self.outputs, 3, self.stride)
+    }
+
+    fn second(&self) -> Conv {
+        kernel(self.outputs, self.outputs, 3, 1)
+    }
+
+    fn shortcut(&self) -> Option<Conv> {
+        (self.inputs != self.outputs || self.stride != 1).then(|| kernel(self.inputs, self.outputs, 1, self.stride))
+    }
+
+    fn declare(&self, declared: &mut Declared) {
+        declared.part("conv1", |d| self.first().declare(d));
+        declared.part("norm1", |d| BatchNorm::new(self.outputs).declare(d));
+        declared.part("conv2", |d| self.second().declare(d));
+        declared.part("norm2", |d| BatchNorm::new(self.outputs).declare(d));
+        if let Some(shortcut) = self.shortcut() {
+            declared.part("shortcut", |d| shortcut.declare(d));
+            declared.part("shortcut_norm", |d| BatchNorm::new(self.outputs).declare(d));
+        }
+    }
+
+    fn forward(&self, weights: &Scope<'_>, x: Tensor<4>, context: &mut Context<'_>) -> Tensor<4> {
+        let norm = BatchNorm::new(self.outputs);
+        let y = self.first().forward(&weights.of("conv1"), x.clone());
+        let y = activation::relu(norm.forward(&weights.of("norm1"), y, context));
+        let y = self.second().forward(&weights.of("conv2"), y);
+        let y = norm.forward(&weights.of("norm2"), y, context);
+        let x = match self.shortcut() {
+            Some(shortcut) => {
+                let x = shortcut.forward(&weights.of("shortcut"), x);
+                norm.forward(&weights.of("shortcut_norm"), x, context)
+            }
+            None => x,
+        };
+        activation::relu(x + y)
+    }
+}
+
+impl ResNet {
+    fn first(&self) -> Conv {
+        kernel(self.image[0], self.width, 3, 1)
+    }
+
+    fn all_blocks(&self) -> impl Iterator<Item = (String, Block)> {
+        (0..self.stages).flat_map(move |stage| {
+            (0..self.blocks).map(move |block| {
+                let outputs = self.width << stage;
+                let changes = stage > 0 && block == 0;
+                let (inputs, stride) = if changes { (outputs / 2, 2) } else { (outputs, 1) };
+                (format!("stages.{stage}.{block}"), Block { inputs, outputs, stride })
+            })
+        })
+    }
+
+    fn head(&self) -> Linear {
+        Linear::new(self.width << (self.stages - 1), self.classes)
+    }
+
+    /// `[batch, channels, height, width]` to `[batch, classes]`.
+    pub fn forward(&self, params: &Params, x: Tensor<4>, context: &mut Context<'_>) -> Tensor<2> {
+        let scope = Scope::new(params);
+        let x = self.first().forward(&scope.of("first"), x);
+        let mut x = activation::relu(BatchNorm::new(self.width).forward(&scope.of("first_norm"), x, context));
+        for (name, block) in self.all_blocks() {
+            x = block.forward(&scope.of(&name), x, context);
+        }
+        let [batch, channels, height, width] = x.dims();
+        let x: Tensor<2> = x.reshape([batch, channels, height * width]).mean_dim(2).reshape([batch, channels]);
+        self.head().forward(&scope.of("head"), x, context)
+    }
+}
+
+impl Network for ResNet {
+    fn declare(&self, declared: &mut Declared) {
+        declared.part("first", |d| self.first().declare(d));
+        declared.part("first_norm", |d| BatchNorm::new(self.width).declare(d));
+        for (name, block) in self.all_blocks() {
+            declared.part(&name, |d| block.declare(d));
+        }
+        declared.part("head", |d| self.head().declare(d));
+    }
+
+    fn multiply_adds(&self) -> u64 {
+        let (mut height, mut width) = (self.image[1], self.image[2]);
+        let mut total = self.first().multiply_adds(height, width) + self.head().multiply_adds();
+        for (_, block) in self.all_blocks() {
+            total += block.shortcut().map_or(0, |shortcut| shortcut.multiply_adds(height, width));
+            total += block.first().multiply_adds(height, width);
+            (height, width) = block.first().out(height, width);
+            total += block.second().multiply_adds(height, width);
+        }
+        total
+    }
+
+    fn check(&self) -> Result<(), ModelError> {
+        must("resnet", "the number of stages", self.stages, (1..=6).contains(&self.stages), "from 1 to 6")?;
+        must("resnet", "the number of blocks", self.blocks, self.blocks > 0, "at least 1")?;
+        must("resnet", "the width", self.width, self.width > 0, "at least 1")?;
+        must("resnet", "the number of classes", self.classes, self.classes > 0, "at least 1")
+    }
+}

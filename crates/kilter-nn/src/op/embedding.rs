@@ -1,0 +1,65 @@
+//! Rows of a table by their index.
+
+use std::sync::Arc;
+
+use burn::tensor::{Int, Tensor, TensorData};
+use burn_flex::FlexTensor;
+
+use crate::op::by_precision;
+use crate::op::kernel::{Kernel, apply1, numbers, on_host, sizes, tensor};
+
+/// The rows `indices` of `table` `[rows, width]`; gives `[indices, width]`.
+///
+/// # Panics
+/// If an index is no row: tokenizers and data sets check that.
+pub fn embedding(table: Tensor<2>, indices: Arc<[i64]>) -> Tensor<2> {
+    let rows = table.dims()[0] as i64;
+    let odd = indices.iter().find(|index| !(0..rows).contains(*index));
+    assert!(odd.is_none(), "row {odd:?} of an embedding of {rows}");
+    if on_host(&table) {
+        return apply1(Embedding { indices }, table);
+    }
+    let device = table.device();
+    let count = indices.len();
+    let indices = Tensor::<1, Int>::from_data(TensorData::new(indices.to_vec(), [count]), &device);
+    table.select(0, indices)
+}
+
+#[derive(Debug)]
+struct Embedding {
+    indices: Arc<[i64]>,
+}
+
+impl Kernel for Embedding {
+    fn forward(&self, inputs: &[FlexTensor]) -> (FlexTensor, Vec<FlexTensor>) {
+        let width = sizes(&inputs[0])[1];
+        by_precision!(inputs[0], R => {
+            let table = numbers::<R>(&inputs[0]);
+            let mut rows = Vec::with_capacity(self.indices.len() * width);
+            for &index in &*self.indices {
+                rows.extend_from_slice(&table[index as usize * width..][..width]);
+            }
+            (tensor(rows, [self.indices.len(), width]), Vec::new())
+        })
+    }
+
+    fn backward(
+        &self,
+        inputs: &[FlexTensor],
+        _: &[FlexTensor],
+        gradient: &FlexTensor,
+        _: &[bool],
+    ) -> Vec<Option<FlexTensor>> {
+        let shape = sizes(&inputs[0]).to_vec();
+        let width = shape[1];
+        by_precision!(gradient, R => {
+            let mut table = vec![<R as num_traits::Zero>::zero(); shape[0] * width];
+            for (&index, row) in self.indices.iter().zip(numbers::<R>(gradient).chunks(width.max(1))) {
+                for (sum, &d) in table[index as usize * width..][..width].iter_mut().zip(row) {
+                    *sum += d;
+                }
+            }
+            vec![Some(tensor(table, shape))]
+        })
+    }
+}

@@ -1,0 +1,60 @@
+//! Sums in sixteen lanes, which compilers turn into vectors and which round less than a single one.
+
+use crate::op::real::Real;
+
+const LANES: usize = 16;
+
+/// `Σ x`.
+pub fn sum<R: Real>(x: &[R]) -> R {
+    let (chunks, rest) = x.as_chunks::<LANES>();
+    let mut lanes = [R::zero(); LANES];
+    for chunk in chunks {
+        for (lane, &x) in lanes.iter_mut().zip(chunk) {
+            *lane += x;
+        }
+    }
+    lanes.into_iter().chain(rest.iter().copied()).sum()
+}
+
+/// `Σ a·(b - centre)`.
+pub fn dot_about<R: Real>(a: &[R], b: &[R], centre: R) -> R {
+    let ((a_chunks, a_rest), (b_chunks, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    let mut lanes = [R::zero(); LANES];
+    for (a, b) in a_chunks.iter().zip(b_chunks) {
+        for ((lane, &a), &b) in lanes.iter_mut().zip(a).zip(b) {
+            *lane += a * (b - centre);
+        }
+    }
+    let rest = a_rest.iter().zip(b_rest).map(|(&a, &b)| a * (b - centre));
+    lanes.into_iter().chain(rest).sum()
+}
+
+/// `Σ a·b`.
+pub fn dot<R: Real>(a: &[R], b: &[R]) -> R {
+    dot_about(a, b, R::zero())
+}
+
+/// `Σ (x - centre)²`.
+pub fn squares_about<R: Real>(x: &[R], centre: R) -> R {
+    let (chunks, rest) = x.as_chunks::<LANES>();
+    let mut lanes = [R::zero(); LANES];
+    for chunk in chunks {
+        for (lane, &x) in lanes.iter_mut().zip(chunk) {
+            *lane += (x - centre) * (x - centre);
+        }
+    }
+    let rest = rest.iter().map(|&x| (x - centre) * (x - centre));
+    lanes.into_iter().chain(rest).sum()
+}
+
+/// The largest number; minus infinity of none. A NaN is passed over.
+pub fn largest<R: Real>(x: &[R]) -> R {
+    let (chunks, rest) = x.as_chunks::<LANES>();
+    let mut lanes = [R::neg_infinity(); LANES];
+    for chunk in chunks {
+        for (lane, &x) in lanes.iter_mut().zip(chunk) {
+            *lane = if x > *lane { x } else { *lane };
+        }
+    }
+    lanes.into_iter().chain(rest.iter().copied()).fold(R::neg_infinity(), |a, b| if b > a { b } else { a })
+}

@@ -1,0 +1,180 @@
+//! Trainings and weights as safetensors files, written as one act.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use kilter_weights::storage::{Declared, Writer};
+use kilter_weights::{Checkpoint, Dtype, WeightsError};
+use serde::{Deserialize, Serialize};
+
+use super::{TrainConfig, TrainError, Training, host};
+use crate::optim::State;
+use crate::params::{Params, ParamsError};
+
+/// Why a file cannot be written, or holds nothing that fits.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// The file itself.
+    #[error(transparent)]
+    File(#[from] WeightsError),
+    /// A tensor is missing or has other sizes.
+    #[error("{}: {why}", .path.display())]
+    Fit {
+        /// The file.
+        path: PathBuf,
+        /// What does not fit.
+        why: ParamsError,
+    },
+    /// It is no training.
+    #[error("{} holds weights, but no training to go on with: {why}", .path.display())]
+    NoTraining {
+        /// The file.
+        path: PathBuf,
+        /// What is missing.
+        why: String,
+    },
+}
+
+/// What a checkpoint tells beside its tensors.
+#[derive(Serialize, Deserialize)]
+struct Told {
+    config: TrainConfig,
+    done: u64,
+    best: Option<f64>,
+    since_best: u64,
+    /// The optimizer's vectors of each parameter.
+    memory: Vec<Vec<String>>,
+    averaged: bool,
+}
+
+const KEY: &str = "kilter.training";
+const MEMORY: &str = "optimizer/";
+const AVERAGE: &str = "average/";
+
+fn write(
+    path: &Path,
+    tensors: Vec<(String, Vec<usize>, Vec<f32>)>,
+    metadata: &BTreeMap<String, String>,
+) -> Result<(), CheckpointError> {
+    let declared = tensors.iter().map(|(name, shape, _)| Declared {
+        name: name.clone(),
+        dtype: Dtype::F32,
+        shape: shape.iter().map(|&side| side as u64).collect(),
+    });
+    let mut writer = Writer::create(path, declared.collect(), metadata, &[], u64::MAX)?;
+    for (_, _, numbers) in &tensors {
+        // The format is little-endian, as is every machine that this runs on in practice; on others this swaps.
+        let bytes: Vec<u8> = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
+        writer.write(&bytes)?;
+    }
+    writer.finish()?;
+    Ok(())
+}
+
+/// Writes weights; `metadata` names what made them (`kilter.recipe`, `kilter.config`).
+///
+/// # Errors
+/// If the file cannot be written; what was there before is then still there.
+pub fn save_weights(params: &Params, path: &Path, metadata: &BTreeMap<String, String>) -> Result<(), CheckpointError> {
+    let tensors = params.specs().iter().zip(params.values());
+    write(path, tensors.map(|(spec, value)| (spec.name.clone(), spec.shape.clone(), host(value))).collect(), metadata)
+}
+
+/// The weights of `like`'s network from a file.
+///
+/// # Errors
+/// If the file cannot be read, lacks a tensor (says the nearest) or has one of other sizes.
+pub fn load_weights(like: &Params, path: &Path) -> Result<Params, CheckpointError> {
+    let file = Checkpoint::open(path)?;
+    let mut params = like.clone();
+    for at in 0..like.specs().len() {
+        let spec = &like.specs()[at];
+        let numbers = read(&file, path, &spec.name, &spec.shape)?;
+        params.put(at, numbers);
+    }
+    Ok(params)
+}
+
+/// The numbers of a tensor of a file.
+fn read(file: &Checkpoint, path: &Path, name: &str, shape: &[usize]) -> Result<Vec<f64>, CheckpointError> {
+    let fit = |why| CheckpointError::Fit { path: path.to_owned(), why };
+    let tensor = file.get(name).ok_or_else(|| {
+        let distance = |other: &str| strsim::osa_distance(other, name);
+        let near = file
+            .tensors()
+            .iter()
+            .map(kilter_weights::Tensor::name)
+            .min_by_key(|other| distance(other))
+            .map(str::to_owned);
+        fit(ParamsError::Missing { name: name.to_owned(), near })
+    })?;
+    let got: Vec<usize> = tensor.shape().iter().map(|&side| side as usize).collect();
+    if got != shape {
+        return Err(fit(ParamsError::Shape { name: name.to_owned(), got, wanted: shape.to_vec() }));
+    }
+    let mut numbers = vec![0.0; tensor.entries() as usize];
+    tensor.dtype().decode(&tensor.window(0..tensor.bytes())?, &mut numbers);
+    Ok(numbers)
+}
+
+impl Training {
+    /// Writes all that is needed to go on.
+    ///
+    /// # Errors
+    /// If the file cannot be written; what was there before is then still there.
+    pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
+        let specs = self.params.specs();
+        let mut tensors: Vec<_> = specs
+            .iter()
+            .zip(self.params.values())
+            .map(|(spec, value)| (spec.name.clone(), spec.shape.clone(), host(value)))
+            .collect();
+        for (spec, state) in specs.iter().zip(&self.memory) {
+            for (name, vector) in &state.vectors {
+                tensors.push((format!("{MEMORY}{}/{name}", spec.name), vec![vector.len()], vector.clone()));
+            }
+        }
+        for (spec, average) in specs.iter().zip(self.average.iter().flatten()) {
+            tensors.push((format!("{AVERAGE}{}", spec.name), spec.shape.clone(), average.clone()));
+        }
+        let names = |state: &State<f32>| state.vectors.iter().map(|(name, _)| name.clone()).collect();
+        let told = Told {
+            config: self.config.clone(),
+            done: self.done,
+            best: self.best,
+            since_best: self.since_best,
+            memory: self.memory.iter().map(names).collect(),
+            averaged: self.average.is_some(),
+        };
+        let told = serde_json::to_string(&told).unwrap_or_default();
+        write(path, tensors, &BTreeMap::from([(KEY.to_owned(), told)]))
+    }
+
+    /// Goes on where a file stopped. The network is that of `params`; `steps` may be more than before.
+    ///
+    /// # Errors
+    /// If the file cannot be read or holds another network or no training.
+    pub fn resume(path: &Path, params: Params, steps: Option<u64>) -> Result<Self, TrainError> {
+        let file = Checkpoint::open(path).map_err(CheckpointError::from)?;
+        let no_training = |why: String| CheckpointError::NoTraining { path: path.to_owned(), why };
+        let told = file.metadata().get(KEY).ok_or_else(|| no_training(format!("its metadata has no `{KEY}`")))?;
+        let mut told: Told = serde_json::from_str(told).map_err(|why| no_training(why.to_string()))?;
+        told.config.steps = steps.unwrap_or(told.config.steps);
+        let mut training = Self::new(told.config, load_weights(&params, path)?)?;
+        let narrow = |numbers: Vec<f64>| numbers.into_iter().map(|x| x as f32).collect::<Vec<f32>>();
+        let specs = training.params.specs().to_vec();
+        for ((spec, state), names) in specs.iter().zip(&mut training.memory).zip(told.memory) {
+            for name in names {
+                let full = format!("{MEMORY}{}/{name}", spec.name);
+                let count = file.get(&full).map_or(0, |tensor| tensor.entries() as usize);
+                state.vectors.push((name, narrow(read(&file, path, &full, &[count])?)));
+            }
+        }
+        if told.averaged {
+            let of = |spec: &crate::params::Spec| read(&file, path, &format!("{AVERAGE}{}", spec.name), &spec.shape);
+            training.average = Some(specs.iter().map(|spec| of(spec).map(narrow)).collect::<Result<_, _>>()?);
+        }
+        (training.done, training.best, training.since_best) = (told.done, told.best, told.since_best);
+        Ok(training)
+    }
+}

@@ -1,0 +1,192 @@
+//! Every operation of our own: its values beside Burn's, its gradients beside differences of its values, in f64.
+
+use std::sync::Arc;
+
+use burn::tensor::{DType, Device, Tensor, TensorData, activation};
+use kilter_nn::op::{
+    Conv2dShape, Curve, Mask, attention, batch_norm, conv2d, cross_entropy, dropout, embedding, gelu, layer_norm,
+};
+use kilter_numerics::Stream;
+
+fn device() -> Device {
+    Device::flex().autodiff()
+}
+
+/// Random numbers of a shape.
+fn random<const D: usize>(shape: [usize; D], purpose: &str) -> Vec<f64> {
+    let mut stream = Stream::new(&[1], purpose);
+    (0..shape.iter().product()).map(|_| stream.normal()).collect()
+}
+
+fn tensor<const D: usize>(numbers: &[f64], shape: [usize; D], dtype: DType) -> Tensor<D> {
+    Tensor::from_data(TensorData::new(numbers.to_vec(), shape).convert_dtype(dtype), (&device(), dtype))
+}
+
+fn numbers<const D: usize>(tensor: &Tensor<D>) -> Vec<f64> {
+    tensor.clone().inner().into_data().iter::<f64>().collect()
+}
+
+fn close(ours: &[f64], theirs: &[f64], tolerance: f64, what: &str) {
+    assert_eq!(ours.len(), theirs.len(), "{what}");
+    for (i, (a, b)) in ours.iter().zip(theirs).enumerate() {
+        assert!((a - b).abs() <= tolerance * (1.0 + b.abs()), "{what}[{i}]: {a} and {b}");
+    }
+}
+
+/// Gradients of a weighted sum of `run`'s output beside central differences, for every input.
+fn check(inputs: &[(&str, Vec<f64>)], run: impl Fn(&[Vec<f64>], bool) -> (f64, Vec<Vec<f64>>)) {
+    let point: Vec<Vec<f64>> = inputs.iter().map(|(_, numbers)| numbers.clone()).collect();
+    let (_, gradients) = run(&point, true);
+    let step = 1e-5;
+    for (i, (name, numbers)) in inputs.iter().enumerate() {
+        for at in 0..numbers.len() {
+            let value = |shift: f64| {
+                let mut moved = point.clone();
+                moved[i][at] += shift;
+                run(&moved, false).0
+            };
+            let difference = (value(step) - value(-step)) / (2.0 * step);
+            let gradient = gradients[i][at];
+            // Central differences in f64 with step 1e-5 are good to about 1e-9 of the values' size.
+            assert!(
+                (difference - gradient).abs() < 1e-6 * (1.0 + gradient.abs()),
+                "{name}[{at}]: {gradient} and {difference}"
+            );
+        }
+    }
+}
+
+/// A scalar of a tensor: its numbers times fixed random ones.
+fn scalar<const D: usize>(y: Tensor<D>) -> Tensor<1> {
+    let weights = random(y.dims(), "weights");
+    let weights = tensor(&weights, y.dims(), y.dtype());
+    (y * weights).sum()
+}
+
+macro_rules! check_op {
+    ($([$name:literal, $shape:expr]),+ => |$($t:ident),+| $body:expr) => {{
+        let inputs = [$(($name, random($shape, $name))),+];
+        check(&inputs, |point, gradients| {
+            let mut at = 0;
+            $(
+                let $t = tensor(&point[at], $shape, DType::F64).require_grad();
+                at += 1;
+            )+
+            let _ = at;
+            let leaves = ($($t.clone(),)+);
+            let value = scalar($body);
+            let loss = numbers(&value)[0];
+            if !gradients {
+                return (loss, Vec::new());
+            }
+            let tape = value.backward();
+            let ($($t,)+) = leaves;
+            (loss, vec![$($t.grad(&tape).unwrap().into_data().iter::<f64>().collect()),+])
+        });
+    }};
+}
+
+#[test]
+fn convolution_of_every_shape() {
+    let shapes = [
+        ([2, 3, 5, 6], [4, 3, 3, 3], Conv2dShape::same(3)),
+        ([2, 4, 6, 5], [6, 2, 3, 3], Conv2dShape { stride: [2, 1], padding: [1, 0], groups: 2 }),
+        ([3, 2, 4, 4], [5, 2, 1, 1], Conv2dShape::default()),
+        ([1, 1, 7, 7], [2, 1, 5, 3], Conv2dShape { stride: [3, 2], padding: [2, 2], groups: 1 }),
+        ([2, 3, 4, 4], [3, 1, 3, 3], Conv2dShape { stride: [1, 1], padding: [1, 1], groups: 3 }),
+    ];
+    for (images, kernels, shape) in shapes {
+        check_op!(["x", images], ["weight", kernels], ["bias", [kernels[0]]] => |x, w, b| conv2d(x, w, Some(b), shape));
+        check_op!(["x", images], ["weight", kernels] => |x, w| conv2d(x, w, None, shape));
+        let (xs, ws) = (random(images, "x"), random(kernels, "weight"));
+        for (dtype, tolerance) in [(DType::F64, 1e-12), (DType::F32, 1e-5)] {
+            let ours = conv2d(tensor(&xs, images, dtype), tensor(&ws, kernels, dtype), None, shape);
+            let options = burn::tensor::ops::ConvOptions::new(shape.stride, shape.padding, [1, 1], shape.groups);
+            let theirs =
+                burn::tensor::module::conv2d(tensor(&xs, images, dtype), tensor(&ws, kernels, dtype), None, options);
+            assert_eq!(ours.dims(), theirs.dims());
+            close(&numbers(&ours), &numbers(&theirs), tolerance, "convolution");
+        }
+    }
+}
+
+#[test]
+fn layer_normalisation() {
+    check_op!(["x", [5, 19]], ["gamma", [19]], ["beta", [19]] => |x, g, b| layer_norm(x, g, b, 1e-5));
+    let (x, g, b) = (random([130, 40], "x"), random([40], "gamma"), random([40], "beta"));
+    let ours =
+        layer_norm(tensor(&x, [130, 40], DType::F32), tensor(&g, [40], DType::F32), tensor(&b, [40], DType::F32), 1e-5);
+    let exact =
+        layer_norm(tensor(&x, [130, 40], DType::F64), tensor(&g, [40], DType::F64), tensor(&b, [40], DType::F64), 1e-5);
+    close(&numbers(&ours), &numbers(&exact), 1e-5, "layer norm in f32");
+}
+
+#[test]
+fn batch_normalisation_and_its_moments() {
+    check_op!(["x", [3, 4, 5]], ["gamma", [4]], ["beta", [4]] => |x, g, b| batch_norm(x, g, b, 1e-5).0);
+    let x = tensor(&[0.0, 2.0], [2, 1, 1], DType::F64);
+    let one = tensor(&[1.0], [1], DType::F64);
+    let (y, moments) = batch_norm(x, one.clone(), one.clone() * 0.0, 0.0);
+    assert_eq!(numbers(&y), [-1.0, 1.0]);
+    assert_eq!((moments.mean, moments.variance, moments.count), (vec![1.0], vec![1.0], 2));
+}
+
+#[test]
+fn both_curves_of_gelu() {
+    for curve in [Curve::Exact, Curve::Tanh] {
+        check_op!(["x", [37]] => |x| gelu(x, curve));
+    }
+    let grid: Vec<f64> = (-120..=120).map(|i| f64::from(i) / 10.0).collect();
+    let shape = [grid.len()];
+    for curve in [Curve::Exact, Curve::Tanh] {
+        let narrow = gelu(tensor(&grid, shape, DType::F32), curve);
+        let wide = gelu(tensor(&grid, shape, DType::F64), curve);
+        // erf in f32 is good to 1.5e-7, times x up to 12.
+        close(&numbers(&narrow), &numbers(&wide), 2e-6, "gelu in f32");
+    }
+    let theirs = activation::gelu(tensor(&grid, shape, DType::F64));
+    close(&numbers(&gelu(tensor(&grid, shape, DType::F64), Curve::Exact)), &numbers(&theirs), 1e-12, "gelu");
+}
+
+#[test]
+fn cross_entropy_with_smoothing_and_ignored_rows() {
+    let classes: Arc<[i64]> = [2, 0, -100, 4, 1, 1, 3].into();
+    for smoothing in [0.0, 0.1] {
+        check_op!(["logits", [7, 5]] => |x| cross_entropy(x, classes.clone(), smoothing));
+    }
+    let logits = random([7, 5], "logits");
+    let ours = numbers(&cross_entropy(tensor(&logits, [7, 5], DType::F64), classes.clone(), 0.0))[0];
+    let log_p = numbers(&activation::log_softmax(tensor(&logits, [7, 5], DType::F64), 1));
+    let kept: Vec<f64> =
+        classes.iter().enumerate().filter(|(_, c)| **c >= 0).map(|(row, &c)| -log_p[row * 5 + c as usize]).collect();
+    close(&[ours], &[kept.iter().sum::<f64>() / 6.0], 1e-12, "mean loss");
+    let huge = tensor(&[1e4, 0.0, -1e4], [1, 3], DType::F32);
+    assert_eq!(numbers(&cross_entropy(huge, [0].into(), 0.0)), [0.0]);
+}
+
+#[test]
+fn attention_under_every_mask() {
+    let masks = [Mask::Full, Mask::Causal, Mask::Lengths([3, 1].into())];
+    for mask in masks {
+        let shape = [2, 2, 4, 3];
+        check_op!(["q", shape], ["k", shape], ["v", shape] => |q, k, v| attention(q, k, v, mask.clone()));
+    }
+    check_op!(["q", [1, 2, 3, 4]], ["k", [1, 2, 5, 4]], ["v", [1, 2, 5, 6]] => |q, k, v| attention(q, k, v, Mask::Full));
+}
+
+#[test]
+fn embedding_of_repeated_rows() {
+    let indices: Arc<[i64]> = [1, 3, 1, 0].into();
+    check_op!(["table", [5, 3]] => |t| embedding(t, indices.clone()));
+}
+
+#[test]
+fn dropout_keeps_the_mean_and_draws_the_same_mask_twice() {
+    check_op!(["x", [40]] => |x| dropout(x, 0.3, &mut Stream::new(&[7], "mask")));
+    let ones = vec![1.0; 100_000];
+    let y = numbers(&dropout(tensor(&ones, [100_000], DType::F32), 0.3, &mut Stream::new(&[7], "mask")));
+    let kept = y.iter().filter(|&&y| y != 0.0).count() as f64 / 1e5;
+    // Five standard deviations of a binomial share.
+    assert!((kept - 0.7).abs() < 5.0 * (0.21_f64 / 1e5).sqrt(), "{kept}");
+    assert!(y.iter().all(|&y| y == 0.0 || (y - 1.0 / 0.7).abs() < 1e-6));
+}

@@ -1,0 +1,143 @@
+//! A model that a training left, put to use.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use kilter_data::Pictures;
+use kilter_nn::model::Network;
+use kilter_nn::params::Params;
+use kilter_nn::train::{device, load_weights};
+use kilter_numerics::Stream;
+use kilter_space::Config;
+use kilter_study::Failure;
+use kilter_weights::Checkpoint;
+
+use super::language::{self, gpt};
+use super::pictures::Sorter;
+use super::{CONFIG, INPUT, Input, Kind, NAMED, RECIPE};
+
+/// A trained network.
+#[derive(Debug)]
+pub struct Trained {
+    kind: Kind,
+    recipe: String,
+    config: Config,
+    input: Input,
+    params: Params,
+}
+
+/// What a model says of pictures.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Applied {
+    /// Probabilities, `[pictures, classes]`.
+    pub probabilities: Vec<f64>,
+    /// How many classes.
+    pub classes: usize,
+    /// The pictures' own classes.
+    pub labels: Vec<u8>,
+    /// How well the one predicts the other.
+    pub metrics: BTreeMap<&'static str, f64>,
+    /// Are pictures among them that the model learnt from?
+    pub learnt_from: bool,
+}
+
+impl Trained {
+    /// Reads a model file; which network it holds is in its metadata.
+    ///
+    /// # Errors
+    /// It cannot be read, was made by something else, or lacks a tensor; says what would be right.
+    pub fn open(path: &Path, on: &str) -> Result<Self, Failure> {
+        let file = Checkpoint::open(path).map_err(Failure::refused)?;
+        let lacks = |what: &str| {
+            Failure::refused(format!(
+                "{} says nothing of how it was made (its metadata has no `{what}`); models that `kilter train` leaves do",
+                path.display()
+            ))
+        };
+        let told = |what: &'static str| file.metadata().get(what).ok_or_else(|| lacks(what));
+        let recipe = told(RECIPE)?.clone();
+        let named = NAMED.iter().find(|named| named.name == recipe);
+        let kind = named.ok_or_else(|| Failure::refused(format!("this build has no network `{recipe}`")))?.kind;
+        let unreadable =
+            |what: &str, why: serde_json::Error| Failure::refused(format!("{}: its `{what}`: {why}", path.display()));
+        let config: Config = serde_json::from_str(told(CONFIG)?).map_err(|why| unreadable(CONFIG, why))?;
+        let input: Input = serde_json::from_str(told(INPUT)?).map_err(|why| unreadable(INPUT, why))?;
+        let device = device(on).map_err(Failure::refused)?;
+        let chance = Stream::new(&[0], "weights");
+        let like = match &input {
+            Input::Characters { characters } => gpt(&config, characters.chars().count())?.init(&chance, &device),
+            Input::Pictures { .. } => sorter(kind, &config, &input)?.network().init(&chance, &device),
+        };
+        let params = load_weights(&like, path).map_err(Failure::refused)?.detached();
+        Ok(Self { kind, recipe, config, input, params })
+    }
+
+    /// The recipe that made it.
+    pub fn recipe(&self) -> &str {
+        &self.recipe
+    }
+
+    /// The configuration that made it.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What it is fed.
+    pub fn input(&self) -> &Input {
+        &self.input
+    }
+
+    /// What it says of the pictures of a set or a folder: those to test where there are some, else all.
+    ///
+    /// # Errors
+    /// It writes text, or the pictures cannot be read or are of another size.
+    pub fn sort(&self, data: &str) -> Result<Applied, Failure> {
+        let Input::Pictures { shape, classes, .. } = self.input else {
+            return Err(Failure::refused(format!(
+                "a `{}` continues text: give it a beginning with --prompt instead of --data",
+                self.recipe
+            )));
+        };
+        let images = kilter_data::images(data).map_err(Failure::refused)?;
+        if images.shape != shape {
+            return Err(Failure::refused(format!(
+                "the pictures of {data} are {}x{} with {} colours, and this model was made for {}x{} with {}",
+                images.shape[1], images.shape[2], images.shape[0], shape[1], shape[2], shape[0]
+            )));
+        }
+        if images.classes > classes {
+            return Err(Failure::refused(format!(
+                "{data} has {} classes, and this model knows {classes}",
+                images.classes
+            )));
+        }
+        let learnt_from = images.test.is_none() && self.config.text("data").is_ok_and(|own| own == data);
+        let pictures: Pictures = images.test.unwrap_or(images.train);
+        let sorter = sorter(self.kind, &self.config, &self.input)?;
+        let rows: Vec<usize> = (0..pictures.labels.len()).collect();
+        let probabilities = sorter.probabilities(&self.params, &pictures, &rows);
+        let metrics = sorter.judge(&pictures.labels, &probabilities)?;
+        Ok(Applied { probabilities, classes, labels: pictures.labels, metrics, learnt_from })
+    }
+
+    /// `length` characters after `prompt`.
+    ///
+    /// # Errors
+    /// It sorts pictures, or never saw a character of the prompt.
+    pub fn write(&self, prompt: &str, length: usize, temperature: f64, seed: u64) -> Result<String, Failure> {
+        let Input::Characters { characters } = &self.input else {
+            return Err(Failure::refused(format!("a `{}` sorts pictures: name some with --data", self.recipe)));
+        };
+        let characters: Vec<char> = characters.chars().collect();
+        let gpt = gpt(&self.config, characters.len())?;
+        let stream = Stream::new(&[seed], "characters");
+        language::write(&gpt, &self.params, &characters, prompt, length, temperature, stream)
+    }
+}
+
+fn sorter(kind: Kind, config: &Config, input: &Input) -> Result<Sorter, Failure> {
+    match *input {
+        Input::Pictures { shape, peak, classes } => Sorter::of(kind, config, shape, peak, classes),
+        Input::Characters { .. } => Err(Failure::refused("this model continues text")),
+    }
+}

@@ -1,0 +1,90 @@
+//! The hyperparameters of every network, and the settings of a training.
+
+use kilter_space::{Domain, Entry, Outline, SpaceError, Value, parse_domain};
+
+use super::Kind;
+
+fn entry(name: &str, domain: &str, default: impl Into<Value>, about: &str) -> Result<Entry, SpaceError> {
+    let domain = parse_domain(domain).unwrap_or_else(|why| unreachable!("the domain of {name}: {why}"));
+    Ok(Entry::new(name, domain)?.default(default)?.about(about))
+}
+
+/// How weights are learnt, whatever the network.
+fn training(rate: f64, decay: f64) -> Result<Vec<Entry>, SpaceError> {
+    Ok(vec![
+        entry("learning_rate", "log:1e-5..1e-1", rate, "the peak rate")?,
+        entry("optimizer", "adamw|adam|nadam|lion|muon|adafactor|sgd", "adamw", "how steps follow from gradients")?,
+        entry("momentum", "0..0.99", 0.9, "share of the last step that is kept")?.when("optimizer == 'sgd'")?,
+        entry("weight_decay", "log:1e-6..1", decay, "pull of matrices towards zero")?,
+        entry("batch", "int:log:8..512", 32_i64, "examples per step")?,
+        entry("schedule", "constant|linear|cosine|wsd", "cosine", "how the rate falls")?,
+        entry("warmup", "0..0.5", 0.05, "share of the steps in which the rate rises")?,
+        entry("dropout", "0..0.7", 0.0, "share of hidden numbers that a step leaves out")?,
+    ])
+}
+
+fn settings(data: &str) -> Result<Vec<Entry>, SpaceError> {
+    Ok(vec![
+        entry("clip", "0..1e6", 1.0, "longest gradient; 0: any")?.setting(),
+        entry("average", "0..0.99999", 0.0, "decay of the averaged weights that are kept; 0: the last ones are")?
+            .setting(),
+        entry("accumulation", "int:1..512", 1_i64, "parts of a batch, to save memory")?.setting(),
+        entry("patience", "int:0..1000", 0_i64, "ends after so many evaluations that bring nothing; 0: never")?
+            .setting(),
+        entry("checkpoint_every", "int:0..1000000", 500_i64, "steps between checkpoints; 0: none")?.setting(),
+        entry("split_seed", "int:0..1000000", 0_i64, "which examples are held out, and the training's chance")?
+            .setting(),
+        entry("score_on", "validation|test", "validation", "examples drawn from the rest, or those held out")?
+            .setting(),
+        entry("device", "cpu|cuda", "cpu", "where it is computed")?.setting(),
+        Entry::new("data", Domain::Fixed(data.into()))?.about("the examples (--data)").setting(),
+    ])
+}
+
+/// The space of a network on pictures of this shape (colours, height, width).
+pub fn pictures(kind: Kind, shape: [usize; 3], data: &str) -> Result<Outline, SpaceError> {
+    // Every convolution with its pooling halves the sides.
+    let halvings = shape[1].min(shape[2]).max(1).ilog2().clamp(1, 4);
+    let mut entries = match kind {
+        Kind::Cnn => vec![
+            entry("convolutions", &format!("int:1..{halvings}"), i64::from(halvings.min(2)), "each halves the sides")?,
+            entry("channels", "int:log:4..128", 16_i64, "of the first convolution; each doubles them")?,
+            entry("kernel", "3|5", 3_i64, "side of the kernels")?,
+            entry("hidden", "int:log:16..512", 64_i64, "width of the layer behind the convolutions")?,
+        ],
+        Kind::ResNet => vec![
+            entry("width", "int:log:4..64", 8_i64, "channels of the first stage; each stage doubles them")?,
+            entry(
+                "stages",
+                &format!("int:1..{}", halvings.min(3)),
+                i64::from(halvings.min(2)),
+                "each halves the sides",
+            )?,
+            entry("blocks", "int:1..4", 1_i64, "blocks of two convolutions per stage")?,
+        ],
+        _ => vec![
+            entry("layers", "int:1..4", 2_i64, "hidden layers")?,
+            entry("width", "int:log:16..1024", 128_i64, "width of the hidden layers")?,
+            entry("activation", "relu|gelu|tanh", "relu", "between layers")?,
+        ],
+    };
+    let rate = if kind == Kind::ResNet { 3e-3 } else { 1e-3 };
+    entries.extend(training(rate, 1e-2)?);
+    entries.push(entry("epochs", "int:1..1000", 10_i64, "how often every example is seen")?.setting());
+    entries.extend(settings(data)?);
+    Outline::new(entries)
+}
+
+/// The space of a network on text.
+pub fn language(data: &str) -> Result<Outline, SpaceError> {
+    let mut entries = vec![
+        entry("layers", "int:1..8", 2_i64, "blocks of attention and perceptron")?,
+        entry("width", "32|64|128|256", 64_i64, "numbers per character")?,
+        entry("heads", "1|2|4|8", 4_i64, "of attention")?,
+        entry("context", "int:log:16..256", 64_i64, "characters seen at a time")?,
+    ];
+    entries.extend(training(3e-3, 0.1)?);
+    entries.push(entry("steps", "int:1..10000000", 300_i64, "steps of the training")?.setting());
+    entries.extend(settings(data)?);
+    Outline::new(entries)
+}

@@ -1,0 +1,168 @@
+//! The recipes of networks: what they learn, that they go on where they stopped, and what they refuse.
+
+use std::fs;
+use std::path::Path;
+
+use kilter_recipes::Network;
+use kilter_recipes::network::{MODEL, Trained, names};
+use kilter_space::{Config, Defaults, Value};
+use kilter_study::{Failure, Flow, Outcome, Recipe, Run, RunPort, Why};
+use tempfile::TempDir;
+
+/// The defaults but for these.
+fn config(recipe: &dyn Recipe, set: &[(&str, Value)]) -> Config {
+    let set: Vec<(String, Value)> = set.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    Defaults::config(&recipe.outline().unwrap().specialise(&set, &[]).unwrap()).unwrap()
+}
+
+fn run(name: &str, set: &[(&str, Value)], folder: &Path) -> Result<Outcome, Failure> {
+    let recipe = Network::new(name).unwrap();
+    recipe.run(&config(&recipe, set), &mut Run::offline(0).with_folder(folder.to_owned()))
+}
+
+#[test]
+fn every_network_learns_the_digits() {
+    let folder = TempDir::new().unwrap();
+    for (name, set) in [
+        ("mlp", vec![("width", Value::Int(64)), ("epochs", Value::Int(15))]),
+        ("cnn", vec![("channels", Value::Int(8)), ("epochs", Value::Int(12)), ("learning_rate", Value::Float(5e-3))]),
+        ("resnet", vec![("width", Value::Int(4)), ("epochs", Value::Int(12)), ("learning_rate", Value::Float(1e-2))]),
+    ] {
+        let outcome = run(name, &set, folder.path()).unwrap();
+        // Chance is 0.1, a linear model reaches about 0.95.
+        assert!(outcome.metrics["accuracy"] > 0.9, "{name}: {:?}", outcome.metrics);
+        assert!(folder.path().join(MODEL).is_file());
+    }
+}
+
+#[test]
+fn a_transformer_learns_more_than_how_often_characters_come() {
+    let folder = TempDir::new().unwrap();
+    let set = [
+        ("steps", Value::Int(150)),
+        ("learning_rate", Value::Float(0.01)),
+        ("width", Value::Int(32)),
+        ("heads", Value::Int(2)),
+        ("context", Value::Int(32)),
+    ];
+    let outcome = run("char-gpt", &set, folder.path()).unwrap();
+    // The text's characters, each by its own frequency, cost 3.08 nats (counted).
+    assert!(outcome.metrics["loss"] < 2.8, "{:?}", outcome.metrics);
+    let model = Trained::open(&folder.path().join(MODEL), "cpu").unwrap();
+    let written = model.write("It was ", 40, 0.8, 1).unwrap();
+    assert_eq!(written.chars().count(), 40);
+    assert_eq!(written, model.write("It was ", 40, 0.8, 1).unwrap());
+    assert_ne!(written, model.write("It was ", 40, 0.8, 2).unwrap());
+    let why = model.write("日本", 4, 1.0, 0).unwrap_err().to_string();
+    assert!(why.contains("never saw"), "{why}");
+    assert!(model.sort("digits").unwrap_err().to_string().contains("--prompt"));
+}
+
+/// Says stop after some reports.
+struct Impatient {
+    reports: u64,
+    why: Why,
+}
+
+impl RunPort for Impatient {
+    fn report(&mut self, step: u64, _: &[(&str, f64)]) -> Flow {
+        if step + 1 >= self.reports { Flow::Stop(self.why.clone()) } else { Flow::Go }
+    }
+    fn progress(&mut self, _: u64, _: u64) {}
+    fn flow(&mut self) -> Flow {
+        Flow::Go
+    }
+}
+
+#[test]
+fn an_interrupted_run_goes_on_and_ends_as_an_uninterrupted_one() {
+    let recipe = Network::new("cnn").unwrap();
+    let set = [
+        ("channels", Value::Int(4)),
+        ("dropout", Value::Float(0.2)),
+        ("epochs", Value::Int(4)),
+        ("average", Value::Float(0.9)),
+    ];
+    let config = config(&recipe, &set);
+    let (whole, parts) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let expected = run("cnn", &set, whole.path()).unwrap();
+    let port = Impatient { reports: 2, why: Why::Interrupted };
+    let mut first = Run::new(Box::new(port), 0, 0, 0, parts.path().to_owned());
+    let why = recipe.run(&config, &mut first).unwrap_err();
+    assert!(why.to_string().contains("interrupted"), "{why}");
+    assert!(!parts.path().join(MODEL).exists());
+    let resumed = recipe.run(&config, &mut Run::offline(0).with_folder(parts.path().to_owned())).unwrap();
+    assert_eq!(expected, resumed);
+    assert_eq!(fs::read(whole.path().join(MODEL)).unwrap(), fs::read(parts.path().join(MODEL)).unwrap());
+}
+
+#[test]
+fn a_pruned_run_ends_with_what_it_has() {
+    let recipe = Network::new("mlp").unwrap();
+    let folder = TempDir::new().unwrap();
+    let why = Why::Pruned { rule: "test".to_owned(), comparison: "always".to_owned() };
+    let mut run = Run::new(Box::new(Impatient { reports: 1, why }), 0, 0, 0, folder.path().to_owned());
+    let set = [("width", Value::Int(16)), ("epochs", Value::Int(500))];
+    let outcome = recipe.run(&config(&recipe, &set), &mut run).unwrap();
+    assert!(outcome.metrics.contains_key("log_loss"));
+}
+
+#[test]
+fn held_out_pictures_are_others_than_those_that_tuning_sees() {
+    let folder = TempDir::new().unwrap();
+    let set = |on: &str| vec![("width", Value::Int(16)), ("epochs", Value::Int(1)), ("score_on", on.into())];
+    let (validation, test) =
+        (run("mlp", &set("validation"), folder.path()).unwrap(), run("mlp", &set("test"), folder.path()).unwrap());
+    assert_ne!(validation, test);
+}
+
+#[test]
+fn a_model_is_applied_without_being_told_what_it_is() {
+    let folder = TempDir::new().unwrap();
+    run("mlp", &[("width", Value::Int(32)), ("epochs", Value::Int(20))], folder.path()).unwrap();
+    let model = Trained::open(&folder.path().join(MODEL), "cpu").unwrap();
+    assert_eq!((model.recipe(), model.config().int("width").unwrap()), ("mlp", 32));
+    let applied = model.sort("digits").unwrap();
+    assert_eq!((applied.labels.len(), applied.probabilities.len()), (1797, 17_970));
+    assert!(applied.learnt_from && applied.metrics["accuracy"] > 0.9, "{:?}", applied.metrics);
+    assert!(model.write("a", 1, 1.0, 0).unwrap_err().to_string().contains("--data"));
+    let why = Trained::open(&folder.path().join(MODEL), "tpu").unwrap_err().to_string();
+    assert!(why.contains("tpu") && why.contains("cpu"), "{why}");
+}
+
+#[test]
+fn what_cannot_be_trained_is_refused_with_advice() {
+    let folder = TempDir::new().unwrap();
+    let text = folder.path().join("short.txt");
+    fs::write(&text, "too short").unwrap();
+    let refused = Network::on("char-gpt", &text.to_string_lossy()).unwrap();
+    let outcome = refused.run(&config(&refused, &[]), &mut Run::offline(0));
+    let said = outcome.unwrap_err().to_string();
+    assert!(said.contains("9 characters are too few for a context of 64"), "{said}");
+    let one = one_class();
+    let network = Network::on("cnn", &one.path().to_string_lossy()).unwrap();
+    let said = network.run(&config(&network, &[]), &mut Run::offline(0)).unwrap_err().to_string();
+    assert!(said.contains("1 class"), "{said}");
+}
+
+/// A folder of IDX files whose pictures are all of class 0.
+fn one_class() -> TempDir {
+    let folder = TempDir::new().unwrap();
+    let header = |sides: &[u32]| {
+        let mut bytes = vec![0, 0, 8, sides.len() as u8];
+        sides.iter().for_each(|side| bytes.extend(side.to_be_bytes()));
+        bytes
+    };
+    let pictures = [header(&[20, 4, 4]), vec![7; 320]].concat();
+    fs::write(folder.path().join("train-images-idx3-ubyte"), pictures).unwrap();
+    fs::write(folder.path().join("train-labels-idx1-ubyte"), [header(&[20]), vec![0; 20]].concat()).unwrap();
+    folder
+}
+
+#[test]
+fn every_space_has_defaults() {
+    for name in names() {
+        let recipe = Network::new(name).unwrap();
+        assert!(!Defaults::config(&recipe).unwrap().answers().is_empty(), "{name}");
+    }
+}
