@@ -82,7 +82,7 @@ fn test_calls(nextest: bool, filters: &[&str]) -> Vec<Call> {
         // A name may be that of a doctest only.
         vec![
             Call::new("nextest run --workspace --features xtask/search --locked --no-tests=warn"),
-            Call::new("test --doc --workspace --locked"),
+            Call::new("test --doc --workspace --features xtask/search --locked"),
         ]
     } else {
         vec![Call::new("test --workspace --features xtask/search --locked")]
@@ -137,7 +137,7 @@ mod tests {
     fn nextest_is_followed_by_doctests() {
         let expected = [
             "cargo nextest run --workspace --features xtask/search --locked --no-tests=warn",
-            "cargo test --doc --workspace --locked",
+            "cargo test --doc --workspace --features xtask/search --locked",
         ];
         assert_eq!(typed(true, &[]), expected);
     }
