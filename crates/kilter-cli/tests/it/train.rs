@@ -52,7 +52,7 @@ fn a_text_is_learnt_and_continued() {
 fn a_killed_training_goes_on_and_leaves_the_same_model() {
     let words = |out: &str| {
         let line = format!(
-            "train cnn --set channels=8 --set epochs=4 --set dropout=0.3 --set checkpoint_every=5 --seed 3 -o {out}"
+            "train cnn --set channels=8 --set epochs=15 --set dropout=0.3 --set checkpoint_every=5 --seed 3 -o {out}"
         );
         line.split(' ').map(str::to_owned).collect::<Vec<_>>()
     };
