@@ -67,7 +67,7 @@ fn main() -> ExitCode {
     // This binary is also the supervisor of every trial and the process of every recipe's trial.
     let mut words = std::env::args_os().skip(1);
     match words.next().as_deref().and_then(OsStr::to_str) {
-        Some(process::SUPERVISE) => return process::supervise(words),
+        Some(process::SUPERVISE) => return process::supervise(),
         Some(process::RUN_TASK) => {
             let file = words.next().unwrap_or_default();
             return process::run_task(Path::new(&file), kilter_recipes::find);

@@ -107,7 +107,8 @@ impl Wanted {
     fn feature(&self) -> &'static str {
         match self {
             Self::Speed(_) | Self::Process { .. } | Self::Scenario { .. } => "bench",
-            Self::Search(_) => "judge",
+            // With the networks that are problems; `judge` alone is what the tests build.
+            Self::Search(_) => "surrogates",
         }
     }
 }

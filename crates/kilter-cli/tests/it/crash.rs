@@ -39,7 +39,16 @@ fn begin(room: &Room, trials: &str) -> Running {
 
 fn wait_for_trial_2(room: &Room) {
     wait_until("trial 2", || room.exists("kilter.trials/t/2/ready"));
-    assert!(room.processes().len() >= 4, "the supervisor, the command, its child, its daemon: {:?}", room.processes());
+    assert!(
+        room.processes().len() >= 5,
+        "the nursery, the supervisor, the command, its child, its daemon: {:?}",
+        room.processes()
+    );
+}
+
+/// Is this one of kilter's own processes, of this kind?
+fn is(pid: u32, kind: &str) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == kind)
 }
 
 /// Lets trials end, resumes, and expects `trials` complete ones.
@@ -90,8 +99,8 @@ fn a_killed_supervisor_is_a_failed_trial_and_the_study_goes_on() {
     let room = Room::new();
     let tuner = begin(&room, "4");
     wait_for_trial_2(&room);
-    let supervisors = room.processes().into_iter().filter(|(_, command)| command.contains(" __supervise "));
-    let supervisors: Vec<u32> = supervisors.map(|(pid, _)| pid).collect();
+    let supervisors: Vec<u32> =
+        room.processes().into_iter().map(|(pid, _)| pid).filter(|pid| is(*pid, "supervisor")).collect();
     assert_eq!(supervisors.len(), 1);
     send("KILL", supervisors[0]);
     assert_eq!(tuner.end(), Some(0));
@@ -103,13 +112,34 @@ fn a_killed_supervisor_is_a_failed_trial_and_the_study_goes_on() {
 }
 
 #[test]
+fn a_killed_nursery_is_replaced_and_nothing_fails() {
+    let room = Room::new();
+    let tuner = begin(&room, "4");
+    wait_for_trial_2(&room);
+    let nurseries: Vec<u32> =
+        room.processes().into_iter().map(|(pid, _)| pid).filter(|pid| is(*pid, "nursery")).collect();
+    assert_eq!(nurseries.len(), 1);
+    send("KILL", nurseries[0]);
+    assert_eq!(room.processes().iter().filter(|(pid, _)| is(*pid, "supervisor")).count(), 1, "the trial goes on");
+    // It would wait for ever.
+    let main =
+        room.processes().into_iter().find(|(_, command)| command.contains(" main ") && !command.contains(" tune "));
+    send("TERM", main.unwrap().0);
+    assert_eq!(tuner.end(), Some(0));
+    room.wait_until_empty();
+    let trials = room.trials();
+    assert_eq!(numbers(&trials), [0, 1, 2, 3]);
+    assert_eq!(trials[2]["failure"]["signal"], 15, "{}", trials[2]);
+    assert_eq!(states(&trials)["complete"], 3);
+}
+
+#[test]
 fn a_killed_command_is_a_failed_trial_and_takes_its_daemons_along() {
     let room = Room::new();
     let tuner = begin(&room, "4");
     wait_for_trial_2(&room);
-    let main = room.processes().into_iter().find(|(_, command)| {
-        command.contains(" main ") && !command.contains(" __supervise ") && !command.contains(" tune ")
-    });
+    let main =
+        room.processes().into_iter().find(|(_, command)| command.contains(" main ") && !command.contains(" tune "));
     send("KILL", main.unwrap().0);
     assert_eq!(tuner.end(), Some(0));
     room.wait_until_empty();
@@ -247,7 +277,7 @@ fn whatever_is_killed_whenever_the_counts_add_up_and_nothing_survives() {
             while began.elapsed() < moment && !tuner.has_ended() {
                 std::thread::yield_now();
             }
-            let target = ["tuner", "supervisor", "trial"][chance.below(3) as usize];
+            let target = ["tuner", "nursery", "supervisor", "trial"][chance.below(4) as usize];
             if target == "tuner" {
                 tuner.kill();
                 room.wait_until_empty();
@@ -255,8 +285,9 @@ fn whatever_is_killed_whenever_the_counts_add_up_and_nothing_survives() {
             } else {
                 let of_trials: Vec<(u32, String)> =
                     room.processes().into_iter().filter(|(pid, _)| *pid != tuner.id()).collect();
-                let supervises = |command: &str| command.contains(" __supervise ");
-                let found = of_trials.iter().find(|(_, command)| supervises(command) == (target == "supervisor"));
+                let kind =
+                    |pid: u32| ["nursery", "supervisor"].into_iter().find(|kind| is(pid, kind)).unwrap_or("trial");
+                let found = of_trials.iter().find(|(pid, _)| kind(*pid) == target);
                 let Some((pid, _)) = found else { continue };
                 // It may have ended a moment ago.
                 let _ =

@@ -122,7 +122,8 @@ impl Room {
         self.kilter(words).done().json()["trials"].as_array().unwrap().clone()
     }
 
-    /// Processes that were started in this folder's trials: their command or their environment names it.
+    /// Processes that were started for this folder's trials: their command or their environment names it, or they
+    /// supervise from there.
     pub fn processes(&self) -> Vec<(u32, String)> {
         let own = self.path().to_string_lossy().into_owned();
         let numbers = fs::read_dir("/proc").unwrap().flatten();
@@ -133,7 +134,9 @@ impl Room {
                 let read = |what: &str| fs::read(format!("/proc/{pid}/{what}")).unwrap_or_default();
                 let command = String::from_utf8_lossy(&read("cmdline")).replace('\0', " ");
                 let environment = String::from_utf8_lossy(&read("environ")).into_owned();
-                (command.contains(&own) || environment.contains(&own)).then_some((pid, command))
+                let supervises = command.contains(" __supervise")
+                    && fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|folder| folder == self.path());
+                (command.contains(&own) || environment.contains(&own) || supervises).then_some((pid, command))
             })
             .filter(|(pid, _)| is_alive(*pid))
             .collect()

@@ -7,6 +7,7 @@
 mod found;
 mod ledger;
 
+use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -297,8 +298,9 @@ fn joined(parts: impl Iterator<Item = impl ToString>) -> String {
 
 /// A supervisor's part of its trial's grant: it is kept on the trial's CPUs, and with it whatever it starts; and it holds
 /// the claim until it ends, so that devices of a killed tuner are free only when its trial is gone. To be kept until then.
-pub(crate) fn hold_in_supervisor() -> Option<std::fs::File> {
-    if let Ok(cpus) = std::env::var(CPUS_VARIABLE) {
+/// `variable` looks into the trial's environment.
+pub(crate) fn hold_in_supervisor(variable: impl Fn(&str) -> Option<OsString>) -> Option<std::fs::File> {
+    if let Some(cpus) = variable(CPUS_VARIABLE).and_then(|cpus| cpus.into_string().ok()) {
         let mut set = CpuSet::new();
         let numbers = cpus.split(',').filter_map(|cpu| cpu.parse().ok());
         // A CPU that went offline meanwhile is no reason not to run.
@@ -306,7 +308,7 @@ pub(crate) fn hold_in_supervisor() -> Option<std::fs::File> {
             let _ = sched_setaffinity(Pid::from_raw(0), &set);
         }
     }
-    let file = std::fs::File::open(std::env::var_os(CLAIM_VARIABLE)?).ok()?;
+    let file = std::fs::File::open(variable(CLAIM_VARIABLE)?).ok()?;
     file.try_lock_shared().ok()?;
     Some(file)
 }

@@ -3,12 +3,9 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -18,6 +15,7 @@ use nix::unistd::Pid;
 
 use super::figures::MetricSource;
 use super::log::{Kept, keep};
+use super::nursery::{Channels, Order, start_supervisor};
 use super::supervisor::Word;
 use super::wire::{Listener, Reply, SOCKET_VARIABLE, Said, Told};
 use crate::devices::Gpu;
@@ -97,32 +95,17 @@ pub(super) fn tend(launch: Launch<'_>, run: &mut Run) -> Result<Finished, Failur
     let (sender, heard) = sync_channel(BACKLOG);
     let listener =
         Listener::open(sender.clone()).map_err(|why| not_started(&format!("no socket for its reports: {why}")))?;
-    let (control, theirs) = UnixStream::pair().map_err(|why| not_started(&why))?;
     let gpus: Vec<&str> = run.devices().gpus().iter().filter_map(Gpu::uuid).collect();
     let energy = EnergyMeter::start(&gpus, run.devices().gpu_share());
-    let mut supervisor = Command::new(launch.supervisor)
-        .arg(super::SUPERVISE)
-        .envs(run.devices().environment())
-        .args(&launch.argv)
-        .envs(launch.environment.iter().map(|(name, value)| (name, value)))
-        .env(SOCKET_VARIABLE, listener.path())
-        .current_dir(launch.current_folder)
-        .stdin(Stdio::from(OwnedFd::from(theirs)))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        // A terminal's Ctrl-C is the tuner's business.
-        .process_group(0)
-        .spawn()
-        .map_err(|why| match launch.current_folder.is_dir() {
-            true => not_started(&why),
-            false => not_started(&format!("the folder {} is not there any more", launch.current_folder.display())),
-        })?;
-    if let Some(out) = supervisor.stdout.take() {
-        listen_to(out, Stream::Out, run.folder().join("stdout.log"), launch.sources, &sender);
-    }
-    if let Some(err) = supervisor.stderr.take() {
-        listen_to(err, Stream::Err, run.folder().join("stderr.log"), launch.sources, &sender);
-    }
+    let order = Order {
+        argv: launch.argv,
+        environment: environment(run, launch.environment, listener.path()),
+        folder: launch.current_folder.into(),
+    };
+    let Channels { control, out, err } =
+        start_supervisor(launch.supervisor, &order).map_err(|why| not_started(&why))?;
+    listen_to(out, Stream::Out, run.folder().join("stdout.log"), launch.sources, &sender);
+    listen_to(err, Stream::Err, run.folder().join("stderr.log"), launch.sources, &sender);
     let words = control.try_clone().map_err(|why| not_started(&why))?;
     std::thread::spawn(move || {
         for line in BufReader::new(words).lines().map_while(Result::ok) {
@@ -147,13 +130,24 @@ pub(super) fn tend(launch: Launch<'_>, run: &mut Run) -> Result<Finished, Failur
         energy,
     };
     let word = tending.follow();
-    // Its last word was heard or its socket ended: it is going, and must not stay behind as a zombie.
-    let _ = supervisor.wait();
     match word {
+        Word::NotStarted { .. } if !launch.current_folder.is_dir() => {
+            Err(not_started(&format!("the folder {} is not there any more", launch.current_folder.display())))
+        }
         Word::NotStarted { why } => Err(not_started(&why)),
         Word::Started { .. } => Ok(tending.finished(None, None, watch.wall_only())),
         Word::Ended { code, signal, took } => Ok(tending.finished(code, signal, watch.with(took))),
     }
+}
+
+/// A trial's whole environment: the tuner's, its devices', what is added, where it reports to.
+fn environment(run: &Run, added: Vec<(String, OsString)>, socket: &Path) -> Vec<(OsString, OsString)> {
+    let mut environment: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
+    let devices = run.devices().environment().into_iter();
+    environment.extend(devices.map(|(name, value)| (name.into(), value.into())));
+    environment.extend(added.into_iter().map(|(name, value)| (name.into(), value)));
+    environment.insert(SOCKET_VARIABLE.into(), socket.into());
+    environment.into_iter().collect()
 }
 
 /// Reads a stream of output to its end in a thread of its own.

@@ -1,6 +1,6 @@
 //! Trials as child processes: anybody's command, or a recipe in a process of its own.
 //!
-//! A trial's process tree hangs on a tiny supervisor (this binary again), which holds a socket to the tuner. When the
+//! A trial's process tree hangs on a tiny supervisor (split off this binary, started once more), which holds a socket to the tuner. When the
 //! tuner dies, however it dies, the socket ends, and the supervisor ends the whole tree. So nothing survives a killed
 //! tuner, nothing survives its own trial, and the kernel's accounts of the tree are complete.
 
@@ -8,6 +8,7 @@ mod child;
 mod command;
 mod figures;
 mod log;
+mod nursery;
 mod own;
 mod secrets;
 mod supervisor;
@@ -15,12 +16,12 @@ mod wire;
 
 pub use command::{CommandRecipe, Template, TemplateError};
 pub use figures::{MetricError, MetricSource};
+pub use nursery::supervise;
 pub use own::{OwnProcess, Task, run_task};
 pub use secrets::SecretNeeded;
-pub use supervisor::supervise;
 pub use wire::{Client, Reply, SOCKET_VARIABLE, WireError};
 
-/// First argument that makes this binary a supervisor; the trial's command follows.
+/// Only argument that makes this binary the nursery of a tuner's supervisors.
 pub const SUPERVISE: &str = "__supervise";
 
 /// First argument that makes this binary run one trial of a recipe; the path of its [`Task`] follows.

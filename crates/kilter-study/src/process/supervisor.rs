@@ -1,12 +1,12 @@
 //! The supervisor: a process between the tuner and a trial's command.
 //!
-//! Standard input is a socket to the tuner. From it come single bytes, `T` (terminate) and `K` (kill); its end means
-//! that the tuner is gone, which counts as `K`. Into it go two lines of JSON: that the command started, and how it
-//! ended, with what its whole process tree took.
+//! It holds a socket to the tuner. From it comes a line of JSON, what to start; then single bytes, `T` (terminate) and
+//! `K` (kill); its end means that the tuner is gone, which counts as `K`. Into it go two lines of JSON: that the command
+//! started, and how it ended, with what its whole process tree took.
 
 use std::ffi::OsString;
-use std::io::{Read, Write};
-use std::os::fd::AsFd;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::devices::hold_in_supervisor;
 
+use super::nursery::Order;
 use super::wire::{SOCKET_VARIABLE, remove_socket};
 
 /// What a supervisor tells.
@@ -48,24 +49,29 @@ pub(super) enum Word {
     },
 }
 
-/// Runs `command` (program and arguments) as this process's only work. For the start of `main`, when the first argument
-/// is [`super::SUPERVISE`].
-pub fn supervise(command: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let _devices = hold_in_supervisor();
-    let control = std::io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from);
-    match control {
-        Ok(mut control) => {
-            let last = tend(command, &control);
-            if tell(&mut control, &last).is_err()
-                && let Some(socket) = std::env::var_os(SOCKET_VARIABLE)
-            {
-                // The tuner is gone: there is nobody to tell, and nobody else to clear up.
-                remove_socket(Path::new(&socket));
-            }
-            ExitCode::SUCCESS
-        }
-        Err(_) => ExitCode::FAILURE,
+/// Takes an [`Order`] from `control` and carries it out, as this process's only work. The command prints into `out` and
+/// `err`.
+pub(super) fn supervise_one(mut control: UnixStream, out: OwnedFd, err: OwnedFd) -> ExitCode {
+    let Ok(listening) = control.try_clone() else { return ExitCode::FAILURE };
+    let mut listening = BufReader::new(listening);
+    let mut line = String::new();
+    let order = listening.read_line(&mut line).ok().and_then(|_| serde_json::from_str::<Order>(&line).ok());
+    // A tuner that died before it said what to do wants nothing done.
+    let Some(order) = order else { return ExitCode::FAILURE };
+    let _devices = hold_in_supervisor(|name| of(&order.environment, name));
+    let last = tend(&order, &control, listening, out, err);
+    if tell(&mut control, &last).is_err()
+        && let Some(socket) = of(&order.environment, SOCKET_VARIABLE)
+    {
+        // The tuner is gone: there is nobody to tell, and nobody else to clear up.
+        remove_socket(Path::new(&socket));
     }
+    ExitCode::SUCCESS
+}
+
+/// A variable of an environment.
+fn of(environment: &[(OsString, OsString)], name: &str) -> Option<OsString> {
+    environment.iter().rev().find(|(variable, _)| variable == name).map(|(_, value)| value.clone())
 }
 
 fn tell(control: &mut UnixStream, word: &Word) -> std::io::Result<()> {
@@ -75,26 +81,30 @@ fn tell(control: &mut UnixStream, word: &Word) -> std::io::Result<()> {
 }
 
 /// Starts the command and tends it to its end.
-fn tend(command: impl IntoIterator<Item = OsString>, control: &UnixStream) -> Word {
-    let mut words = command.into_iter();
-    let Some(program) = words.next() else {
+fn tend(
+    order: &Order,
+    control: &UnixStream,
+    mut listening: impl Read + Send + 'static,
+    out: OwnedFd,
+    err: OwnedFd,
+) -> Word {
+    let Some((program, words)) = order.argv.split_first() else {
         return Word::NotStarted { why: "there is no command".to_owned() };
     };
     // Orphans of the tree become this process's children, so that none can get away.
     #[cfg(target_os = "linux")]
     let _ = nix::sys::prctl::set_child_subreaper(true);
     let mut prepared = Command::new(program);
-    prepared.args(words).stdin(Stdio::null()).process_group(0);
+    prepared.args(words).env_clear().envs(order.environment.iter().map(|(name, value)| (name, value)));
+    prepared.current_dir(&order.folder).stdin(Stdio::null()).stdout(out).stderr(err).process_group(0);
     die_with_parent(&mut prepared);
     let mut child = match prepared.spawn() {
         Ok(child) => child,
         Err(why) => return Word::NotStarted { why: why.to_string() },
     };
+    // With its copies of the command's output.
+    drop(prepared);
     let group = Pid::from_raw(child.id() as i32);
-    let Ok(mut listening) = control.try_clone() else {
-        let _ = killpg(group, Signal::SIGKILL);
-        return Word::NotStarted { why: "the socket to the tuner is gone".to_owned() };
-    };
     let mut telling = control;
     let _ = serde_json::to_vec(&Word::Started { group: group.as_raw() }).map(|mut line| {
         line.push(b'\n');

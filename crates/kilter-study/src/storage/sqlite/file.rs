@@ -107,12 +107,13 @@ pub(super) fn open(path: &Path, how: &Opening) -> Result<(Connection, Connection
         return Ok((connection, open()?));
     }
     let mut writer = connect(path).map_err(explain)?;
-    migrate(path, &mut writer, MIGRATIONS)?;
     let durability = match how.durability {
         Durability::Normal => "normal",
         Durability::Full => "full",
     };
+    // Before anything is written: a new file waits for the disk no more often than it must, either.
     writer.pragma_update(None, "synchronous", durability).map_err(explain)?;
+    migrate(path, &mut writer, MIGRATIONS)?;
     Ok((writer, connect(path).map_err(explain)?))
 }
 
