@@ -92,7 +92,7 @@ impl Cell {
     }
 
     /// The same cell with no budget yet.
-    fn bare(&self) -> Self {
+    pub fn bare(&self) -> Self {
         Self { budget: 0, ..self.clone() }
     }
 }

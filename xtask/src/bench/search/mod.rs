@@ -9,6 +9,8 @@ mod figure;
 #[cfg(feature = "judge")]
 mod judge;
 #[cfg(feature = "judge")]
+mod kept;
+#[cfg(feature = "judge")]
 mod method;
 #[cfg(feature = "judge")]
 mod page;

@@ -22,6 +22,8 @@ pub struct Options {
     pub report: bool,
     /// Only list problems and methods.
     pub list: bool,
+    /// What peers came to is kept with the project.
+    pub keep: bool,
 }
 
 /// The largest budget that is judged; the others are 50 and 100.
@@ -32,7 +34,7 @@ const SEEDS: u64 = 20;
 
 pub const USAGE: &str = "\
 cargo xtask bench search [--ours-only] [--quick] [--problems A,B] [--methods A,B] [--seeds N] [--budget N] [--workers N]
-                         [--report] [--list]
+                         [--report] [--list] [--keep]
   problems: names, groups (tables, functions, …) or beginnings with a star (lcbench*); methods: a kilter sampler as
   written for --sampler, with a pruner after a plus (tpe:startup=20+median), or a peer (optuna-tpe); --list shows all";
 
@@ -52,6 +54,7 @@ impl Options {
             workers: None,
             report: false,
             list: false,
+            keep: false,
         };
         let mut words = words.iter().copied();
         while let Some(word) = words.next() {
@@ -63,6 +66,7 @@ impl Options {
                 "--quick" => options.quick = true,
                 "--report" => options.report = true,
                 "--list" => options.list = true,
+                "--keep" => options.keep = true,
                 "--help" => return Err(format!("the search benchmark is called as\n{USAGE}")),
                 "--problems" => options.problems = list(value()?),
                 "--methods" => options.methods = list(value()?),

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::cell::{Cell, Cells, Searched};
 use super::figure;
 use super::judge::Section;
+use super::kept::Kept;
 use super::method::{Method, PEERS};
 use super::options::Options;
 use super::page::{duels, page};
@@ -51,24 +52,40 @@ pub fn bench(options: &Options, target: &Path) -> Result<(), String> {
             }
         },
     };
+    let kept = Kept::read(&problems)?;
     if peers.is_none() {
-        methods.retain(Method::is_ours);
+        methods.retain(|method| method.is_ours() || kept.version(method.name()).is_some());
     }
     let kilter = fingerprint()?;
     let version = |method: &Method| match (method, &peers) {
         (Method::Peer(peer), Some(peers)) => {
             format!("{} {}", peer.package, peers.versions.get(peer.package).map_or("?", String::as_str))
         }
-        _ => format!("kilter {kilter}"),
+        (Method::Peer(peer), None) => kept.version(peer.name).unwrap_or("?").to_owned(),
+        (Method::Ours(_), _) => format!("kilter {kilter}"),
     };
     let wanted = wanted(options, &problems, &methods, &version);
     let cells = Cells::open(&folder.join("cells.db"))?;
     let mut failed = Vec::new();
     if !options.report {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        failed = cells.search(wanted.clone(), &problems, peers.clone(), options.workers.unwrap_or(cores))?;
+        let before = kept.searched();
+        let mut missing = wanted.clone();
+        missing.retain(|cell| {
+            let is_kept = before.get(&cell.bare()).is_some_and(|found| found.budget >= cell.budget);
+            !is_kept && (peers.is_some() || PEERS.iter().all(|peer| peer.name != cell.method))
+        });
+        failed = cells.search(missing, &problems, peers.clone(), options.workers.unwrap_or(cores))?;
     }
-    let searched = cells.searched(&wanted, &problems)?;
+    let mut searched = cells.searched(&wanted, &problems)?;
+    for (cell, found) in kept.searched() {
+        if searched.get(&cell).is_none_or(|here| here.budget < found.budget) {
+            searched.insert(cell, found);
+        }
+    }
+    if options.keep {
+        println!("{} searches of peers are kept in testdata/bench/peers", kept.keep(&searched)?);
+    }
     let sections = sections(options, &problems, &methods, &wanted, &searched);
     let ours: Vec<String> = methods.iter().filter(|m| m.is_ours()).map(|m| m.name().to_owned()).collect();
     println!();
@@ -144,7 +161,7 @@ fn sections(
     }
     let mut by_pair: HashMap<(String, String), Vec<Searched>> = HashMap::new();
     for cell in wanted {
-        if let Some(found) = searched.get(&Cell { budget: 0, ..cell.clone() }) {
+        if let Some(found) = searched.get(&cell.bare()) {
             by_pair.entry((cell.problem.clone(), cell.method.clone())).or_default().push(found.clone());
         }
     }

@@ -101,6 +101,13 @@ impl Problem {
         Ok(problem)
     }
 
+    /// Its levels, in short: other levels, other words.
+    pub fn levels_told(&self) -> String {
+        let told = serde_json::to_vec(&self.levels).unwrap_or_default();
+        let hash = Stream::new(&[], &String::from_utf8_lossy(&told)).bits();
+        format!("{hash:016x}")
+    }
+
     /// A problem whose levels are known.
     pub fn known(sketch: Sketch<'_>, objective: impl Objective + 'static, levels: Levels) -> Result<Self, String> {
         Ok(Self { levels, ..Self::sketched(sketch, objective)? })
@@ -336,7 +343,7 @@ pub fn problems(wanted: &dyn Fn(&str, &str) -> bool, target: Option<&Path>) -> R
     }
     large::nas_bench_macro(to)?;
     #[cfg(feature = "surrogates")]
-    surrogates::surrogates(to, target.map(|target| target.join("bench/search/levels")).as_deref())?;
+    surrogates::surrogates(to, target.is_some().then(|| crate::root().join("testdata/bench/levels")).as_deref())?;
     functions::functions(to)?;
     Ok(all)
 }
