@@ -20,15 +20,15 @@ const SHOWN: usize = 10;
 #[derive(Debug, Args)]
 #[command(
     after_help = "A model file names the recipe that made it, so nothing else need be said of it.\n\nExamples:\n  \
-                  kilter apply digits.safetensors --data digits -o predictions.csv\n  kilter apply char-gpt.safetensors \
+                  kilter apply digits.safetensors --data digits -o predictions.csv\n  kilter apply char-gpt.safetensors \\\n      \
                   --prompt 'It was ' --length 300 --temperature 0.8"
 )]
 pub struct Apply {
     /// The model: a file that `kilter train` or a trial left
     #[arg(value_name = "MODEL")]
     pub model: PathBuf,
-    /// Pictures to be sorted: a name of `kilter data list` or a folder of IDX files
-    #[arg(long, value_name = "FOLDER or NAME", conflicts_with = "prompt")]
+    /// Pictures to be sorted: a name of `kilter data list`, a folder of IDX files, or FILE.npz
+    #[arg(long, value_name = "NAME or PATH", conflicts_with = "prompt")]
     pub data: Option<String>,
     /// The beginning of a text to be continued
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]

@@ -32,9 +32,8 @@ enum What {
 #[derive(Debug, Args)]
 #[command(after_help = "--set takes tp, pp, micro_batch, zero_stage, interleave, recompute (none, selective, full), \
                   sequence_parallel, and the assumptions overlap_dp, headroom, accounting (adam16, adam18, paper14), eff. What is \
-                  not set is tried.\n\nExamples:\n  kilter plan cluster gpt-175b --devices 1024 --hardware mi250x-gcd \
-                  --global-batch 10240\n  kilter plan cluster layers=24,hidden=2048,heads=16 --devices 8 --hardware a100-80 \
-                  --global-batch 512 --set zero_stage=1\n  kilter plan cluster gpt-1.3b --devices 1 --hardware rtx-4090 \
+                  not set is tried.\n\nExamples:\n  kilter plan cluster gpt-175b --devices 1024 --hardware mi250x-gcd \\\n      --global-batch 10240\n  kilter plan cluster layers=24,hidden=2048,heads=16 --devices 8 \\\n      --hardware a100-80 --global-batch 512 --set zero_stage=1\n  \
+                  kilter plan cluster gpt-1.3b --devices 1 --hardware rtx-4090 \
                   --global-batch 64")]
 struct Cluster {
     /// The model: gpt-125m, gpt-1.3b, gpt-6.7b, gpt-22b, gpt-175b, gpt-1t, or sizes: layers=24,hidden=2048,heads=16

@@ -174,6 +174,15 @@ fn document(set: &Set, place: &Place) -> Json {
     })
 }
 
+/// Are its files of a kind that recipes read?
+fn readable(set: &Set) -> bool {
+    set.source == Source::Binary
+        || set
+            .files
+            .iter()
+            .any(|file| file.ends_with(".npz") || file.contains("train-images-idx3") || file.contains("fashion"))
+}
+
 fn details(set: &'static Set, shelves: &Shelves, voice: &Voice) -> Result<ExitCode, Fault> {
     let place = shelves.place(set);
     if voice.json {
@@ -192,8 +201,12 @@ fn details(set: &'static Set, shelves: &Shelves, voice: &Voice) -> Result<ExitCo
     if let Some(command) = set.command() {
         voice.say(&format!("  package  {command}"))?;
     }
-    if place == Place::Binary && kilter_data::bundled(set.name).is_some() {
-        voice.say(&format!("  use      kilter tune tabular --data {}", set.name))?;
+    let recipe = match set.kind {
+        Kind::Images => Some("small-cnn"),
+        _ => kilter_data::bundled(set.name).map(|_| "tabular"),
+    };
+    if let (Some(recipe), true) = (recipe.filter(|_| readable(set)), place != Place::Missing) {
+        voice.say(&format!("  use      kilter tune {recipe} --data {}", set.name))?;
     }
     Ok(ExitCode::SUCCESS)
 }

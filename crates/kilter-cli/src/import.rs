@@ -30,7 +30,7 @@ use crate::summary::count_words;
                         Optuna come distributions, states, values, reports, user attributes, several objectives, and the values \
                         of constraints. Not in its file are samplers, pruners, conditions (guessed from what was asked, and \
                         told) and the time zone (taken for UTC); its artifacts stay where they are.\n\n\
-                        Examples:\n  kilter import optuna.db\n  kilter import optuna.db --study train --metric 'value=loss=([0-9.]+)' \
+                        Examples:\n  kilter import optuna.db\n  kilter import optuna.db --study train --metric 'value=loss=([0-9.]+)' \\\n      \
                         -- python3 train.py {config}\n  kilter import notes.csv --minimize=loss --param lr=log:1e-5..1e-1"
 )]
 pub struct Import {

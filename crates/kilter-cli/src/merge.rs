@@ -21,7 +21,8 @@ use crate::weights::{Work, answers, open, target};
 #[derive(Debug, Args)]
 #[command(
     after_help = "METHOD is soup (uniform or greedy), linear, task-arithmetic, ties, dare, slerp or breadcrumbs.\n\nExamples:\n  \
-                  kilter merge soup a.safetensors b.safetensors --set kind=uniform -o soup.safetensors\n  kilter merge soup \
+                  kilter merge soup a.safetensors b.safetensors --set kind=uniform \\\n      \
+                  -o soup.safetensors\n  kilter merge soup \
                   --greedy --maximize runs/*.safetensors -o soup.safetensors \\\n      -- python3 eval.py {model}\n  kilter \
                   merge breadcrumbs --base base.safetensors a.safetensors b.safetensors \\\n      --set keep=0.15 --set scale=0.3 \
                   -o multi.safetensors"

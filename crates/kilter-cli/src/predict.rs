@@ -17,7 +17,7 @@ use crate::style::{Voice, short};
 #[derive(Debug, Args)]
 #[command(
     after_help = "Counts may be written 1.07e9, 1.07B, 400M or 56.9B.\n\nExamples:\n  kilter predict step-law --model-size 1.07B \
-                  --tokens 56.9B\n  kilter predict transfer --from-width 256 --to-width 8192 --heads 8 --set learning_rate=3e-3"
+                  --tokens 56.9B\n  kilter predict transfer --from-width 256 --to-width 8192 --heads 8 \\\n      --set learning_rate=3e-3"
 )]
 pub struct Predict {
     #[command(subcommand)]

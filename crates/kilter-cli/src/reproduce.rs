@@ -73,10 +73,10 @@ pub fn reproduce(args: &Reproduce, voice: &Voice) -> Result<ExitCode, Fault> {
     if !voice.json {
         voice.prose(&voice.strong(reproduction.title))?;
         voice.remark(&format!(
-            "{}: {} arms x {} seeds, study {}",
+            "{}: {} arms, {} runs of arms and seeds, study {}",
             scale.name(),
             reproduction.arms_at(scale).count(),
-            reproduction.seeds.at(scale),
+            reproduction.trials(scale).len(),
             study.spec().name
         ));
     }
@@ -115,8 +115,8 @@ pub fn reproduce(args: &Reproduce, voice: &Voice) -> Result<ExitCode, Fault> {
             tell(claim, measured, voice)?;
         }
         voice.say(&format!(
-            "\n{} seeds per arm, {} of trials; study {}",
-            reproduction.seeds.at(scale),
+            "\n{} runs, {} of work; study {}",
+            reproduction.trials(scale).len(),
             duration(seconds),
             study.spec().name
         ))?;

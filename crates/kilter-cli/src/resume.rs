@@ -29,8 +29,8 @@ use crate::tune::search;
                         default answers what an old trial was not asked. `kilter space diff --study STUDY FILE` shows it \
                         beforehand.\n\nExamples:\n  \
                         kilter resume breast-cancer --trials 100\n  kilter resume --budget 4h --stop-when 'loss < 0.01'\n  \
-                        kilter resume imported --metric 'loss=([0-9.eE+-]+)' -- python3 train.py --lr {lr}\n  \
-                        kilter resume train --param optimizer='adam|sgd|soap'\n  kilter resume train --space space.toml \
+                        kilter resume imported --metric 'loss=([0-9.eE+-]+)' \\\n      -- python3 train.py --lr {lr}\n  \
+                        kilter resume train --param optimizer='adam|sgd|soap'\n  kilter resume train --space space.toml \\\n      \
                         -- python3 train.py --lr {lr} --warmup {warmup}"
 )]
 pub struct Resume {

@@ -222,9 +222,20 @@ fn describe(args: &Describe, voice: &Voice) -> Result<(), Fault> {
 pub fn hyperparameters(entries: &[Entry], voice: &Voice) -> Result<(), Fault> {
     let default = |value: &Option<Value>| value.as_ref().map_or_else(|| "–".to_owned(), ToString::to_string);
     for (setting, title) in [(false, "hyperparameter"), (true, "setting")] {
-        let of_kind = entries.iter().filter(|entry| entry.setting == setting);
-        let rows: Vec<Vec<String>> = of_kind
-            .map(|entry| {
+        let of_kind = || entries.iter().filter(|entry| entry.setting == setting);
+        // What is always asked, then what is asked under each condition.
+        let mut conditions: Vec<Option<String>> = vec![None];
+        for entry in of_kind() {
+            let when = entry.when.as_ref().map(|when| format!("when {when}"));
+            if !conditions.contains(&when) {
+                conditions.push(when);
+            }
+        }
+        let mut rows: Vec<Vec<String>> = Vec::new();
+        for when in conditions {
+            let asked = of_kind().filter(|entry| entry.when.as_ref().map(|when| format!("when {when}")) == when);
+            rows.extend(when.as_ref().map(|when| vec![voice.faint(when)]));
+            rows.extend(asked.map(|entry| {
                 let prior = entry.prior.map(|prior| match &entry.domain {
                     Domain::Float(range) if range.is_log() => {
                         format!("{} within a factor of {}", prior.center, prior.spread)
@@ -237,12 +248,11 @@ pub fn hyperparameters(entries: &[Entry], voice: &Voice) -> Result<(), Fault> {
                 let about = [
                     Some(entry.about.clone()).filter(|about| !about.is_empty()),
                     prior.map(|prior| format!("best expected at {prior}")),
-                    entry.when.as_ref().map(|when| format!("when {when}")),
                 ];
                 let about: Vec<String> = about.into_iter().flatten().collect();
                 vec![entry.name.to_string(), entry.domain.to_string(), default(&entry.default), about.join("; ")]
-            })
-            .collect();
+            }));
+        }
         if !rows.is_empty() {
             if setting {
                 voice.say("")?;

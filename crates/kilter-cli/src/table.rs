@@ -1,5 +1,5 @@
 //! Plain tables: columns apart by two spaces, numbers to the right, no frame. On a terminal they are as wide as it is, and
-//! cells of text are broken between words; in a pipe a row is a line.
+//! cells of text are broken between words; in a pipe a row is a line. A row of one cell is the heading of those below it.
 
 use console::{Term, measure_text_width};
 
@@ -33,18 +33,30 @@ fn fitted(header: &[String], rows: Vec<Vec<String>>, most: Option<usize>) -> Str
     };
     let right: Vec<bool> = (0..header.len()).map(is_number).collect();
     let lines = || std::iter::once(header).chain(rows.iter().map(Vec::as_slice));
+    let is_heading = |row: &[String]| row.len() == 1 && header.len() > 1;
     let mut widths = vec![0; header.len()];
-    for row in lines() {
+    for row in lines().filter(|row| !is_heading(row)) {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = measure_text_width(cell).max(*width);
         }
     }
     let natural = widths.clone();
     if let Some(most) = most {
-        narrow(&mut widths, &right, most);
+        let cells = |column: usize| {
+            lines().filter(|row| !is_heading(row)).filter_map(move |row| Some(row.get(column)?.as_str()))
+        };
+        if widths.iter().map(|width| width + 2).sum::<usize>() > most {
+            let words: Vec<usize> =
+                (0..header.len()).map(|column| cells(column).map(longest_word).max().unwrap_or(0)).collect();
+            narrow(&mut widths, &right, &words, most);
+        }
     }
     let mut text = String::new();
     for row in lines() {
+        if let ([heading], true) = (row, is_heading(row)) {
+            text.push_str(&format!("\n  {heading}\n"));
+            continue;
+        }
         let cells: Vec<Vec<String>> = row
             .iter()
             .zip(widths.iter().zip(&natural))
@@ -68,21 +80,35 @@ fn fitted(header: &[String], rows: Vec<Vec<String>>, most: Option<usize>) -> Str
     text
 }
 
-/// Makes the widest columns of text narrower until the table is `most` wide, or none can be narrower.
-fn narrow(widths: &mut [usize], right: &[bool], most: usize) {
-    while widths.iter().map(|width| width + 2).sum::<usize>() > most {
-        let text = widths.iter_mut().zip(right).filter(|(width, right)| !**right && **width > NARROWEST);
-        match text.map(|(width, _)| width).max_by_key(|width| **width) {
-            Some(widest) => *widest -= 1,
-            None => break,
+/// Makes the widest columns of text narrower until the table is `most` wide, or none can be narrower: first as far as no
+/// word is cut.
+fn narrow(widths: &mut [usize], right: &[bool], words: &[usize], most: usize) {
+    for cut_words in [false, true] {
+        while widths.iter().map(|width| width + 2).sum::<usize>() > most {
+            let least = |word: usize| if cut_words { NARROWEST } else { word.max(NARROWEST) };
+            let columns = widths.iter_mut().zip(right.iter().zip(words));
+            let text = columns.filter(|(width, (right, word))| !**right && **width > least(**word));
+            match text.map(|(width, _)| width).max_by_key(|width| **width) {
+                Some(widest) => *widest -= 1,
+                None => break,
+            }
         }
     }
+}
+
+/// The pieces of a cell that are only cut where there is no room.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split_inclusive([' ', '|', ',', '/'])
+}
+
+fn longest_word(text: &str) -> usize {
+    words(text).map(|word| measure_text_width(word.trim_end())).max().unwrap_or(0)
 }
 
 /// `text` in lines of `width` at most: broken at spaces, behind `|` `,` and `/`, and within a word that is longer still.
 fn broken(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = vec![String::new()];
-    for word in text.split_inclusive([' ', '|', ',', '/']) {
+    for word in words(text) {
         let bare = word.trim_end();
         let line = lines.last_mut().map_or(0, |line| measure_text_width(line));
         if line > 0 && line + measure_text_width(bare) > width {
@@ -170,6 +196,27 @@ mod tests {
         );
         let narrow = told(Some(30));
         assert!(narrow.iter().any(|line| line.contains("logistic_reg")), "{narrow:#?}");
+    }
+
+    #[test]
+    fn no_word_is_cut_where_another_column_has_room_and_headings_take_none() {
+        let header = ["name", "what it does"].map(str::to_owned);
+        let rows = vec![
+            vec!["boosting.min_samples_leaf".to_owned(), "rows of a leaf at least".to_owned()],
+            vec!["when family == 'knn', which is a heading".to_owned()],
+            vec!["a".to_owned(), "b".to_owned()],
+        ];
+        assert_eq!(
+            fitted(&header, rows, Some(44)).lines().collect::<Vec<_>>(),
+            [
+                "  name                       what it does",
+                "  boosting.min_samples_leaf  rows of a leaf",
+                "                             at least",
+                "",
+                "  when family == 'knn', which is a heading",
+                "  a                          b",
+            ]
+        );
     }
 
     #[test]

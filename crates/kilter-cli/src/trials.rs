@@ -18,8 +18,8 @@ use crate::table::table;
 #[derive(Debug, Args)]
 #[command(after_help = "Names are those of the table: number, state, failure, feasible, wall_seconds, …, metrics and \
                         hyperparameters; where two share one, metrics.NAME, params.NAME and user.NAME tell them apart.\n\n\
-                        Examples:\n  kilter trials --where \"state == 'complete' and loss < 0.2 and lr > 1e-3\" --sort loss\n  \
-                        kilter trials breast-cancer --sort -wall_seconds --limit 5 --columns number,wall_seconds,family")]
+                        Examples:\n  kilter trials --where \"state == 'complete' and loss < 0.2 and lr > 1e-3\" \\\n      --sort loss\n  \
+                        kilter trials breast-cancer --sort -wall_seconds --limit 5 \\\n      --columns number,wall_seconds,family")]
 pub struct Trials {
     #[command(flatten)]
     pub of: OfStudy,

@@ -36,7 +36,7 @@ use crate::subject::{of_command, of_recipe};
                   [[constraints]]\n  require = \"lr < 0.01 or momentum < 0.5\"\n\nExamples:\n  kilter tune breast-cancer --trials 50\n  \
                   kilter tune tabular --data houses.csv --target price\n  \
                   kilter tune --param lr=log:1e-5..1e-1 --param layers=int:1..8 \\\n      --metric 'loss=([0-9.eE+-]+)' \
-                  --minimize -- python3 train.py --lr {lr} --layers {layers}"
+                  --minimize \\\n      -- python3 train.py --lr {lr} --layers {layers}"
 )]
 pub struct Tune {
     /// The recipe to tune (`kilter recipes` lists them), or nothing with -- COMMAND
@@ -47,7 +47,7 @@ pub struct Tune {
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<String>,
 
-    /// The table: a file (CSV, also gzipped) or a bundled one (`kilter data list`)
+    /// The table: a file (CSV, also gzipped) or a bundled one (`kilter data list`); or pictures: a set, a folder, FILE.npz
     #[arg(long, value_name = "FILE or NAME", help_heading = "Data")]
     pub data: Option<String>,
     /// The column to be predicted

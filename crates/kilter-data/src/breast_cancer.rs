@@ -77,6 +77,8 @@ pub fn breast_cancer() -> Result<Dataset, DatasetError> {
         target_name: "diagnosis".to_owned(),
         target: Target::Classes { labels: target, names: vec!["benign".to_owned(), "malignant".to_owned()] },
         notes: Vec::new(),
+        held_out: Vec::new(),
+        picture: None,
     })
 }
 

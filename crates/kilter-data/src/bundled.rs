@@ -1,9 +1,12 @@
 //! Tables in the binary, and how any table is opened by name or by file.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use crate::csv::{self, Reading, Task};
-use crate::dataset::{Dataset, DatasetError};
+use crate::dataset::{Dataset, DatasetError, Target};
+use crate::images::{Pictures, are_pictures, images};
+use crate::npz::{self, Array};
 
 /// A table in the binary.
 pub struct Bundled {
@@ -53,15 +56,25 @@ pub fn bundled(name: &str) -> Option<&'static Bundled> {
 }
 
 /// The file of this name in the binary, whatever it holds: its own name, and its bytes.
-pub fn embedded(name: &str) -> Option<(&'static str, &'static [u8])> {
+pub fn embedded(name: &str) -> Option<(&'static str, Cow<'static, [u8]>)> {
     match name {
-        "digits" => Some(("digits.csv.gz", crate::images::DIGITS)),
-        "penelope" => Some(("penelope.txt.gz", crate::text::PENELOPE)),
-        _ => bundled(name).map(|table| (table.file, table.bytes)),
+        "digits" => Some(("digits.csv.gz", Cow::Borrowed(crate::images::DIGITS))),
+        "penelope" => Some(("penelope.txt.gz", Cow::Borrowed(crate::text::PENELOPE))),
+        // What is in the binary is how they are made.
+        "thermal-synth" => {
+            let [_, height, width] = crate::thermal::thermal_synth().shape;
+            let Pictures { pixels, labels } = crate::thermal::thermal_synth().train;
+            let pictures = Array { shape: vec![labels.len(), height, width], numbers: pixels };
+            let labels = Array { shape: vec![labels.len()], numbers: labels };
+            let bytes = npz::write(&[("train_images", &pictures), ("train_labels", &labels)]).ok()?;
+            Some(("thermal-synth.npz", Cow::Owned(bytes)))
+        }
+        _ => bundled(name).map(|table| (table.file, Cow::Borrowed(table.bytes))),
     }
 }
 
-/// A table by the name of a bundled one, or by its file. `target` may be left out of a bundled one.
+/// A table by the name of a bundled one, or by its file. `target` may be left out of a bundled one. Pictures are a table
+/// of pixels, whose target is `class`.
 ///
 /// # Errors
 /// There is no such table, or it cannot be read so; says what would be right.
@@ -86,6 +99,9 @@ pub fn open(data: &str, target: Option<&str>, task: Task, positive: Option<&str>
         data.clone_into(&mut dataset.name);
         return Ok(dataset);
     }
+    if are_pictures(data) {
+        return pixels(data, target, task, positive);
+    }
     let path = Path::new(data);
     if !path.exists() {
         return Err(DatasetError::Unknown(no_such(data)));
@@ -105,6 +121,39 @@ pub fn open(data: &str, target: Option<&str>, task: Task, positive: Option<&str>
             })
         }
     }
+}
+
+/// Pictures as a table of their pixels.
+fn pixels(data: &str, target: Option<&str>, task: Task, positive: Option<&str>) -> Result<Dataset, DatasetError> {
+    let wrong = |why: String| DatasetError::Target { file: data.to_owned(), why };
+    let mut dataset = images(data)?.table();
+    if target.is_some_and(|target| target != dataset.target_name) || task == Task::Regression {
+        return Err(wrong(
+            "pictures have classes to be told apart, and no other target; leave out --target".to_owned(),
+        ));
+    }
+    let Target::Classes { labels, names } = &mut dataset.target else { return Ok(dataset) };
+    let mut present: Vec<u8> = labels.clone();
+    present.sort_unstable();
+    present.dedup();
+    if present.len() < 2 {
+        return Err(wrong(format!("its {} pictures are of one class; there is nothing to tell apart", labels.len())));
+    }
+    match (positive, &mut names[..]) {
+        (None, _) => {}
+        (Some(positive), [_, last]) if last == positive => {}
+        (Some(positive), [first, last]) if first == positive => {
+            std::mem::swap(first, last);
+            labels.iter_mut().for_each(|label| *label = 1 - *label);
+        }
+        (Some(positive), [first, last]) => {
+            return Err(wrong(format!("there is no class {positive:?}; there are {first:?} and {last:?}")));
+        }
+        (Some(_), more) => {
+            return Err(wrong(format!("there are {} classes; only of two is one positive", more.len())));
+        }
+    }
+    Ok(dataset)
 }
 
 /// A file of nearly this name in the same folder, of those with one of these endings.

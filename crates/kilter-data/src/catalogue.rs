@@ -223,9 +223,9 @@ impl Shelves {
         match self.place(set) {
             Place::Missing => Ok(None),
             Place::Binary => {
-                let bytes = crate::embedded(set.name).map_or(&[][..], |(_, bytes)| bytes);
+                let bytes = crate::embedded(set.name).map_or_else(Default::default, |(_, bytes)| bytes);
                 for (file, expected) in set.inner {
-                    check(file, &hex(&Sha256::digest(bytes)), expected, &advice)?;
+                    check(file, &hex(&Sha256::digest(&bytes)), expected, &advice)?;
                 }
                 Ok(Some(set.inner.len()))
             }

@@ -229,7 +229,8 @@ impl Plan {
             return Err(changed());
         }
         let (features, target_name, notes) = (self.features, self.target_name, self.notes);
-        Ok(Dataset { name: name.to_owned(), features, values, target_name, target, notes })
+        let (name, held_out) = (name.to_owned(), Vec::new());
+        Ok(Dataset { name, features, values, target_name, target, notes, held_out, picture: None })
     }
 }
 

@@ -17,6 +17,10 @@ pub struct Dataset {
     pub target: Target,
     /// What was left out on reading, in words.
     pub notes: Vec<String>,
+    /// Rows that the source itself holds back for the test, ascending; none: whoever tests draws some.
+    pub held_out: Vec<usize>,
+    /// If a row is a picture: its colours, height and width. The columns are colour by colour, row by row.
+    pub picture: Option<[usize; 3]>,
 }
 
 /// A column to predict from.

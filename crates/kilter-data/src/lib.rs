@@ -7,12 +7,14 @@ pub mod csv;
 pub mod dataset;
 pub mod fetch;
 pub mod images;
+pub mod npz;
 pub mod split;
 pub mod text;
+pub mod thermal;
 
 pub use breast_cancer::breast_cancer;
 pub use bundled::{BUNDLED, bundled, embedded, near_file, open};
 pub use catalogue::{SETS, Set, Shelves};
 pub use dataset::{Dataset, DatasetError, Feature, Target};
-pub use images::{Images, Pictures, images};
+pub use images::{Images, Pictures, are_pictures, images};
 pub use text::text;

@@ -39,6 +39,11 @@ impl<'a> Context<'a> {
         self.stream.is_some()
     }
 
+    /// In training, chance that follows from the step: for whoever varies its examples.
+    pub fn chance(&mut self) -> Option<&mut Stream> {
+        self.stream.as_mut()
+    }
+
     /// Dropout in training, the tensor itself otherwise.
     pub fn dropout<const D: usize>(&mut self, x: Tensor<D>, share: f64) -> Tensor<D> {
         match &mut self.stream {

@@ -9,7 +9,7 @@ use kilter_study::Better;
 use crate::claim::{Arm, Claim, Judge, Reproduction, Scaled, TUNING_AREA};
 
 const fn arm(name: &'static str, family: &'static [(&'static str, &'static str)], tuned: Option<&'static str>) -> Arm {
-    Arm { name, recipe: "breast-cancer", set: family, tuned, only_full: false }
+    Arm { name, recipe: "breast-cancer", data: None, set: family, tuned, only_full: false, costly: None }
 }
 
 /// An arm that `--quick` has no time for.

@@ -15,6 +15,8 @@ use kilter_study::{
 };
 use serde::Serialize;
 
+use crate::Subject;
+
 /// How long a reproduction may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -84,12 +86,25 @@ pub struct Arm {
     pub name: &'static str,
     /// The recipe it runs.
     pub recipe: &'static str,
+    /// The data it is about, by name; nothing: the recipe's own.
+    pub data: Option<&'static str>,
     /// Settings, as written on the command line.
     pub set: &'static [(&'static str, &'static str)],
     /// The sampler that tunes it; nothing: it runs with its defaults.
     pub tuned: Option<&'static str>,
     /// Whether `--quick` has no time for it.
     pub only_full: bool,
+    /// Its seeds and trials, if it costs so much that it has others than the reproduction.
+    pub costly: Option<Costly>,
+}
+
+/// Seeds and trials of a costly arm.
+#[derive(Clone, Copy, Debug)]
+pub struct Costly {
+    /// Seeds; they are 0, 1, …
+    pub seeds: u64,
+    /// Trials, if it is tuned, for each seed.
+    pub trials: u64,
 }
 
 /// One claim.
@@ -233,9 +248,11 @@ impl Reproduction {
     /// Every arm under every seed, as configurations of [`Arms`]; seed by seed, so that an interrupted reproduction has
     /// whole pairs.
     pub fn trials(&self, scale: Scale) -> Vec<Vec<(&'static str, Value)>> {
-        let seeds = 0..self.seeds.at(scale) as i64;
-        seeds
-            .flat_map(|seed| self.arms_at(scale).map(move |arm| vec![("arm", arm.name.into()), ("seed", seed.into())]))
+        let seeds = |arm: &Arm| arm.costly.map_or(self.seeds.at(scale), |costly| costly.seeds);
+        let most = self.arms_at(scale).map(seeds).max().unwrap_or(0);
+        (0..most)
+            .flat_map(|seed| self.arms_at(scale).filter(move |arm| seed < seeds(arm)).map(move |arm| (arm.name, seed)))
+            .map(|(arm, seed)| vec![("arm", arm.into()), ("seed", (seed as i64).into())])
             .collect()
     }
 
@@ -354,7 +371,10 @@ impl Recipe for Arms {
         let arm = self.reproduction.arms.iter().find(|known| known.name == arm);
         let arm = arm.ok_or_else(|| Failure::refused("there is no such arm"))?;
         let seed = config.int("seed")?;
-        let recipe = crate::find(arm.recipe).ok_or_else(|| Failure::refused(format!("no recipe {}", arm.recipe)))?;
+        let recipe = match arm.data {
+            None => crate::find(arm.recipe).ok_or_else(|| Failure::refused(format!("no recipe {}", arm.recipe)))?,
+            Some(data) => crate::on(arm.recipe, Subject::bundled(data), &[])?.recipe,
+        };
         let declared = recipe.outline().ok_or_else(|| Failure::refused("an arm's recipe needs a declared space"))?;
         let mut set: Vec<(String, Value)> =
             arm.set.iter().map(|(name, value)| ((*name).to_owned(), parse_value(value))).collect();
@@ -362,7 +382,10 @@ impl Recipe for Arms {
         let tuning = declared.specialise(&set, &[])?;
         let (chosen, area) = match arm.tuned {
             None => (Defaults::config(&tuning)?, None),
-            Some(by) => tune(&*recipe, tuning, by, seed.unsigned_abs(), self.reproduction.trials.at(self.scale), run)?,
+            Some(by) => {
+                let trials = arm.costly.map_or(self.reproduction.trials.at(self.scale), |costly| costly.trials);
+                tune(&*recipe, tuning, by, seed.unsigned_abs(), trials, run)?
+            }
         };
         if let Some((setting, value)) = recipe.holdout() {
             set.push((setting.to_owned(), value));

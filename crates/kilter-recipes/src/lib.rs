@@ -5,6 +5,7 @@ pub mod claim;
 pub mod network;
 pub mod tabular;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use kilter_space::Value;
@@ -51,6 +52,7 @@ pub struct About {
 /// # Errors
 /// The recipe takes no data, or they cannot be read; says what would be right.
 pub fn on(name: &str, subject: Subject, set: &[(String, Value)]) -> Result<About, Failure> {
+    let name = if name == "mlp" && is_table(&subject) { tabular::TABULAR_MLP } else { name };
     if !network::names().any(|network| network == name) {
         let tabular = Tabular::on(name, subject, set)?;
         let (subject, facts) = (tabular.subject().clone(), tabular.facts().to_vec());
@@ -64,4 +66,10 @@ pub fn on(name: &str, subject: Subject, set: &[(String, Value)]) -> Result<About
     let network = Network::on(name, &subject.data)?;
     let facts = network.facts().to_vec();
     Ok(About { recipe: Arc::new(network), subject, facts })
+}
+
+/// Is it a table that is meant, rather than pictures?
+fn is_table(subject: &Subject) -> bool {
+    let named = subject.target.is_some() || kilter_data::bundled(&subject.data).is_some();
+    !kilter_data::are_pictures(&subject.data) && (named || Path::new(&subject.data).is_file())
 }

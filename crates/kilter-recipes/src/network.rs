@@ -143,9 +143,9 @@ impl Network {
                     images.train.labels.len(),
                     images.test.as_ref().map_or(String::new(), |test| format!(", {} to test", test.labels.len())),
                     if colours == 1 { "" } else { "s" },
-                    images.classes
+                    images.classes()
                 );
-                (space::pictures(kind, images.shape, data)?, pictures::metrics(images.classes), fact)
+                (space::pictures(kind, images.shape, data)?, pictures::metrics(images.classes()), fact)
             }
         };
         Ok(Self { named, outline, metrics, facts: vec![fact] })

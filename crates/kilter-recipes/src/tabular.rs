@@ -1,7 +1,9 @@
-//! Classical models tuned on a table and judged on rows that tuning never saw: the recipes `tabular` (all families of
-//! models), `logistic-regression`, `decision-tree`, `random-forest`, `boosting`, `knn`, `ridge`, and `breast-cancer`.
+//! Models tuned on a table and judged on rows that tuning never saw: the recipes `tabular` (all families of models),
+//! `logistic-regression`, `decision-tree`, `random-forest`, `boosting`, `knn`, `ridge`, `tabular-mlp`, `small-cnn` (on
+//! pictures), and `breast-cancer`. Pictures are a table, too: a row each, a column per pixel.
 //!
-//! The protocol is that of nested validation. The table is split 80/20 by seed, stratified (numbers by their rank). A
+//! The protocol is that of nested validation. The table is split 80/20 by seed, stratified (numbers by their rank), unless
+//! its source says which rows are for the test. A
 //! configuration's score is the mean over stratified folds of the 80 %; categories, medians in the place of missing
 //! values, and scaling are learnt inside each fold. The honest score is that of a model fitted on the whole 80 % and
 //! shown the 20 % once.
@@ -10,6 +12,8 @@
 
 mod facts;
 mod fit;
+mod named;
+mod network;
 mod score;
 mod space;
 
@@ -27,6 +31,8 @@ use kilter_study::{Failure, Flow, Metric, Outcome, Recipe, Run};
 use serde::{Deserialize, Serialize};
 
 use facts::{facts, too_rare};
+pub(crate) use named::TABULAR_MLP;
+use named::{NAMED, Named};
 use score::{THRESHOLD, metrics};
 pub use space::Family;
 
@@ -54,7 +60,7 @@ pub struct Subject {
 
 impl Subject {
     /// A bundled table.
-    fn bundled(name: &str) -> Self {
+    pub(crate) fn bundled(name: &str) -> Self {
         Self { data: name.to_owned(), ..Self::default() }
     }
 
@@ -110,65 +116,29 @@ impl Kind {
     }
 }
 
-/// A recipe's name, what it does, its families (nothing: all), and the table it is about unless another is given.
-struct Named {
-    name: &'static str,
-    about: &'static str,
-    families: Option<&'static [Family]>,
-    table: &'static str,
+/// What a table asks of its models.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen {
+    kind: Kind,
+    columns: usize,
+    /// If a row is a picture: its colours, height and width.
+    picture: Option<[usize; 3]>,
 }
 
-const NAMED: &[Named] = &[
-    Named {
-        name: "breast-cancer",
-        about: "logistic regression, tree, forest, boosting or neighbours on the Wisconsin table (569 x 30), nested \
-                validation",
-        families: None,
-        table: "breast-cancer",
-    },
-    Named {
-        name: "tabular",
-        about: "every family of classical models on any table: --data FILE --target COLUMN",
-        families: None,
-        table: "breast-cancer",
-    },
-    Named {
-        name: "logistic-regression",
-        about: "logistic regression on any table of classes: --data FILE --target COLUMN",
-        families: Some(&[Family::LogisticRegression]),
-        table: "breast-cancer",
-    },
-    Named {
-        name: "ridge",
-        about: "ridge regression on any table of numbers: --data FILE --target COLUMN",
-        families: Some(&[Family::Ridge]),
-        table: "diabetes",
-    },
-    Named {
-        name: "decision-tree",
-        about: "a decision tree on any table: --data FILE --target COLUMN",
-        families: Some(&[Family::DecisionTree]),
-        table: "breast-cancer",
-    },
-    Named {
-        name: "random-forest",
-        about: "a random forest on any table: --data FILE --target COLUMN",
-        families: Some(&[Family::RandomForest]),
-        table: "breast-cancer",
-    },
-    Named {
-        name: "boosting",
-        about: "gradient boosting on any table: --data FILE --target COLUMN",
-        families: Some(&[Family::Boosting]),
-        table: "breast-cancer",
-    },
-    Named {
-        name: "knn",
-        about: "nearest neighbours on any table: --data FILE --target COLUMN",
-        families: Some(&[Family::Knn]),
-        table: "breast-cancer",
-    },
-];
+impl Seen {
+    fn of(data: &Dataset) -> Self {
+        Self { kind: Kind::of(data), columns: data.columns(), picture: data.picture }
+    }
+
+    /// What is known of a table in the binary without reading it.
+    fn bundled(name: &str) -> Self {
+        match name {
+            "diabetes" => Self { kind: Kind::Numbers, columns: 10, picture: None },
+            "thermal-synth" => Self { kind: Kind::TwoClasses, columns: 64 * 64, picture: Some([1, 64, 64]) },
+            _ => Self { kind: Kind::TwoClasses, columns: 30, picture: None },
+        }
+    }
+}
 
 /// A recipe about a table.
 pub struct Tabular {
@@ -188,13 +158,12 @@ impl Tabular {
     /// The recipe of this name about its own table, which is not read for it.
     pub fn new(name: &str) -> Option<Self> {
         let named = NAMED.iter().find(|named| named.name == name)?;
-        let kind = if named.table == "diabetes" { Kind::Numbers } else { Kind::TwoClasses };
-        let columns = if named.table == "diabetes" { 10 } else { 30 };
+        let seen = Seen::bundled(named.table);
         let subject = Subject::bundled(named.table);
-        let space = space::outline(named.families, kind, columns, &subject);
+        let space = space::outline(named.families, seen, &subject);
         // The space is a constant of this room; a test walks it.
         let outline = space.unwrap_or_else(|why| unreachable!("the space of {name}: {why}"));
-        Some(Self { named, subject, outline, metrics: metrics(kind), facts: Vec::new() })
+        Some(Self { named, subject, outline, metrics: metrics(seen.kind), facts: Vec::new() })
     }
 
     /// The recipe of this name about another table, which is read; `set` are the settings that will be asked for.
@@ -219,15 +188,26 @@ impl Tabular {
             subject.positive = Some(positive.to_string());
         }
         let data = subject.open()?;
-        let kind = Kind::of(&data);
+        let seen = Seen::of(&data);
+        let kind = seen.kind;
         if let Target::Classes { names, .. } = &data.target {
             subject.positive = (names.len() == 2).then(|| names[1].clone());
         }
         subject.task = if kind == Kind::Numbers { Task::Regression } else { Task::Classification };
         subject.target = Some(data.target_name.clone());
         if let Some(families) = named.families
-            && !families.iter().any(|family| family.suits(kind))
+            && !families.iter().any(|family| family.suits(seen))
         {
+            if families == [Family::Cnn] {
+                return Err(Failure::refused(match data.picture {
+                    Some([_, h, w]) => {
+                        format!("the pictures of {} are {h}x{w}; `{name}` needs 4x4 at least", data.name)
+                    }
+                    None => {
+                        format!("{} is a table, and `{name}` learns from pictures; `tabular` takes tables", data.name)
+                    }
+                }));
+            }
             let (what, other) = match kind {
                 Kind::Numbers => ("numbers", "ridge"),
                 _ => ("classes", "logistic-regression"),
@@ -251,7 +231,7 @@ impl Tabular {
         let folds = whole("folds", 5).max(2) as usize;
         validation_folds(&data, whole("split_seed", 0), folds).map_err(|why| too_rare(&data, folds).unwrap_or(why))?;
         let facts = facts(&data, kind);
-        let outline = space::outline(named.families, kind, data.columns(), &subject)?;
+        let outline = space::outline(named.families, seen, &subject)?;
         Ok(Self { named, subject, outline, metrics: metrics(kind), facts })
     }
 
@@ -270,11 +250,15 @@ fn strata(data: &Dataset, folds: usize) -> Vec<u8> {
     data.target.strata((data.rows() / (2 * folds.max(5))).clamp(2, 10))
 }
 
-/// Rows for tuning and rows for the one honest test.
+/// Rows for tuning and rows for the one honest test: what the source of the table holds back, else a share drawn by seed.
 ///
 /// # Errors
 /// If the table cannot be split.
 pub fn outer_split(data: &Dataset, split_seed: u64) -> Result<Split, Failure> {
+    if !data.held_out.is_empty() {
+        let train = (0..data.rows()).filter(|row| data.held_out.binary_search(row).is_err()).collect();
+        return Ok(Split { train, test: data.held_out.clone() });
+    }
     stratified_split(&strata(data, 5), TEST_FRACTION, split_seed).map_err(Failure::refused)
 }
 

@@ -15,6 +15,9 @@ use super::peer::{Peer, Python};
 
 const FAMILIES: [&str; 2] = ["logistic-regression", "random-forest"];
 
+/// What the peer's solver for L1 is limited to, as `bench/diagnosis.py` has it.
+const PEER_LIMIT: u32 = 100;
+
 /// Measures everything.
 pub fn bench(target: &Path, python: Option<&Python>, quick: bool) -> Result<Sheet, String> {
     let (seeds, trials) = if quick { (2, 20) } else { (5, 60) };
@@ -33,7 +36,7 @@ pub fn bench(target: &Path, python: Option<&Python>, quick: bool) -> Result<Shee
     };
     let mut both: Vec<(Took, Option<Took>)> = Vec::new();
     for family in FAMILIES {
-        let mut aucs = Vec::new();
+        let (mut aucs, mut fits) = (Vec::new(), [0.0; 2]);
         let ours = |seed| ours(target, scratch.path(), family, seed, trials);
         let mut rounds = Vec::new();
         for seed in 0..seeds {
@@ -46,8 +49,9 @@ pub fn bench(target: &Path, python: Option<&Python>, quick: bool) -> Result<Shee
                 let theirs = theirs()?;
                 (ours(seed)?, theirs)
             };
-            aucs.push((ours.1, theirs.as_ref().map(|(_, auc)| *auc)));
-            rounds.push((ours.0, theirs.map(|(took, _)| took)));
+            aucs.push((ours.1, theirs.as_ref().map(|theirs| theirs.auc)));
+            fits.iter_mut().zip(theirs.iter().flat_map(|theirs| theirs.fits)).for_each(|(sum, fits)| *sum += fits);
+            rounds.push((ours.0, theirs.map(|theirs| theirs.took)));
         }
         let ours_auc: Vec<f64> = aucs.iter().map(|(ours, _)| *ours).collect();
         let theirs_auc: Vec<f64> = aucs.iter().filter_map(|(_, theirs)| *theirs).collect();
@@ -60,6 +64,13 @@ pub fn bench(target: &Path, python: Option<&Python>, quick: bool) -> Result<Shee
             sheet.notes.push(format!(
                 "{family}: test AUC of the tuned model, kilter less the peer, {:.4} (95 % {:.4} to {:.4}, {seeds} seeds)",
                 d.estimate, d.low, d.high
+            ));
+        }
+        if fits[1] > 0.0 {
+            sheet.notes.push(format!(
+                "{family}: {} of the peer's {} fits ended at liblinear's limit of {PEER_LIMIT} Newton steps (its own and \
+                 scikit-learn's default; without one a fit can take hours). That can only shorten its time.",
+                fits[1], fits[0]
             ));
         }
         let sum = |a: Took, b: Took| Took {
@@ -98,13 +109,22 @@ fn ours(target: &Path, scratch: &Path, family: &str, seed: u64, trials: u64) -> 
     Ok((took, auc))
 }
 
+/// One tuning by the peer.
+struct Theirs {
+    took: Took,
+    /// Of the tuned model on the test rows.
+    auc: f64,
+    /// All fits, and those that ended at the solver's limit.
+    fits: [f64; 2],
+}
+
 fn theirs(
     peer: &mut Peer,
     data: &kilter_data::Dataset,
     family: &str,
     seed: u64,
     trials: u64,
-) -> Result<(Took, f64), String> {
+) -> Result<Theirs, String> {
     let outer = outer_split(data, seed).map_err(|why| why.to_string())?;
     let folds = validation_folds(data, seed, 5).map_err(|why| why.to_string())?;
     let folds: Vec<Value> = folds.iter().map(|fold| json!([fold.train, fold.test])).collect();
@@ -114,5 +134,5 @@ fn theirs(
     let answer = peer.order(&order)?;
     let figure = |name: &str| answer.get(name).and_then(Value::as_f64).ok_or_else(|| format!("no {name} in {answer}"));
     let took = Took { wall_seconds: figure("wall_seconds")?, cpu_seconds: figure("cpu_seconds")? };
-    Ok((took, figure("auc")?))
+    Ok(Theirs { took, auc: figure("auc")?, fits: [figure("fits")?, figure("at_limit")?] })
 }

@@ -132,7 +132,7 @@ pub fn power(args: &Power, voice: &Voice) -> Result<(), Fault> {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  kilter predict compute-class --tokens-per-second 20k --hours 6 --batch 128 --seq-len 512"
+    after_help = "Example:\n  kilter predict compute-class --tokens-per-second 20k --hours 6 \\\n      --batch 128 --seq-len 512"
 )]
 pub struct ComputeClass {
     /// Throughput measured on the device

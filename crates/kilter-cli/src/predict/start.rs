@@ -16,8 +16,8 @@ use crate::style::Voice;
 #[command(
     after_help = "The space's priors are centred on the Step Law; their spread is the distance to the power scheduler's advice, \
                   and a factor of 2 at least.\n\nExample:\n  kilter predict start --model-size 124M --tokens 2.5B -o \
-                  start.toml\n  kilter tune --space start.toml --metric 'loss=([0-9.]+)' --minimize -- python3 train.py --lr \
-                  {learning_rate} --batch {batch_sequences} --wd {weight_decay} --warmup {warmup_share}"
+                  start.toml\n  kilter tune --space start.toml --metric 'loss=([0-9.]+)' --minimize \\\n      -- python3 train.py --lr {learning_rate} \
+                  --batch {batch_sequences} \\\n      --wd {weight_decay} --warmup {warmup_share}"
 )]
 pub struct Start {
     /// Parameters without embeddings and output head

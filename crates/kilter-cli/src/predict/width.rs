@@ -13,8 +13,8 @@ use crate::table::table;
 #[derive(Debug, Args)]
 #[command(
     after_help = "What was tuned at the base width: --set learning_rate=, init_std=, weight_decay=, output_multiplier=.\n\n\
-                  Example:\n  kilter predict transfer --from-width 256 --to-width 8192 --heads 8 --optimizer adam --set \
-                  learning_rate=3e-3"
+                  Example:\n  kilter predict transfer --from-width 256 --to-width 8192 --heads 8 \\\n      --optimizer adam \
+                  --set learning_rate=3e-3"
 )]
 pub struct Transfer {
     /// The width that was tuned

@@ -33,7 +33,7 @@ fn a_recipe_is_tuned_and_summed_up() {
     }
     let best = room.line("best --json").done().json()["number"].clone();
     let said = said.says(&format!("kilter show {best} --study breast-cancer")).says("resume breast-cancer --trials 24");
-    assert!(said.err.starts_with("study breast-cancer: smallest log_loss of 23 hyperparameters, 12 trials"));
+    assert!(said.err.starts_with("study breast-cancer: smallest log_loss of 30 hyperparameters, 12 trials"));
     assert_eq!(said.err.matches('\x1b').count() + said.out.matches('\x1b').count(), 0, "a pipe gets no colours");
     assert!(!said.err.contains('\r') && said.err.contains("1/12 trials"), "a pipe gets plain lines\n{}", said.err);
     // What is proposed can be typed.

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 
-use ::csv::{ByteRecord, ReaderBuilder};
+use ::csv::{ByteRecord, ReaderBuilder, Terminator};
 use flate2::bufread::MultiGzDecoder;
 
 use super::Source;
@@ -15,6 +15,8 @@ const MISSING: [&str; 7] = ["", "na", "n/a", "nan", "null", "none", "?"];
 pub struct Opened<'a> {
     reader: ::csv::Reader<Box<dyn BufRead + 'a>>,
     pub header: Vec<String>,
+    /// Empty lines above it.
+    above: u64,
     decimal_comma: bool,
 }
 
@@ -37,14 +39,31 @@ impl<'a> Opened<'a> {
             bytes.consume(3);
         }
         // The first line decides on the separator; it is read whole, and put before the rest again.
-        let mut first = Vec::new();
-        bytes.by_ref().take(1 << 20).read_until(b'\n', &mut first).map_err(cannot)?;
-        if first.iter().all(u8::is_ascii_whitespace) && bytes.fill_buf().map_err(cannot)?.is_empty() {
-            return Err(wrong("it is empty; the first line names the columns, the others are rows"));
+        let (mut first, mut above) = (Vec::new(), 0);
+        loop {
+            bytes.by_ref().take(1 << 20).read_until(b'\n', &mut first).map_err(cannot)?;
+            if !first.iter().all(u8::is_ascii_whitespace) {
+                break;
+            }
+            if bytes.fill_buf().map_err(cannot)?.is_empty() {
+                return Err(wrong("it is empty; the first line names the columns, the others are rows"));
+            }
+            above += u64::from(first.ends_with(b"\n"));
+            first.clear();
         }
-        let separator = separator(&first);
-        let whole: Box<dyn BufRead + 'a> = Box::new(io::Cursor::new(first).chain(bytes));
-        let mut reader = ReaderBuilder::new().delimiter(separator).flexible(true).from_reader(whole);
+        // Old Macs end lines by a carriage return alone.
+        let old_mac = !first.contains(&b'\n') && first.contains(&b'\r');
+        let separator =
+            separator(if old_mac { first.split(|&byte| byte == b'\r').next().unwrap_or(&[]) } else { &first });
+        // The last line ends, too, so that all do.
+        let whole = io::Cursor::new(first).chain(bytes).chain(&b"\n"[..]);
+        let whole: Box<dyn BufRead + 'a> = match old_mac {
+            true => Box::new(BufReader::with_capacity(1 << 16, LineFeeds(whole))),
+            false => Box::new(whole),
+        };
+        let mut builder = ReaderBuilder::new();
+        let builder = builder.delimiter(separator).terminator(Terminator::Any(b'\n')).flexible(true);
+        let mut reader = builder.from_reader(whole);
         let header = reader.byte_headers().map_err(|why| wrong(&why.to_string()))?.clone();
         let header: Vec<String> = header.iter().enumerate().map(|(i, cell)| column_name(i, cell)).collect();
         if header.len() > 1 && header.iter().all(|cell| cell.parse::<f64>().is_ok()) {
@@ -59,29 +78,46 @@ impl<'a> Opened<'a> {
                 )));
             }
         }
-        Ok(Self { reader, header, decimal_comma: separator == b';' })
+        Ok(Self { reader, header, above, decimal_comma: separator == b';' })
     }
 
     /// The next row with its line, if there is one.
     pub fn next(&mut self, record: &mut ByteRecord, name: &str) -> Result<Option<u64>, DatasetError> {
         let wrong = |why: String| DatasetError::Csv { file: name.to_owned(), why };
-        if !self.reader.read_byte_record(record).map_err(|why| wrong(why.to_string()))? {
-            return Ok(None);
+        loop {
+            if !self.reader.read_byte_record(record).map_err(|why| wrong(why.to_string()))? {
+                return Ok(None);
+            }
+            // A line of nothing but white space is none.
+            if record.len() == 1 && self.header.len() > 1 && record[0].iter().all(u8::is_ascii_whitespace) {
+                continue;
+            }
+            // Where the reader began, empty lines before the row included. That is too early after one, so it is counted
+            // from the row's end; a quote left open, whose row has no end, is only found by the former.
+            let began = record.position().map_or(0, ::csv::Position::line);
+            let within = record.as_slice().iter().filter(|&&byte| byte == b'\n').count() as u64;
+            let line = self.above + began.max(self.reader.position().line().saturating_sub(within + 1));
+            if record.len() != self.header.len() {
+                let (found, expected) = (record.len(), self.header.len());
+                return Err(DatasetError::Ragged { file: name.to_owned(), line, found, expected });
+            }
+            return Ok(Some(line));
         }
-        let line = record.position().map_or(0, ::csv::Position::line);
-        // A line of nothing but white space is none.
-        if record.len() == 1 && self.header.len() > 1 && record[0].iter().all(u8::is_ascii_whitespace) {
-            return self.next(record, name);
-        }
-        if record.len() != self.header.len() {
-            let (found, expected) = (record.len(), self.header.len());
-            return Err(DatasetError::Ragged { file: name.to_owned(), line, found, expected });
-        }
-        Ok(Some(line))
     }
 
     pub fn cell(&self, bytes: &[u8]) -> Cell {
         Cell::of(text(bytes.trim_ascii()), self.decimal_comma)
+    }
+}
+
+/// Bytes with a line feed for every carriage return.
+struct LineFeeds<R>(R);
+
+impl<R: Read> Read for LineFeeds<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.0.read(buffer)?;
+        buffer[..read].iter_mut().filter(|byte| **byte == b'\r').for_each(|byte| *byte = b'\n');
+        Ok(read)
     }
 }
 

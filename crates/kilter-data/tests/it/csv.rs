@@ -58,6 +58,29 @@ fn a_quoted_cell_may_go_over_lines_and_places_are_told_by_line() {
     assert_eq!(why, "t.csv, line 4: 2 cells, and the first line names 3; is a separator missing or a quote open?");
 }
 
+/// Whatever ends the lines, and whatever empty lines stand before the row.
+#[test]
+fn the_line_told_is_the_one_that_an_editor_shows() {
+    for (text, line) in [
+        ("a,y\n1,2\n\n\n3\n", 5),
+        ("a,y\r\n1,2\r\n3\r\n", 3),
+        ("a,y\r\n1,2\r\n\r\n  \r\n3\r\n", 5),
+        ("\n\na,y\n1,2\n3", 5),
+        ("\r\n \r\na;y\r\n1;2\r\n3\r\n4;5", 5),
+        ("a,y\r1,2\r\r3\r", 4),
+        ("a,y\n\n\"1\n\n\",2\n\n3\n", 7),
+        ("a,y\n1,2\n\"3,4\n5,6\n\n", 3),
+    ] {
+        let told = refused(text, "y");
+        assert!(told.starts_with(&format!("t.csv, line {line}: 1 cells,")), "{text:?}: {told}");
+    }
+    let missing = refused("a,y\r\n1,2\r\n\r\n3,\r\n4,5\r\n", "y");
+    assert!(missing.contains("first in line 4"), "{missing}");
+    // A file of blank lines takes no stack.
+    let blank = format!("a,y\n1,2\n{}3\n", " \n".repeat(200_000));
+    assert!(refused(&blank, "y").contains("line 200003"));
+}
+
 #[test]
 fn gzip_and_latin_1_are_read_as_well() {
     let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());

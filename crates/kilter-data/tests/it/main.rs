@@ -4,5 +4,6 @@
 mod breast_cancer;
 mod catalogue;
 mod csv;
+mod npz;
 mod pictures;
 mod split;

@@ -32,7 +32,7 @@ fn complaint(folder: &Path) -> String {
 #[test]
 fn the_digits_and_the_novel_are_in_the_binary_and_may_be() {
     let digits = images("digits").unwrap();
-    assert_eq!((digits.shape, digits.classes, digits.train.labels.len()), ([1, 8, 8], 10, 1797));
+    assert_eq!((digits.shape, digits.classes(), digits.train.labels.len()), ([1, 8, 8], 10, 1797));
     assert_eq!(digits.train.pixels.len(), 1797 * 64);
     assert_eq!(digits.train.pixels.iter().max(), Some(&digits.peak));
     // The first lines of the file.
@@ -56,7 +56,7 @@ fn a_folder_of_idx_files_is_read_gzipped_or_not() {
     fs::write(folder.path().join("t10k-images-idx3-ubyte.gz"), gzip.finish().unwrap()).unwrap();
     fs::write(folder.path().join("t10k-labels-idx1-ubyte"), idx(&[1], &[2])).unwrap();
     let found = images(&folder.path().to_string_lossy()).unwrap();
-    assert_eq!((found.shape, found.classes, found.peak), ([1, 1, 3], 3, 255));
+    assert_eq!((found.shape, found.classes(), found.peak), ([1, 1, 3], 3, 255));
     assert_eq!((found.train.pixels, found.train.labels), (vec![1, 2, 3, 4, 5, 6], vec![1, 0]));
     assert_eq!(found.test.unwrap().pixels, [7, 8, 9]);
 }

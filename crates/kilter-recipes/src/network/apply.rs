@@ -105,10 +105,10 @@ impl Trained {
                 images.shape[1], images.shape[2], images.shape[0], shape[1], shape[2], shape[0]
             )));
         }
-        if images.classes > classes {
+        if images.classes() > classes {
             return Err(Failure::refused(format!(
                 "{data} has {} classes, and this model knows {classes}",
-                images.classes
+                images.classes()
             )));
         }
         let learnt_from = images.test.is_none() && self.config.text("data").is_ok_and(|own| own == data);

@@ -163,7 +163,7 @@ impl Sorting {
         }
         let seed = config.int("split_seed")?.unsigned_abs();
         let on_test = config.text("score_on")? == "test";
-        let sorter = Sorter::of(kind, config, images.shape, images.peak, images.classes)?;
+        let sorter = Sorter::of(kind, config, images.shape, images.peak, images.classes())?;
         let (learn, judge) = parts(images, seed, on_test)?;
         Ok(Self { sorter, learn, judge })
     }

@@ -23,7 +23,14 @@ pub fn facts(data: &Dataset, kind: Kind) -> Vec<String> {
     let categories = data.features.iter().filter(|feature| feature.categories.is_some()).count();
     let missing = data.values.iter().filter(|value| value.is_nan()).count();
     let plural = if data.columns() == 1 { "" } else { "s" };
-    let mut about = format!("{} rows, {} column{plural}", data.rows(), data.columns());
+    let mut about = match data.picture {
+        Some([1, height, width]) => format!("{} pictures of {height}x{width}", data.rows()),
+        Some([colours, height, width]) => format!("{} pictures of {height}x{width}, {colours} colours", data.rows()),
+        None => format!("{} rows, {} column{plural}", data.rows(), data.columns()),
+    };
+    if !data.held_out.is_empty() {
+        about.push_str(&format!(", {} of them held back for the test by their source", data.held_out.len()));
+    }
     if categories > 0 {
         about.push_str(&format!(" ({categories} of categories)"));
     }
@@ -50,7 +57,8 @@ pub fn facts(data: &Dataset, kind: Kind) -> Vec<String> {
             format!("numbers from {low} to {high}")
         }
     };
-    let mut facts = vec![format!("table {}: {about}; {}: {target}", data.name, data.target_name)];
+    let what = if data.picture.is_some() { "pictures" } else { "table" };
+    let mut facts = vec![format!("{what} {}: {about}; {}: {target}", data.name, data.target_name)];
     facts.extend(data.notes.iter().cloned());
     facts
 }

@@ -14,7 +14,7 @@ use kilter_tabular::{
     Model, OneHot, OneVsRest, Ridge, Standardiser, Table, TableError, Tree, TreeConfig,
 };
 
-use super::Family;
+use super::{Family, network};
 
 /// Fits `config`'s model on the training rows of `split`; the predictions for its test rows, `[rows, outputs]`.
 pub fn fit_and_predict(data: &Dataset, split: &Split, config: &Config, stream: &Stream) -> Result<Vec<f64>, Failure> {
@@ -32,7 +32,8 @@ pub fn fit_and_predict(data: &Dataset, split: &Split, config: &Config, stream: &
         Family::Boosting => Examples::with_missing(train, goal),
         _ => Examples::of(train, goal),
     };
-    Ok(fit(examples.map_err(Failure::refused)?, family, config, stream)?.predict_table(test))
+    let examples = examples.map_err(Failure::refused)?;
+    Ok(fit(examples, family, data.picture, config, stream)?.predict_table(test))
 }
 
 /// The values that a model sees.
@@ -82,14 +83,20 @@ fn prepare(data: &Dataset, split: &Split, family: Family) -> Result<Sides, Failu
         let imputer = sides.learn(MedianImputer::fit)?;
         sides.map(|table| imputer.apply(table))?;
     }
-    if matches!(family, Family::LogisticRegression | Family::Ridge | Family::Knn) {
+    if matches!(family, Family::LogisticRegression | Family::Ridge | Family::Knn | Family::Mlp) {
         let scale = sides.learn(Standardiser::fit)?;
         sides.map(|table| scale.apply(table))?;
     }
     Ok(sides)
 }
 
-fn fit(examples: Examples<'_>, family: Family, config: &Config, stream: &Stream) -> Result<Box<dyn Model>, Failure> {
+fn fit(
+    examples: Examples<'_>,
+    family: Family,
+    picture: Option<[usize; 3]>,
+    config: &Config,
+    stream: &Stream,
+) -> Result<Box<dyn Model>, Failure> {
     let size = |name: &str| -> Result<usize, Failure> {
         usize::try_from(config.int(name)?).map_err(|_| Failure::refused(format!("`{name}` must not be negative")))
     };
@@ -158,6 +165,11 @@ fn fit(examples: Examples<'_>, family: Family, config: &Config, stream: &Stream)
                 },
             };
             Box::new(Knn::fit(examples, &settings).map_err(Failure::refused)?)
+        }
+        Family::Mlp => network::perceptron(examples, config, stream)?,
+        Family::Cnn => {
+            let picture = picture.ok_or_else(|| Failure::refused("`cnn` learns from pictures, and this is a table"))?;
+            network::convolutional(examples, picture, config, stream)?
         }
     })
 }

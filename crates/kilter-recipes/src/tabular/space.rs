@@ -3,7 +3,7 @@
 use kilter_data::csv::Task;
 use kilter_space::{Choice, Domain, Entry, Outline, SpaceError, Value, parse_domain, parse_value};
 
-use super::{Kind, Subject};
+use super::{Kind, Seen, Subject};
 
 /// A family of models.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,11 +20,23 @@ pub enum Family {
     Boosting,
     /// Of either.
     Knn,
+    /// Of either.
+    Mlp,
+    /// Of either, on pictures only.
+    Cnn,
 }
 
 impl Family {
-    const ALL: [Self; 6] =
-        [Self::LogisticRegression, Self::Ridge, Self::DecisionTree, Self::RandomForest, Self::Boosting, Self::Knn];
+    const ALL: [Self; 8] = [
+        Self::LogisticRegression,
+        Self::Ridge,
+        Self::DecisionTree,
+        Self::RandomForest,
+        Self::Boosting,
+        Self::Knn,
+        Self::Mlp,
+        Self::Cnn,
+    ];
 
     /// Its name among a configuration's answers.
     pub fn name(self) -> &'static str {
@@ -35,6 +47,8 @@ impl Family {
             Self::RandomForest => "random_forest",
             Self::Boosting => "boosting",
             Self::Knn => "knn",
+            Self::Mlp => "mlp",
+            Self::Cnn => "cnn",
         }
     }
 
@@ -43,10 +57,11 @@ impl Family {
         Self::ALL.into_iter().find(|family| family.name() == name)
     }
 
-    pub(crate) fn suits(self, kind: Kind) -> bool {
+    pub(crate) fn suits(self, seen: Seen) -> bool {
         match self {
-            Self::LogisticRegression => kind != Kind::Numbers,
-            Self::Ridge => kind == Kind::Numbers,
+            Self::LogisticRegression => seen.kind != Kind::Numbers,
+            Self::Ridge => seen.kind == Kind::Numbers,
+            Self::Cnn => seen.picture.is_some_and(|[_, height, width]| height.min(width) >= 4),
             _ => true,
         }
     }
@@ -62,13 +77,8 @@ fn fixed(name: &str, value: impl Into<Value>, about: &str) -> Result<Entry, Spac
 }
 
 /// The space of these families (nothing: all) on this table.
-pub fn outline(
-    families: Option<&[Family]>,
-    kind: Kind,
-    columns: usize,
-    subject: &Subject,
-) -> Result<Outline, SpaceError> {
-    let families: Vec<Family> = families.unwrap_or(&Family::ALL).iter().copied().filter(|f| f.suits(kind)).collect();
+pub fn outline(families: Option<&[Family]>, seen: Seen, subject: &Subject) -> Result<Outline, SpaceError> {
+    let families: Vec<Family> = families.unwrap_or(&Family::ALL).iter().copied().filter(|f| f.suits(seen)).collect();
     let names: Vec<Value> = families.iter().map(|family| family.name().into()).collect();
     let default: Value = match &names[..] {
         [only] => only.clone(),
@@ -84,7 +94,7 @@ pub fn outline(
     }];
     for family in families {
         let when = format!("family == '{}'", family.name());
-        for entry in of_family(family, kind, columns)? {
+        for entry in of_family(family, seen)? {
             entries.push(entry.when(&when)?);
         }
     }
@@ -94,7 +104,7 @@ pub fn outline(
     );
     entries
         .push(entry("score_on", "validation|test", "validation", "folds of the 80 %, or the 20 % held out")?.setting());
-    if kind == Kind::TwoClasses {
+    if seen.kind == Kind::TwoClasses {
         let about = "0: call positive from 0.5 on; else from the score that finds this share on the folds";
         entries.push(entry("min_sensitivity", "0..1", 0.0, about)?.setting());
     }
@@ -110,7 +120,7 @@ pub fn outline(
     Outline::new(entries)
 }
 
-fn of_family(family: Family, kind: Kind, columns: usize) -> Result<Vec<Entry>, SpaceError> {
+fn of_family(family: Family, Seen { kind, columns, picture }: Seen) -> Result<Vec<Entry>, SpaceError> {
     let classes = kind != Kind::Numbers;
     Ok(match family {
         Family::LogisticRegression => vec![
@@ -157,5 +167,40 @@ fn of_family(family: Family, kind: Kind, columns: usize) -> Result<Vec<Entry>, S
             entry("knn.weights", "uniform|distance", "uniform", "whether nearer ones count more")?,
             entry("knn.distance", "euclidean|manhattan", "euclidean", "what near means")?,
         ],
+        Family::Mlp => vec![
+            entry("mlp.layers", "int:1..3", 1_i64, "hidden layers")?,
+            entry("mlp.units", "int:log:8..256", 100_i64, "width of a hidden layer")?,
+            entry("mlp.learning_rate", "log:1e-4..1e-1", 1e-3, "rate of Adam")?,
+            entry("mlp.alpha", "log:1e-6..1e-1", 1e-4, "charge on the squares of the weights")?,
+            entry("mlp.batch", "int:log:16..128", 128_i64, "rows per step")?,
+            entry("mlp.activation", "relu|tanh", "relu", "between layers")?,
+            entry("mlp.dropout", "0..0.5", 0.0, "share of hidden numbers that a step leaves out")?,
+            entry("mlp.epochs", "int:1..1000", 200_i64, "how often every row is seen at most")?.setting(),
+        ],
+        Family::Cnn => {
+            // Every block halves the sides, and something must be left of them.
+            let sides = picture.map_or(4, |[_, height, width]| height.min(width));
+            let most = sides.ilog2().saturating_sub(1).clamp(1, 4);
+            let least = most.min(2);
+            let blocks = format!("int:{least}..{most}");
+            let mut entries = match most > least {
+                true => {
+                    vec![entry("cnn.blocks", &blocks, i64::from(most.min(3)), "convolutions; each halves the sides")?]
+                }
+                false => vec![fixed("cnn.blocks", i64::from(most), "convolutions; each halves the sides")?],
+            };
+            entries.extend([
+                entry("cnn.width", "int:log:8..64", 16_i64, "channels of every convolution")?,
+                entry("cnn.kernel", "3|5", 3_i64, "side of the kernels")?,
+                entry("cnn.dropout", "0..0.5", 0.0, "share of the last numbers that a step leaves out")?,
+                entry("cnn.learning_rate", "log:1e-4..1e-1", 1e-3, "the first rate of AdamW; it falls to 0")?,
+                entry("cnn.weight_decay", "log:1e-6..1e-1", 1e-4, "pull of the weights towards zero")?,
+                entry("cnn.flip", "true|false", false, "mirror every second picture")?,
+                entry("cnn.shift", "true|false", false, "move pictures by up to a sixteenth of their sides")?,
+                entry("cnn.epochs", "int:1..1000", 20_i64, "how often every picture is seen at most")?.setting(),
+                entry("cnn.device", "cpu|cuda", "cpu", "where it is computed")?.setting(),
+            ]);
+            entries
+        }
     })
 }

@@ -30,7 +30,7 @@ proptest! {
 #[test]
 fn the_same_configuration_scores_the_same_in_any_trial() {
     let recipe = find("breast-cancer").unwrap();
-    for family in ["logistic_regression", "decision_tree", "random_forest", "boosting", "knn"] {
+    for family in ["logistic_regression", "decision_tree", "random_forest", "boosting", "knn", "mlp"] {
         let config = set(&[("family", family.into()), ("folds", 3_i64.into())]);
         let a = recipe.run(&config, &mut Run::offline(1)).unwrap();
         let b = recipe.run(&config, &mut Run::offline(2)).unwrap();

@@ -36,13 +36,13 @@ fn every_recipe_of_a_table_declares_its_space() {
 #[test]
 fn every_family_learns_numbers_and_several_classes() {
     let numbers = on("tabular", "diabetes", None);
-    for family in ["ridge", "decision_tree", "random_forest", "boosting", "knn"] {
+    for family in ["ridge", "decision_tree", "random_forest", "boosting", "knn", "mlp"] {
         let depth = if family == "decision_tree" { ("tree.max_depth", "3") } else { ("folds", "5") };
         let r2 = score(&numbers, &[("family", family), depth], "r2");
         assert!(r2 > 0.2, "{family}: {r2}");
     }
     let classes = on("tabular", "iris", None);
-    for family in ["logistic_regression", "decision_tree", "random_forest", "boosting", "knn"] {
+    for family in ["logistic_regression", "decision_tree", "random_forest", "boosting", "knn", "mlp"] {
         let accuracy = score(&classes, &[("family", family)], "accuracy");
         assert!(accuracy > 0.9, "{family}: {accuracy}");
     }
@@ -72,7 +72,7 @@ fn missing_values_and_categories_reach_every_family() {
     };
     fs::write(&file, format!("area,town,price\n{}", (0..120).map(row).collect::<String>())).unwrap();
     let recipe = on("tabular", file.to_str().unwrap(), Some("price"));
-    for family in ["ridge", "decision_tree", "random_forest", "boosting", "knn"] {
+    for family in ["ridge", "decision_tree", "random_forest", "boosting", "knn", "mlp"] {
         let r2 = score(&recipe, &[("family", family)], "r2");
         assert!(r2 > 0.6, "{family}: {r2}");
     }
@@ -168,4 +168,71 @@ fn the_honest_test_brings_intervals_and_the_validation_none() {
     let [low, high] = tested.intervals["rmse"];
     let half = (high - low) / 2.0 / tested.metrics["rmse"];
     assert!((0.08..0.25).contains(&half), "{half}");
+}
+
+/// 60 X-rays to learn from, 20 to validate, 30 to test.
+const EXTRACT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/pictures/pneumoniamnist.npz");
+
+#[test]
+fn pictures_are_diagnosed_like_a_table_on_the_rows_that_their_source_holds_back() {
+    let recipe = on("small-cnn", EXTRACT, None);
+    assert_eq!(
+        recipe.facts()[0],
+        format!(
+            "pictures {EXTRACT}: 110 pictures of 28x28, 30 of them held back for the test by their source; class: 1 (55 \
+             rows, positive) or 0 (55)"
+        )
+    );
+    let data = kilter_data::open(EXTRACT, None, Task::Auto, None).unwrap();
+    for seed in [0, 1] {
+        assert_eq!(outer_split(&data, seed).unwrap().test, (80..110).collect::<Vec<_>>());
+        let folds = validation_folds(&data, seed, 4).unwrap();
+        assert!(folds.iter().all(|fold| fold.train.iter().chain(&fold.test).all(|&row| row < 80)));
+    }
+    let config =
+        set(&recipe, &[("cnn.blocks", "2"), ("cnn.width", "8"), ("cnn.learning_rate", "3e-3"), ("folds", "2")]);
+    let tested = test_diagnosis(&config, None).unwrap();
+    assert_eq!((tested.labels.len(), tested.classes), (30, ["0".to_owned(), "1".to_owned()]));
+    // Pneumonia clouds the lungs: 80 pictures are enough to see more than chance does.
+    let auc = kilter_measure::Predictions::new(&tested.labels, &tested.scores).unwrap().auc().unwrap();
+    assert!(auc > 0.7, "{auc}");
+    let logistic = on("logistic-regression", EXTRACT, None);
+    assert!(score(&logistic, &[("score_on", "test")], "auc") > 0.6);
+}
+
+#[test]
+fn the_space_of_a_network_fits_the_pictures() {
+    let entries = |recipe: &Tabular| -> Vec<String> {
+        recipe.outline().unwrap().entries().iter().map(|entry| entry.name.to_string()).collect()
+    };
+    let thermal = Tabular::new("small-cnn").unwrap();
+    assert_eq!(thermal.outline().unwrap().entry("cnn.blocks").unwrap().domain.to_string(), "int:2..4");
+    // Of 8x8 a third halving would leave one pixel.
+    let digits = on("small-cnn", "digits", None);
+    assert_eq!(digits.outline().unwrap().entry("cnn.blocks").unwrap().domain.to_string(), "fixed:2");
+    assert!(entries(&on("tabular", "digits", None)).contains(&"cnn.width".to_owned()));
+    assert!(!entries(&on("tabular", "iris", None)).contains(&"cnn.width".to_owned()));
+    let table = Subject { data: "iris".to_owned(), ..Subject::default() };
+    let why = Tabular::on("small-cnn", table, &[]).map(|_| ()).unwrap_err().to_string();
+    assert_eq!(why, "iris is a table, and `small-cnn` learns from pictures; `tabular` takes tables");
+}
+
+#[test]
+fn mlp_takes_tables_and_pictures() {
+    let subject = |data: &str| Subject { data: data.to_owned(), ..Subject::default() };
+    let name = |data: &str| kilter_recipes::on("mlp", subject(data), &[]).unwrap().recipe.name().to_owned();
+    assert_eq!((name("iris"), name("digits"), name(EXTRACT)), ("tabular-mlp".into(), "mlp".into(), "mlp".into()));
+}
+
+/// Nothing but chance decides about the weights, and chance follows from the seed.
+#[test]
+fn a_network_varies_its_pictures_the_same_way_every_time() {
+    let recipe = on("small-cnn", EXTRACT, None);
+    let score = |flip: &str, shift: &str| {
+        let pairs = [("cnn.flip", flip), ("cnn.shift", shift), ("cnn.width", "8"), ("cnn.epochs", "2"), ("folds", "2")];
+        score(&recipe, &pairs, "log_loss")
+    };
+    let plain = score("false", "false");
+    assert_eq!((plain, score("true", "true")), (score("false", "false"), score("true", "true")));
+    assert!(plain != score("true", "false") && plain != score("false", "true"));
 }
