@@ -97,17 +97,36 @@ fn exclusive(point: &[f64], others: &[&[f64]], reference: &[f64]) -> f64 {
     inclusive - volume(front, reference)
 }
 
-/// What each point alone adds to the hypervolume of all; 0 for those that another dominates. All are at most as large as
+/// What each point of the front alone adds to the front's hypervolume; 0 for those that another dominates. All are at most as large as
 /// the reference.
 pub fn contributions(points: &[&[f64]], reference: &[f64]) -> Vec<f64> {
     let ranks = non_domination_ranks(points, 1);
     let front: Vec<usize> = (0..points.len()).filter(|&i| ranks[i] == Some(0)).collect();
     let mut added = vec![0.0; points.len()];
+    if reference.len() == 2 {
+        steps_of_the_staircase(points, front, reference, &mut added);
+        return added;
+    }
     for &i in &front {
         let others: Vec<&[f64]> = front.iter().filter(|&&other| other != i).map(|&other| points[other]).collect();
         added[i] = exclusive(points[i], &others, reference).max(0.0);
     }
     added
+}
+
+/// [`contributions`] of two coordinates: each point of the front has the box up to its neighbours for itself.
+fn steps_of_the_staircase(points: &[&[f64]], mut front: Vec<usize>, reference: &[f64], added: &mut [f64]) {
+    front.sort_by(|&a, &b| lexicographic(points[a], points[b]));
+    for (at, &i) in front.iter().enumerate() {
+        let right = front.get(at + 1).map_or(reference[0], |&next| points[next][0]);
+        let above = if at == 0 { reference[1] } else { points[front[at - 1]][1] };
+        // A copy beside it leaves nothing to either.
+        added[i] = (right - points[i][0]) * (above - points[i][1]);
+        if added[i].is_nan() {
+            // 0 · ∞ of a copy that lies at an infinite reference.
+            added[i] = 0.0;
+        }
+    }
 }
 
 /// The indices of `count` points, chosen one by one so that each adds the most hypervolume to those before it; all

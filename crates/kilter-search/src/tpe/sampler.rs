@@ -18,6 +18,8 @@
 //! * Three tenths of the candidates are variations of the best trial, with several objectives of any of the better ones:
 //!   its values but for a parameter or two. Where parameters act by themselves, a joint estimate alone finds it hard to keep
 //!   what is right already.
+//! * With two objectives the better trials weigh by what each adds to the hypervolume, as in the paper (Ozaki et al.
+//!   2020), where Optuna 5 weighs all the same. With more, where that volume is costly, ours weigh all the same, too.
 //!
 //! docs/bench-search.md has the figures.
 
@@ -67,9 +69,9 @@ pub enum Gamma {
 pub enum Weights {
     /// The newest 25 fully, older ones less: Optuna's and Hyperopt's with one objective.
     Age,
-    /// All the same: Optuna's with several objectives.
+    /// All the same: Optuna's with several objectives, ours with more than two.
     Uniform,
-    /// By what each adds to the hypervolume (Ozaki et al. 2020); with one objective all the same.
+    /// By what each adds to the hypervolume (Ozaki et al. 2020): ours with two objectives; with one all the same.
     Hypervolume,
 }
 
@@ -93,7 +95,8 @@ pub struct TpeConfig {
     pub prior_weight: f64,
     /// Size of the better set; the flavour's where absent.
     pub gamma: Option<Gamma>,
-    /// Weights of the better trials; the flavour's where absent.
+    /// Weights of the better trials; the flavour's where absent: with one objective by age; with two by hypervolume
+    /// (`kilter`); else all the same.
     pub weights: Option<Weights>,
     /// Kernels on a grid are at least so many steps wide; the flavour's where absent.
     pub least_steps: Option<f64>,
@@ -258,14 +261,18 @@ impl Tpe {
         self.ranking.sides(n_below, config.constant_liar, recall)
     }
 
-    fn weights(&self, several: bool) -> Weights {
-        self.config.weights.unwrap_or(if several { Weights::Uniform } else { Weights::Age })
+    fn weights(&self, goals: usize) -> Weights {
+        self.config.weights.unwrap_or(match (goals, self.config.flavour) {
+            (0 | 1, _) => Weights::Age,
+            (2, Flavour::Kilter) => Weights::Hypervolume,
+            _ => Weights::Uniform,
+        })
     }
 
     /// One proposal from the estimate; nothing if it came upon a configuration that was tried.
     fn estimated(&mut self, ask: &Ask<'_>, sides: &Sides, stream: &Stream) -> Result<Option<Config>, SearchError> {
         let outline = ask.space.outline;
-        let weights = self.weights(ask.goals.len() > 1);
+        let weights = self.weights(ask.goals.len());
         let estimate = Estimate {
             config: &self.config,
             columns: &self.columns,

@@ -52,6 +52,26 @@ proptest! {
     }
 
     #[test]
+    fn contributions_are_what_a_front_lacks_without_a_point(
+        objectives in 2..5_usize,
+        points in proptest::collection::vec(proptest::collection::vec(0..6_u8, 4), 1..10),
+    ) {
+        let points: Vec<Vec<f64>> =
+            points.iter().map(|p| p[..objectives].iter().map(|&x| f64::from(x)).collect()).collect();
+        let all = slices(&points);
+        let reference = &[6.0; 4][..objectives];
+        let added = contributions(&all, reference);
+        let ranks = non_domination_ranks(&all, all.len());
+        let front = |but: usize| -> Vec<&[f64]> {
+            (0..all.len()).filter(|&i| ranks[i] == Some(0) && i != but).map(|i| all[i]).collect()
+        };
+        for (i, &added) in added.iter().enumerate() {
+            let lacks = hypervolume(&front(all.len()), reference) - hypervolume(&front(i), reference);
+            prop_assert_eq!(added, lacks);
+        }
+    }
+
+    #[test]
     fn subsets_grow_by_the_largest_gain(
         objectives in 1..5_usize,
         points in proptest::collection::vec(proptest::collection::vec(0..6_u8, 4), 1..10),
