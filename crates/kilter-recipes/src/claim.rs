@@ -101,7 +101,9 @@ pub struct Arm {
 /// Seeds and trials of a costly arm.
 #[derive(Clone, Copy, Debug)]
 pub struct Costly {
-    /// Seeds; they are 0, 1, …
+    /// The first seed: one that chose no default.
+    pub first: u64,
+    /// So many seeds, from the first on.
     pub seeds: u64,
     /// Trials, if it is tuned, for each seed.
     pub trials: u64,
@@ -248,10 +250,15 @@ impl Reproduction {
     /// Every arm under every seed, as configurations of [`Arms`]; seed by seed, so that an interrupted reproduction has
     /// whole pairs.
     pub fn trials(&self, scale: Scale) -> Vec<Vec<(&'static str, Value)>> {
-        let seeds = |arm: &Arm| arm.costly.map_or(self.seeds.at(scale), |costly| costly.seeds);
-        let most = self.arms_at(scale).map(seeds).max().unwrap_or(0);
-        (0..most)
-            .flat_map(|seed| self.arms_at(scale).filter(move |arm| seed < seeds(arm)).map(move |arm| (arm.name, seed)))
+        let seeds = |arm: &Arm| match arm.costly {
+            Some(Costly { first, seeds, .. }) => first..first + seeds,
+            None => 0..self.seeds.at(scale),
+        };
+        let end = self.arms_at(scale).map(|arm| seeds(arm).end).max().unwrap_or(0);
+        (0..end)
+            .flat_map(|seed| {
+                self.arms_at(scale).filter(move |arm| seeds(arm).contains(&seed)).map(move |arm| (arm.name, seed))
+            })
             .map(|(arm, seed)| vec![("arm", arm.into()), ("seed", (seed as i64).into())])
             .collect()
     }
@@ -288,13 +295,18 @@ impl Reproduction {
             .arms
             .iter()
             .any(|arm| arm.only_full && (claim.ours.contains(&arm.name) || claim.baseline.contains(&arm.name)));
+        let takes_part = |arm: &str| claim.ours.contains(&arm) || claim.baseline.contains(&arm);
+        let failed = history
+            .rows()
+            .filter(|row| row.config().text("arm").is_ok_and(takes_part))
+            .find_map(|row| Some(row.end.as_ref()?.failure.as_ref()?.to_string()));
         let decided = claim.judge.decide(claim.better, &ours, baseline.as_deref().unwrap_or_default());
         let (finding, advantage, trouble) = match decided {
-            _ if seeds.is_empty() => (
-                Finding::NotShownHere,
-                None,
-                Some(if needs_full { "it needs --full" } else { "no seed finished" }.to_owned()),
-            ),
+            _ if seeds.is_empty() => {
+                let trouble = failed
+                    .unwrap_or_else(|| if needs_full { "it needs --full" } else { "no seed finished" }.to_owned());
+                (Finding::NotShownHere, None, Some(trouble))
+            }
             Ok((finding, advantage)) => (finding, advantage, None),
             Err(why) => (Finding::NotShownHere, None, Some(why.to_string())),
         };

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod breast_cancer;
+pub mod breast_cancer_images;
 pub mod claim;
 pub mod network;
 pub mod tabular;
@@ -22,7 +23,7 @@ pub fn recipes() -> Vec<Arc<dyn Recipe>> {
 
 /// Every method whose claims can be reproduced.
 pub fn reproductions() -> Vec<&'static Reproduction> {
-    vec![&breast_cancer::REPRODUCTION]
+    vec![&breast_cancer::REPRODUCTION, &breast_cancer_images::REPRODUCTION]
 }
 
 fn named(name: &str) -> Option<Arc<dyn Recipe>> {

@@ -19,6 +19,10 @@ pub struct Cnn {
     pub channels: Vec<usize>,
     /// Side of the kernels, odd.
     pub kernel: usize,
+    /// Does only the mean and the largest number of each channel reach the fully connected layers, wherever in the image
+    /// it stands?
+    #[serde(default)]
+    pub pooled: bool,
     /// Width of the hidden layer; 0 for none.
     pub hidden: usize,
     /// Classes.
@@ -37,6 +41,9 @@ impl Cnn {
 
     /// Numbers that reach the fully connected layers.
     fn features(&self) -> usize {
+        if self.pooled {
+            return 2 * self.channels.last().copied().unwrap_or(self.image[0]);
+        }
         let halvings = self.channels.len() as u32;
         let side = |side: usize| side >> halvings;
         self.channels.last().copied().unwrap_or(self.image[0]) * side(self.image[1]) * side(self.image[2])
@@ -56,7 +63,13 @@ impl Cnn {
             let y = activation::relu(layer.forward(&scope.of(&format!("convolutions.{i}")), x));
             x = max_pool2d(y, MaxPoolOptions::new([2, 2]));
         }
-        let mut x: Tensor<2> = x.flatten(1, 3);
+        let mut x: Tensor<2> = match self.pooled {
+            true => {
+                let x: Tensor<3> = x.flatten(2, 3);
+                Tensor::cat(vec![x.clone().mean_dim(2), x.max_dim(2)], 1).flatten(1, 2)
+            }
+            false => x.flatten(1, 3),
+        };
         let head = self.head();
         let last = head.len() - 1;
         for (i, layer) in head.into_iter().enumerate() {

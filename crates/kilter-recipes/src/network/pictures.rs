@@ -44,7 +44,7 @@ impl Model {
                 let first = size(config, "channels")?;
                 let channels = (0..size(config, "convolutions")?).map(|i| first << i).collect();
                 let (kernel, hidden) = (size(config, "kernel")?, size(config, "hidden")?);
-                Self::Cnn(Cnn { image: shape, channels, kernel, hidden, classes, dropout })
+                Self::Cnn(Cnn { image: shape, channels, kernel, pooled: false, hidden, classes, dropout })
             }
             Kind::ResNet => {
                 let (width, stages, blocks) =

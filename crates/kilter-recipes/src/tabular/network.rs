@@ -1,7 +1,7 @@
 //! Networks among the families: a perceptron on columns, and a small convolutional network on pictures.
 //!
 //! A tenth of the rows to learn from, stratified, is not learnt from but judges every epoch; the weights of the best epoch
-//! are kept, and the training ends when so many epochs brought nothing better (Prechelt, *Early Stopping – But When?*,
+//! are kept. A perceptron's training ends when ten epochs brought nothing better (Prechelt, *Early Stopping – But When?*,
 //! 1998). The perceptron's defaults are scikit-learn's (one hidden layer of 100, Adam at 0.001, `alpha` as there: the
 //! squares of the weights cost `alpha / 2` per batch).
 //!
@@ -52,7 +52,7 @@ impl Body {
     }
 }
 
-/// By how much numbers are moved and stretched before a network sees them.
+/// By how much the numbers to be predicted are moved and stretched.
 #[derive(Clone, Copy, Debug)]
 struct Scale {
     mean: f64,
@@ -81,26 +81,27 @@ struct Variation {
 #[derive(Debug)]
 struct Eye {
     body: Body,
-    /// Of all values alike: the pixels of pictures. Columns come with a scale of their own.
-    values: Scale,
     /// Of the numbers to be predicted.
     targets: Scale,
     /// Classes; 0: numbers are predicted.
     classes: usize,
+    /// How pictures are seen; columns come with a scale of their own.
+    lens: Option<Lens>,
 }
 
 impl Eye {
     /// Logits `[rows, classes]`, or numbers `[rows, 1]`.
     fn forward(&self, params: &Params, mut rows: Vec<f32>, count: usize, context: &mut Context<'_>) -> Tensor<2> {
         let device = params.device();
-        let (mean, factor) = (self.values.mean as f32, 1.0 / self.values.deviation as f32);
         match &self.body {
             Body::Mlp(model) => {
                 let columns = rows.len() / count.max(1);
                 model.forward(params, Tensor::from_data(TensorData::new(rows, [count, columns]), device), context)
             }
             Body::Cnn(model) => {
-                rows.iter_mut().for_each(|pixel| *pixel = (*pixel - mean) * factor);
+                if let Some(lens) = &self.lens {
+                    rows = lens.see(&rows);
+                }
                 let [colours, height, width] = model.image;
                 let data = TensorData::new(rows, [count, colours, height, width]);
                 model.forward(params, Tensor::from_data(data, device), context)
@@ -159,9 +160,9 @@ impl Task for Lesson<'_> {
     fn loss(&self, params: &Params, examples: &[usize], context: &mut Context<'_>) -> Tensor<1> {
         let rows: Vec<usize> = examples.iter().map(|&example| self.learn[example]).collect();
         let mut values = self.values(&rows);
-        if let (Body::Cnn(model), Some(chance)) = (&self.eye.body, context.chance()) {
-            let size = model.image.iter().product();
-            values.chunks_exact_mut(size).for_each(|picture| vary(picture, model.image, self.variation, chance));
+        if let (Some(lens), Some(chance)) = (&self.eye.lens, context.chance()) {
+            let pictures = values.chunks_exact_mut(lens.shape.iter().product());
+            pictures.for_each(|picture| vary(picture, lens.shape, self.variation, chance));
         }
         self.eye.loss(self.eye.forward(params, values, rows.len(), context), &rows, self.goal)
     }
@@ -194,6 +195,73 @@ fn vary(picture: &mut [f32], [_, height, width]: [usize; 3], variation: Variatio
         let (row, column) = (moved(row, down, height), moved(column, right, width));
         let column = if mirrored { width - 1 - column } else { column };
         *pixel = before[(colour * height + row) * width + column];
+    }
+}
+
+/// How pictures are seen: averaged down, every pixel with mean 0 and deviation 1 over the pictures learnt from. A pixel
+/// that hardly ever changes is not stretched as far: what is in it is noise.
+#[derive(Debug)]
+struct Lens {
+    /// Colours, height and width as the pictures come.
+    shape: [usize; 3],
+    /// So many pixels a side become one; what is over at their ends is left out.
+    by: usize,
+    /// What is taken from each pixel, and what the rest is multiplied by.
+    pixels: Vec<(f32, f32)>,
+}
+
+/// The least deviation that a pixel is divided by, as a share of that of all.
+const LEAST_DEVIATION: f64 = 0.3;
+
+impl Lens {
+    fn of(table: Table<'_>, shape: [usize; 3], side: usize) -> Self {
+        let [_, height, width] = shape;
+        let by = height.max(width).div_ceil(side.max(1)).min(height.min(width)).max(1);
+        let mut lens = Self { shape, by, pixels: Vec::new() };
+        let size = lens.image().iter().product();
+        let mut sums = vec![(0.0, 0.0); size];
+        for picture in table.iter() {
+            let picture: Vec<f32> = picture.iter().map(|&pixel| pixel as f32).collect();
+            for (sum, pixel) in sums.iter_mut().zip(lens.shrunk(&picture)) {
+                *sum = (sum.0 + f64::from(pixel), sum.1 + f64::from(pixel).powi(2));
+            }
+        }
+        let count = table.rows().max(1) as f64;
+        let moments: Vec<(f64, f64)> = sums
+            .iter()
+            .map(|(sum, squares)| (sum / count, (squares / count - (sum / count).powi(2)).max(0.0)))
+            .collect();
+        let least = LEAST_DEVIATION * (moments.iter().map(|(_, variance)| variance).sum::<f64>() / size as f64).sqrt();
+        let pixel = |&(mean, variance): &(f64, f64)| (mean as f32, (1.0 / variance.sqrt().max(least).max(1e-6)) as f32);
+        lens.pixels = moments.iter().map(pixel).collect();
+        lens
+    }
+
+    /// Colours, height and width as the network sees them.
+    fn image(&self) -> [usize; 3] {
+        let [colours, height, width] = self.shape;
+        [colours, height / self.by, width / self.by]
+    }
+
+    fn shrunk(&self, pictures: &[f32]) -> Vec<f32> {
+        let ([_, height, width], [_, rows, columns]) = (self.shape, self.image());
+        let mut small = Vec::with_capacity(pictures.len() / (self.by * self.by));
+        for plane in pictures.chunks_exact(height * width) {
+            for place in 0..rows * columns {
+                let corner = place / columns * self.by * width + place % columns * self.by;
+                let square = (0..self.by).flat_map(|row| &plane[corner + row * width..][..self.by]);
+                small.push(square.sum::<f32>() / (self.by * self.by) as f32);
+            }
+        }
+        small
+    }
+
+    fn see(&self, pictures: &[f32]) -> Vec<f32> {
+        let mut small = self.shrunk(pictures);
+        for (pixel, (mean, factor)) in small.iter_mut().zip(self.pixels.iter().cycle()) {
+            *pixel = (*pixel - mean) * factor;
+        }
+        small
     }
 }
 
@@ -284,9 +352,10 @@ pub fn perceptron(examples: Examples<'_>, config: &Config, stream: &Stream) -> R
         schedule: Schedule { warmup: 0.0, shape: Shape::Constant },
         optimizer: Optimizer::Adam(adam),
         variation: Variation::default(),
+        patience: PATIENCE,
         device: "cpu",
     };
-    learn(examples, Eye { body, values: Scale::NONE, targets: targets(goal), classes }, how, stream)
+    learn(examples, Eye { body, targets: targets(goal), classes, lens: None }, how, stream)
 }
 
 /// A convolutional network with the settings `cnn.…`, on pictures of this shape.
@@ -298,10 +367,12 @@ pub fn convolutional(
 ) -> Result<Box<dyn Model>, Failure> {
     let goal = examples.target();
     let (classes, outputs) = outputs(goal);
+    let lens = Lens::of(examples.table(), image, size(config, "cnn.side")?);
     let body = Body::Cnn(Cnn {
-        image,
+        image: lens.image(),
         channels: vec![size(config, "cnn.width")?; size(config, "cnn.blocks")?],
         kernel: size(config, "cnn.kernel")?,
+        pooled: true,
         hidden: 0,
         classes: outputs,
         dropout: config.float("cnn.dropout")?,
@@ -314,10 +385,11 @@ pub fn convolutional(
         schedule: Schedule { warmup: 0.0, shape: Shape::Cosine { floor: 0.0 } },
         optimizer: Optimizer::Adam(AdamConfig { weight_decay: decay, decoupled: true, ..AdamConfig::default() }),
         variation: Variation { flip: config.flag("cnn.flip")?, shift: config.flag("cnn.shift")? },
+        // The rate falls to the end, and the best epochs are often the last.
+        patience: 0,
         device: config.text("cnn.device")?,
     };
-    let values = Scale::of(examples.table().values());
-    learn(examples, Eye { body, values, targets: targets(goal), classes }, how, stream)
+    learn(examples, Eye { body, targets: targets(goal), classes, lens: Some(lens) }, how, stream)
 }
 
 /// How a network learns.
@@ -328,6 +400,8 @@ struct How<'a> {
     schedule: Schedule,
     optimizer: Optimizer,
     variation: Variation,
+    /// Epochs without a better one after which the training ends; 0: never.
+    patience: u64,
     device: &'a str,
 }
 
@@ -344,7 +418,7 @@ fn learn(examples: Examples<'_>, eye: Eye, how: How<'_>, stream: &Stream) -> Res
         schedule: how.schedule,
         optimizer: how.optimizer,
         evaluate_every: epoch,
-        patience: PATIENCE,
+        patience: how.patience,
         seed: stream.child("training").bits(),
         ..TrainConfig::default()
     };

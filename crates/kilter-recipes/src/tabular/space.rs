@@ -61,10 +61,18 @@ impl Family {
         match self {
             Self::LogisticRegression => seen.kind != Kind::Numbers,
             Self::Ridge => seen.kind == Kind::Numbers,
-            Self::Cnn => seen.picture.is_some_and(|[_, height, width]| height.min(width) >= 4),
+            Self::Cnn => seen.picture.is_some_and(|picture| cnn_side(picture) >= 4),
             _ => true,
         }
     }
+}
+
+/// The side that pictures are averaged down to, unless another is asked for.
+const CNN_SIDE: usize = 32;
+
+/// The shorter side of a picture once it was averaged down.
+fn cnn_side([_, height, width]: [usize; 3]) -> usize {
+    height.min(width) / height.max(width).div_ceil(CNN_SIDE).max(1)
 }
 
 fn entry(name: &str, domain: &str, default: impl Into<Value>, about: &str) -> Result<Entry, SpaceError> {
@@ -179,13 +187,13 @@ fn of_family(family: Family, Seen { kind, columns, picture }: Seen) -> Result<Ve
         ],
         Family::Cnn => {
             // Every block halves the sides, and something must be left of them.
-            let sides = picture.map_or(4, |[_, height, width]| height.min(width));
+            let sides = picture.map_or(4, cnn_side);
             let most = sides.ilog2().saturating_sub(1).clamp(1, 4);
             let least = most.min(2);
             let blocks = format!("int:{least}..{most}");
             let mut entries = match most > least {
                 true => {
-                    vec![entry("cnn.blocks", &blocks, i64::from(most.min(3)), "convolutions; each halves the sides")?]
+                    vec![entry("cnn.blocks", &blocks, i64::from(least), "convolutions; each halves the sides")?]
                 }
                 false => vec![fixed("cnn.blocks", i64::from(most), "convolutions; each halves the sides")?],
             };
@@ -193,11 +201,13 @@ fn of_family(family: Family, Seen { kind, columns, picture }: Seen) -> Result<Ve
                 entry("cnn.width", "int:log:8..64", 16_i64, "channels of every convolution")?,
                 entry("cnn.kernel", "3|5", 3_i64, "side of the kernels")?,
                 entry("cnn.dropout", "0..0.5", 0.0, "share of the last numbers that a step leaves out")?,
-                entry("cnn.learning_rate", "log:1e-4..1e-1", 1e-3, "the first rate of AdamW; it falls to 0")?,
+                entry("cnn.learning_rate", "log:1e-4..1e-1", 1e-2, "the first rate of AdamW; it falls to 0")?,
                 entry("cnn.weight_decay", "log:1e-6..1e-1", 1e-4, "pull of the weights towards zero")?,
                 entry("cnn.flip", "true|false", false, "mirror every second picture")?,
                 entry("cnn.shift", "true|false", false, "move pictures by up to a sixteenth of their sides")?,
-                entry("cnn.epochs", "int:1..1000", 20_i64, "how often every picture is seen at most")?.setting(),
+                entry("cnn.epochs", "int:1..1000", 30_i64, "how often every picture is seen at most")?.setting(),
+                entry("cnn.side", "int:4..1024", CNN_SIDE as i64, "larger pictures are averaged down to this side")?
+                    .setting(),
                 entry("cnn.device", "cpu|cuda", "cpu", "where it is computed")?.setting(),
             ]);
             entries

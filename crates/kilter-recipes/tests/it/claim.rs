@@ -107,6 +107,21 @@ fn not_worse_means_within_one_standard_error() {
     assert_eq!(finding(mean(), &[0.94, 0.95], &[]), Finding::Fails);
 }
 
+#[test]
+fn a_claim_whose_arms_failed_says_why() {
+    let mut history = history(&[], &[1.0]);
+    let answers =
+        vec![(Name::new("arm").unwrap(), Value::from("ours")), (Name::new("seed").unwrap(), Value::from(0_i64))];
+    let opened = Opened { config: Config::new(answers), ..Opened::default() };
+    let end = End::failed(kilter_study::Failure::refused("`xrays` is not here"), Usage::default());
+    for (revision, change) in [(11, Change::Opened(opened)), (12, Change::Ended(end))] {
+        history.apply(&Event { revision, number: Some(5), at_ms: 0, change });
+    }
+    let claims: &'static [Claim] = Box::leak(Box::new([claim(Better::Lower, &["theirs"], Judge::NotBehind)]));
+    let measured = reproduction(claims).judge(&claims[0], &history);
+    assert_eq!((measured.finding, measured.trouble.as_deref()), (Finding::NotShownHere, Some("`xrays` is not here")));
+}
+
 /// Every arm and claim of every reproduction can be found, and one quick trial of each arm runs.
 #[test]
 fn every_arm_of_every_reproduction_runs() {

@@ -189,8 +189,7 @@ fn pictures_are_diagnosed_like_a_table_on_the_rows_that_their_source_holds_back(
         let folds = validation_folds(&data, seed, 4).unwrap();
         assert!(folds.iter().all(|fold| fold.train.iter().chain(&fold.test).all(|&row| row < 80)));
     }
-    let config =
-        set(&recipe, &[("cnn.blocks", "2"), ("cnn.width", "8"), ("cnn.learning_rate", "3e-3"), ("folds", "2")]);
+    let config = set(&recipe, &[("cnn.blocks", "2"), ("cnn.width", "8"), ("folds", "2")]);
     let tested = test_diagnosis(&config, None).unwrap();
     assert_eq!((tested.labels.len(), tested.classes), (30, ["0".to_owned(), "1".to_owned()]));
     // Pneumonia clouds the lungs: 80 pictures are enough to see more than chance does.
@@ -207,7 +206,7 @@ fn the_space_of_a_network_fits_the_pictures() {
     };
     let thermal = Tabular::new("small-cnn").unwrap();
     assert_eq!(thermal.outline().unwrap().entry("cnn.blocks").unwrap().domain.to_string(), "int:2..4");
-    // Of 8x8 a third halving would leave one pixel.
+    // It sees 32x32, whatever the pictures' side. Of 8x8 a third halving would leave one pixel.
     let digits = on("small-cnn", "digits", None);
     assert_eq!(digits.outline().unwrap().entry("cnn.blocks").unwrap().domain.to_string(), "fixed:2");
     assert!(entries(&on("tabular", "digits", None)).contains(&"cnn.width".to_owned()));
