@@ -1,10 +1,12 @@
 //! Keeps the leases of this process's trials valid while Python computes, however long.
 
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kilter_study::{Lease, Storage};
+
+use crate::store::lock;
 
 /// How often leases are renewed; they are valid for a minute.
 const RENEWAL: Duration = Duration::from_secs(15);
@@ -43,8 +45,4 @@ impl Keeper {
     pub fn let_go(&self, lease: &Lease) {
         lock(&self.leases).retain(|kept| kept != lease);
     }
-}
-
-fn lock(leases: &Mutex<Vec<Lease>>) -> MutexGuard<'_, Vec<Lease>> {
-    leases.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -7,13 +7,17 @@
 mod arrow;
 mod convert;
 mod core;
+mod dump;
+mod ended;
 mod fault;
 mod handle;
+mod held;
 mod keeper;
 mod patience;
 mod plots;
 mod rows;
 mod space;
+mod store;
 
 use pyo3::prelude::*;
 
@@ -26,11 +30,13 @@ mod _kilter {
     #[pymodule_export]
     use super::arrow::Table;
     #[pymodule_export]
-    use super::core::{Core, Store};
+    use super::core::Core;
     #[pymodule_export]
     use super::handle::Handle;
     #[pymodule_export]
     use super::space::Space;
+    #[pymodule_export]
+    use super::store::Store;
     #[pymodule_export]
     use super::{check_pruner, check_sampler, pruners, samplers};
 

@@ -56,3 +56,29 @@ def test_without_a_number_of_trials_there_is_no_bar(notebook):
         lambda trial: (1.0, 2.0), callbacks=[lambda study, trial: trial.number == 2 and study.stop()], show_progress_bar=True
     )
     assert "<progress" not in notebook.first and "3 trials" in notebook.updates[-1]
+
+
+def test_a_real_notebook_shows_progress_studies_and_trials(tmp_path):
+    import nbclient
+    import nbformat
+
+    cells = [
+        """import kilter
+study = kilter.create_study(name="a <study>", seed=1)
+study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=4, show_progress_bar=True)""",
+        "study",
+        "study.best_trial",
+        "study.ask()",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    client = nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": tmp_path}})
+    client.execute()
+    shown = [[output for output in cell.outputs] for cell in notebook.cells]
+    # One piece of HTML, which was updated in its place, and nothing beside it.
+    (progress,) = shown[0]
+    progress = progress.data["text/html"]
+    assert "a &lt;study&gt;" in progress and "4/4 trials" in progress and 'value="1.0000"' in progress
+    study, best, trial = (outputs[0].data["text/html"] for outputs in shown[1:])
+    assert "a &lt;study&gt;: 4 complete" in study and study.count("<tr>") == 5 and "★" in study
+    assert "complete" in best and "<td>x</td>" in best
+    assert "trial 4" in trial and "running" in trial

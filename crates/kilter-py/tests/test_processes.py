@@ -123,6 +123,36 @@ def test_what_else_is_pickled(storage):
         pickle.dumps(study.ask())
 
 
+def test_domains_samplers_and_pruners_are_pickled():
+    from kilter.compat import optuna
+
+    floats, choices = optuna.distributions.FloatDistribution, optuna.distributions.CategoricalDistribution
+    equal = [kilter.Float(1e-3, 1, log=True), kilter.Int(1, 9), kilter.Choice(["a", None]), floats(0, 1), choices(["a", 1])]
+    for thing in equal:
+        assert pickle.loads(pickle.dumps(thing)) == thing
+    samplers, pruners = optuna.samplers, optuna.pruners
+    told = [samplers.TPESampler(seed=3, n_startup_trials=4), samplers.RandomSampler(seed=1), pruners.MedianPruner()]
+    for thing in [*told, samplers.GridSampler({"x": [1, 2]}), pruners.NopPruner()]:
+        again = pickle.loads(pickle.dumps(thing))
+        assert type(again) is type(thing) and str(again) == str(thing)
+        assert getattr(again, "seed", None) == getattr(thing, "seed", None)
+
+
+def work_on(study):
+    study.optimize(objective, n_trials=3)
+    return [trial.number for trial in study.trials if trial.state is TrialState.COMPLETE]
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_study_is_handed_to_a_pool(method, storage):
+    study = kilter.create_study(storage=storage)
+    study.optimize(objective, n_trials=1)
+    with multiprocessing.get_context(method).Pool(2) as pool:
+        seen = pool.map(work_on, [study] * 4, chunksize=1)
+    assert max(len(numbers) for numbers in seen) == 13
+    assert [trial.number for trial in study.trials] == list(range(13))
+
+
 def test_unpicklable_objects_are_refused_where_they_would_be_stored():
     study = kilter.create_study()
     trial = study.ask()

@@ -29,10 +29,7 @@ from .errors import (
     UnknownStudyError,
 )
 from .frozen import FrozenTrial, TrialState
-from .reproduction import reproduce
-from .spaces import Choice, Fixed, Float, Int, Ordinal, Permutation, Space, Subset
-from .study import (
-    Study,
+from .opening import (
     create_study,
     delete_study,
     get_all_study_names,
@@ -43,6 +40,9 @@ from .study import (
     sampler,
     samplers,
 )
+from .reproduction import reproduce
+from .spaces import Choice, Fixed, Float, Int, Ordinal, Permutation, Space, Subset
+from .study import Study
 from .tables import Frame
 from .trial import FixedTrial, Trial
 

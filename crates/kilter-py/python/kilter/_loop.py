@@ -46,7 +46,9 @@ class Loop:
 
     def run(self):
         """Runs it to its end."""
-        self.study._core.reap()
+        core = self.study._core
+        core.halt(False)
+        core.reap()
         try:
             if self.n_jobs == 1:
                 self.work()
@@ -69,6 +71,8 @@ class Loop:
             self.wait()
         except KeyboardInterrupt:
             self.stop()
+            # Signals reach no other thread than this one: those that wait for a file to be given a trial are told.
+            self.study._core.halt(True)
             if not self.idle.is_set():
                 warn("finishing the trials that run; Ctrl-C again leaves them (they will run again)")
             try:
@@ -187,7 +191,8 @@ class Loop:
 
 def _release(trial):
     try:
-        trial._handle.release()
+        if not trial._handle.release():
+            warn(f"trial {trial.number} is given back as soon as the storage can be written")
     except Exception as why:
         if trial.study._interrupted:
             return  # it was given back when the loop was left

@@ -17,7 +17,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import TrialState
 
 from . import _kilter
-from . import study as ours
+from . import opening as ours
 
 __all__ = ["KilterSampler"]
 

@@ -20,10 +20,11 @@ from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils import check_random_state
 
 from . import _kilter
-from . import study as ours
+from . import opening as ours
 from .errors import ArgumentError
 from .frozen import TrialState
 from .spaces import Choice, Float, Int, Space
+from .study import told
 from .trial import Trial
 
 __all__ = ["KilterSearchCV"]
@@ -118,7 +119,7 @@ class KilterSearchCV(BaseSearchCV):
                 results = evaluate_candidates(candidates)
             except ValueError as why:
                 for trial in trials:
-                    trial._handle.finish("failed", [], ours.told(why))
+                    trial._handle.finish("failed", [], told(why))
                 if not str(why).lstrip().startswith("All the"):
                     raise
                 # scikit-learn gives up where all fits of a round fail. Here a round may be one candidate of many.

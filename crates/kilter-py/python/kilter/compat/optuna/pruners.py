@@ -5,7 +5,7 @@
 'median:n_startup_trials=5,n_warmup_steps=10,interval_steps=1,n_min_trials=1'
 """
 
-from ... import study
+from ... import opening
 
 __all__ = ["BasePruner", "MedianPruner", "NopPruner", "PercentilePruner"]
 
@@ -14,7 +14,7 @@ class BasePruner:
     """One of kilter's pruners; `str` gives its name with options."""
 
     def __init__(self, name, **options):
-        self._text = study.pruner(name, **options)
+        self._text = opening.pruner(name, **options)
 
     def __str__(self):
         return self._text
@@ -59,6 +59,6 @@ class MedianPruner(BasePruner):
 
 def __getattr__(name):
     if name.endswith("Pruner"):
-        there = ", ".join(listed for listed, _, _ in study.pruners())
+        there = ", ".join(listed for listed, _, _ in opening.pruners())
         raise AttributeError(f"kilter has no {name}; it has {there}: kilter.create_study(pruner=NAME)")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

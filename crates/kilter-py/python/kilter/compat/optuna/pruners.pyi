@@ -1,5 +1,5 @@
 from typing import Any
-from ... import study as study
+from ... import opening as opening
 
 class BasePruner:
     def __init__(self, name: Any, **options: Any) -> None: ...

@@ -5,7 +5,7 @@
 'tpe:flavour=optuna,startup=5,candidates=24,multivariate=true,constant_liar=true'
 """
 
-from ... import spaces, study
+from ... import opening, spaces
 from ...errors import ArgumentError
 
 __all__ = ["BaseSampler", "GridSampler", "PartialFixedSampler", "RandomSampler", "TPESampler"]
@@ -15,7 +15,7 @@ class BaseSampler:
     """One of kilter's samplers; `str` gives its name with options."""
 
     def __init__(self, name, seed=None, space=None, **options):
-        self._text = study.sampler(name, **options)
+        self._text = opening.sampler(name, **options)
         self.seed = seed
         self.space = space
 
@@ -100,6 +100,6 @@ class PartialFixedSampler(BaseSampler):
 
 def __getattr__(name):
     if name.endswith("Sampler"):
-        there = ", ".join(listed for listed, _, _ in study.samplers())
+        there = ", ".join(listed for listed, _, _ in opening.samplers())
         raise AttributeError(f"kilter has no {name}; it has {there}: kilter.create_study(sampler=NAME)")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,6 +1,6 @@
 from typing import Any
 from ... import spaces as spaces
-from ... import study as study
+from ... import opening as opening
 from ...errors import ArgumentError as ArgumentError
 
 class BaseSampler:

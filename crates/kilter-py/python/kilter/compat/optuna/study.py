@@ -4,7 +4,7 @@ import enum
 import uuid
 
 from ... import _kilter
-from ... import study as ours
+from ... import opening as ours
 from ...errors import ArgumentError, StudyError
 from . import logging, pruners, storages
 from .samplers import BaseSampler, TPESampler

@@ -2,7 +2,7 @@ from typing import Any
 import enum
 import uuid
 from ... import _kilter as _kilter
-from ... import study as ours
+from ... import opening as ours
 from ...errors import ArgumentError as ArgumentError
 from ...errors import StudyError as StudyError
 from . import logging as logging
