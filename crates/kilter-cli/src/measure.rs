@@ -13,8 +13,10 @@ use serde_json::{Value as Json, json};
 use crate::args::InStorage;
 use crate::fault::Fault;
 use crate::look::{chosen, look_at};
+use crate::scaling::{self, ScalingArgs};
 use crate::style::{Voice, short, sparkline};
 use crate::table::table;
+use crate::throughput::{self, ThroughputArgs};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  kilter measure diagnosis --study breast-cancer")]
@@ -27,6 +29,10 @@ pub struct Measure {
 enum What {
     /// A tuned diagnosis on rows that tuning never saw: sensitivity, specificity, ROC, calibration, thresholds
     Diagnosis(DiagnosisArgs),
+    /// Tokens per second of a network on text, and the batch that brings most of them
+    Throughput(ThroughputArgs),
+    /// What families of models reach in hours of a device: their laws, and where they cross
+    Scaling(ScalingArgs),
 }
 
 #[derive(Debug, Args)]
@@ -59,6 +65,8 @@ struct DiagnosisArgs {
 pub fn measure(args: &Measure, voice: &Voice) -> Result<ExitCode, Fault> {
     match &args.what {
         What::Diagnosis(args) => diagnosis(args, voice),
+        What::Throughput(args) => throughput::measure(args, voice).map(|()| ExitCode::SUCCESS),
+        What::Scaling(args) => scaling::measure(args, voice).map(|()| ExitCode::SUCCESS),
     }
 }
 

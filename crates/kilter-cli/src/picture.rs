@@ -1,5 +1,6 @@
 //! A picture of a study for the terminal: every trial a dot, the best so far a line.
 
+use kilter_plot::Dots;
 use kilter_study::Better;
 
 use crate::style::short;
@@ -12,28 +13,6 @@ const COLUMNS: usize = 60;
 
 /// From so many trials on, the worst tenth may lie outside of the picture: one bad trial would leave the others a line.
 const MANY: usize = 10;
-
-/// A grid of dots, drawn with the 2 x 4 dots of Braille characters.
-struct Dots {
-    cells: Vec<[u8; COLUMNS]>,
-}
-
-impl Dots {
-    fn new() -> Self {
-        Self { cells: vec![[0; COLUMNS]; ROWS] }
-    }
-
-    /// Sets the dot in column `x` from the left and row `y` from the top.
-    fn set(&mut self, x: usize, y: usize) {
-        // The bits of Unicode's Braille patterns, by column and row within a character.
-        const BITS: [[u8; 4]; 2] = [[0x01, 0x02, 0x04, 0x40], [0x08, 0x10, 0x20, 0x80]];
-        self.cells[y / 4][x / 2] |= BITS[x % 2][y % 4];
-    }
-
-    fn row(&self, row: usize) -> String {
-        self.cells[row].iter().filter_map(|bits| char::from_u32(0x2800 + u32::from(*bits))).collect()
-    }
-}
 
 /// The course of a search: `trials` are numbers and values of complete trials in their order. Empty below two trials.
 pub fn course(trials: &[(u64, f64)], metric: &str, better: Better) -> String {
@@ -49,7 +28,7 @@ pub fn course(trials: &[(u64, f64)], metric: &str, better: Better) -> String {
         let share = if high > low { (high - value) / (high - low) } else { 1.0 };
         (share.clamp(0.0, 1.0) * (ROWS * 4 - 1) as f64).round() as usize
     };
-    let mut dots = Dots::new();
+    let mut dots = Dots::new(COLUMNS, ROWS);
     let (mut outside, mut best, mut before) = (0, f64::NAN, None::<(usize, usize)>);
     for (number, value) in trials {
         if (low..=high).contains(value) {

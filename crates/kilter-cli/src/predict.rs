@@ -1,16 +1,20 @@
 //! `kilter predict`: hyperparameters without running anything.
 
+mod figures;
 mod laws;
 mod start;
 mod step_law;
 mod width;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use kilter_laws::limits::Outside;
+use kilter_laws::step_law::SuspectUnit;
 use kilter_numerics::compare::Interval;
 
+use crate::arch;
 use crate::fault::Fault;
 use crate::style::{Voice, short};
 
@@ -40,6 +44,26 @@ enum What {
     Parametrization(width::Parametrization),
     /// A space whose priors are centred on what the laws say
     Start(start::Start),
+}
+
+/// How large a model is.
+#[derive(Debug, Args)]
+struct ModelSize {
+    /// Parameters without embeddings and output head
+    #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
+    model_size: Option<f64>,
+    /// Count them from a description instead: TOML (layers, hidden, heads, vocabulary, …) or a Hugging Face config.json
+    #[arg(long, value_name = "FILE", conflicts_with = "model_size")]
+    arch: Option<PathBuf>,
+}
+
+impl ModelSize {
+    fn get(&self) -> Result<Option<f64>, Fault> {
+        match &self.arch {
+            Some(path) => Ok(Some(arch::read(path, None)?.parameters().non_embedding() as f64)),
+            None => Ok(self.model_size),
+        }
+    }
 }
 
 /// `kilter predict`
@@ -83,6 +107,28 @@ fn with_interval(value: f64, interval: Option<Interval>) -> String {
 /// Rates are written 1.331e-3, counts as they are.
 fn small(value: f64) -> String {
     if value != 0.0 && value.abs() < 0.1 { format!("{value:.3e}") } else { short(value) }
+}
+
+/// Tokens that look as if they were given in another unit, said aloud.
+fn warn_units(parameters: f64, tokens: f64, voice: &Voice) {
+    /// No language model is smaller.
+    const SMALLEST: f64 = 1e4;
+    if parameters < SMALLEST {
+        let size = short(parameters);
+        voice.remark(&format!(
+            "{size} parameters are few for a language model; if billions are meant, say --model-size {size}B"
+        ));
+    } else if let Some(suspect) = SuspectUnit::of(parameters, tokens) {
+        warn_suspect(&suspect, voice);
+    }
+}
+
+fn warn_suspect(suspect: &SuspectUnit, voice: &Voice) {
+    voice.remark(&format!(
+        "{} tokens are few for this size; if they were meant in another unit, say --tokens {:e}",
+        short(suspect.tokens),
+        suspect.likely_tokens
+    ));
 }
 
 /// What lies outside the fitted range, said aloud.

@@ -112,7 +112,7 @@ pub fn train(args: &Train, voice: &Voice) -> Result<ExitCode, Fault> {
     match &model {
         Some(model) => {
             voice.say(&format!("{} in {}", model.display(), duration(seconds)))?;
-            let what = if recipe.name() == "char-gpt" { "--prompt 'Once '" } else { "--data FILE" };
+            let what = if recipe.name().starts_with("char-") { "--prompt 'Once '" } else { "--data FILE" };
             voice.remark(&format!("use it with:\n  kilter apply {} {what}", quoted(&model.display().to_string())));
         }
         None => voice.remark(&format!("`{}` leaves no model that could be written, only its scores", recipe.name())),

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod energy;
+mod memory;
 mod nvidia;
 
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use nix::sys::time::TimeVal;
 use serde::{Deserialize, Serialize};
 
 pub use energy::{Energy, EnergyKind, EnergyMeter};
+pub use memory::{available_bytes, forget_peak, peak_resident_bytes};
 pub use nvidia::{NvidiaGpu, nvidia_gpus};
 
 /// What a piece of work took. A figure that could not be measured is absent, never guessed.

@@ -144,6 +144,8 @@ pub enum Judge {
     NotBehind,
     /// Our mean over seeds is at least this.
     MeanAtLeast(f64),
+    /// Our mean over seeds is at most this.
+    MeanAtMost(f64),
 }
 
 /// What became of a claim.
@@ -201,6 +203,7 @@ impl Judge {
             Self::WithinOneStandardError => "disadvantage at most one standard error (paired seeds)".to_owned(),
             Self::NotBehind => "mean at least as good (paired seeds)".to_owned(),
             Self::MeanAtLeast(bound) => format!("mean at least {bound}"),
+            Self::MeanAtMost(bound) => format!("mean at most {bound}"),
         }
     }
 
@@ -236,6 +239,10 @@ impl Judge {
             Self::MeanAtLeast(bound) => {
                 let mean = ours.iter().sum::<f64>() / ours.len().max(1) as f64;
                 Ok((if mean >= bound { Finding::Holds } else { Finding::Fails }, None))
+            }
+            Self::MeanAtMost(bound) => {
+                let mean = ours.iter().sum::<f64>() / ours.len().max(1) as f64;
+                Ok((if mean <= bound { Finding::Holds } else { Finding::Fails }, None))
             }
         }
     }

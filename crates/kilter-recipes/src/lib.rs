@@ -3,6 +3,7 @@
 pub mod breast_cancer;
 pub mod breast_cancer_images;
 pub mod claim;
+pub mod laws;
 pub mod network;
 pub mod tabular;
 
@@ -18,18 +19,27 @@ pub use tabular::{Subject, Tabular};
 
 /// Every recipe, by name.
 pub fn recipes() -> Vec<Arc<dyn Recipe>> {
-    tabular::names().chain(network::names()).filter_map(named).collect()
+    tabular::names().chain(network::names()).chain(laws::names()).filter_map(named).collect()
 }
 
 /// Every method whose claims can be reproduced.
 pub fn reproductions() -> Vec<&'static Reproduction> {
-    vec![&breast_cancer::REPRODUCTION, &breast_cancer_images::REPRODUCTION]
+    vec![
+        &breast_cancer::REPRODUCTION,
+        &breast_cancer_images::REPRODUCTION,
+        &laws::step_law::REPRODUCTION,
+        &laws::compute_class::REPRODUCTION,
+        &laws::mup::REPRODUCTION,
+        &laws::cluster::REPRODUCTION,
+        &laws::power_scheduler::REPRODUCTION,
+    ]
 }
 
 fn named(name: &str) -> Option<Arc<dyn Recipe>> {
     Tabular::new(name)
         .map(|recipe| Arc::new(recipe) as Arc<dyn Recipe>)
         .or_else(|| Network::new(name).map(|recipe| Arc::new(recipe) as Arc<dyn Recipe>))
+        .or_else(|| laws::find(name).map(|recipe| Arc::new(recipe) as Arc<dyn Recipe>))
 }
 
 /// The recipe of this name; also the arms of a reproduction, which are a recipe of their own

@@ -1,4 +1,5 @@
-//! Networks on pictures and text: the recipes `mlp`, `cnn`, `resnet` and `char-gpt`. Every training is a run that reports
+//! Networks on pictures and text: the recipes `mlp`, `cnn`, `resnet`, `char-gpt`, `char-qlstm` and
+//! `char-lstm`. Every training is a run that reports
 //! its figures, can be pruned, goes on from its last checkpoint when its worker died, and leaves a model.
 //!
 //! The protocol: what the source holds back for the test, else 20 % drawn by seed, is never seen by tuning; of the rest
@@ -8,11 +9,14 @@
 //! Cost of a trial: one training.
 
 mod apply;
+mod class;
 mod language;
 mod pictures;
+pub(crate) mod plain;
 mod space;
 
 pub use apply::{Applied, Trained};
+pub use class::{Stopped, Sweep, Throughput, Timing, sweep, throughput};
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -64,6 +68,15 @@ enum Kind {
     Cnn,
     ResNet,
     CharGpt,
+    CharQuasiLstm,
+    CharLstm,
+}
+
+impl Kind {
+    /// Does it learn from text?
+    fn writes(self) -> bool {
+        matches!(self, Self::CharGpt | Self::CharQuasiLstm | Self::CharLstm)
+    }
 }
 
 struct Named {
@@ -93,6 +106,16 @@ const NAMED: &[Named] = &[
         about: "a transformer that continues text, character by character: --data FILE",
         kind: Kind::CharGpt,
     },
+    Named {
+        name: "char-qlstm",
+        about: "a quasi-LSTM that continues text: recurrent, and as quick to train as a transformer: --data FILE",
+        kind: Kind::CharQuasiLstm,
+    },
+    Named {
+        name: "char-lstm",
+        about: "an LSTM that continues text, character by character: --data FILE",
+        kind: Kind::CharLstm,
+    },
 ];
 
 /// The names of all recipes of networks.
@@ -113,7 +136,7 @@ impl Network {
     pub fn new(name: &str) -> Option<Self> {
         let named = NAMED.iter().find(|named| named.name == name)?;
         let (outline, metrics) = match named.kind {
-            Kind::CharGpt => (space::language("penelope"), language::metrics()),
+            kind if kind.writes() => (space::language(kind, "penelope"), language::metrics()),
             kind => (space::pictures(kind, [1, 8, 8], "digits"), pictures::metrics(10)),
         };
         // The space is a constant of this room; a test walks it.
@@ -129,11 +152,11 @@ impl Network {
         let named = NAMED.iter().find(|named| named.name == name);
         let named = named.ok_or_else(|| Failure::refused(format!("there is no network `{name}`")))?;
         let (outline, metrics, fact) = match named.kind {
-            Kind::CharGpt => {
+            kind if kind.writes() => {
                 let text = kilter_data::text(data).map_err(Failure::refused)?;
                 let characters = language::characters(&text);
                 let fact = format!("text {data}: {} characters of {} kinds", text.chars().count(), characters.len());
-                (space::language(data)?, language::metrics(), fact)
+                (space::language(kind, data)?, language::metrics(), fact)
             }
             kind => {
                 let images = kilter_data::images(data).map_err(Failure::refused)?;
@@ -186,9 +209,9 @@ impl Recipe for Network {
 
     fn run(&self, config: &Config, run: &mut Run) -> Result<Outcome, Failure> {
         match self.named.kind {
-            Kind::CharGpt => {
-                let task = language::Writing::open(config)?;
-                let steps = whole(config, "steps")?;
+            kind if kind.writes() => {
+                let task = language::Writing::open(kind, config)?;
+                let steps = class::steps(config, &task, run)?;
                 train(self.name(), config, &task, steps, (steps / 10).max(1), run)
             }
             kind => {

@@ -19,6 +19,8 @@ mod paired;
 #[cfg_attr(not(feature = "bench"), allow(dead_code, reason = "only what is timed needs all of it"))]
 mod peer;
 #[cfg(feature = "bench")]
+mod predict;
+#[cfg(feature = "bench")]
 mod reports;
 mod search;
 #[cfg(feature = "bench")]
@@ -50,6 +52,7 @@ struct Speed {
     tabular: bool,
     diagnosis: bool,
     instructions: bool,
+    predict: bool,
     quick: bool,
     /// The instruction counts of this run are what later ones are compared with.
     keep: bool,
@@ -57,12 +60,18 @@ struct Speed {
 
 impl Speed {
     fn any(&self) -> bool {
-        self.engine || self.spaces || self.storage || self.tabular || self.diagnosis || self.instructions
+        self.engine
+            || self.spaces
+            || self.storage
+            || self.tabular
+            || self.diagnosis
+            || self.instructions
+            || self.predict
     }
 
     fn all(&mut self) {
         (self.engine, self.spaces, self.storage, self.tabular) = (true, true, true, true);
-        (self.diagnosis, self.instructions) = (true, true);
+        (self.diagnosis, self.instructions, self.predict) = (true, true, true);
     }
 }
 
@@ -87,12 +96,13 @@ impl Wanted {
                 "tabular" => wanted.tabular = true,
                 "diagnosis" => wanted.diagnosis = true,
                 "instructions" => wanted.instructions = true,
+                "predict" => wanted.predict = true,
                 "all" => wanted.all(),
                 "--quick" => wanted.quick = true,
                 "--keep" => wanted.keep = true,
                 _ => {
                     return Err(format!(
-                        "bench {option}: there are engine, spaces, storage, tabular, diagnosis, instructions, all of them and the options --quick and --keep, or search and its own"
+                        "bench {option}: there are engine, spaces, storage, tabular, diagnosis, instructions, predict, all of them and the options --quick and --keep, or search and its own"
                     ));
                 }
             }
@@ -163,6 +173,9 @@ fn measuring() -> Result<std::path::PathBuf, String> {
 fn measure(speed: &Speed, target: &std::path::Path) -> Result<(), String> {
     if speed.spaces {
         spaces::bench(speed.quick)?.publish(&target.join("bench/spaces.json"))?;
+    }
+    if speed.predict {
+        predict::bench(target, speed.quick)?.publish(&target.join("bench/predict.json"))?;
     }
     if speed.instructions {
         instructions::bench(target, speed.keep)?;

@@ -19,6 +19,7 @@ pub struct Figure {
 pub enum Unit {
     Seconds,
     Bytes,
+    Trials,
 }
 
 impl Unit {
@@ -26,6 +27,7 @@ impl Unit {
         let units: &[(f64, &str)] = match self {
             Self::Seconds => &[(1.0, "s"), (1e-3, "ms"), (1e-6, "µs")],
             Self::Bytes => &[(1024.0 * 1024.0, "MiB"), (1024.0, "KiB"), (1.0, "B")],
+            Self::Trials => &[(1.0, "trials")],
         };
         let fitting = units.iter().find(|(size, _)| figure.abs() >= *size).or(units.last());
         fitting.map_or_else(String::new, |(size, unit)| {
@@ -39,6 +41,7 @@ impl Unit {
         match self {
             Self::Seconds => "s",
             Self::Bytes => "B",
+            Self::Trials => "trials",
         }
     }
 }

@@ -4,11 +4,12 @@ use clap::Args;
 use kilter_laws::compute_class::budget;
 use kilter_laws::laws::{Answer, Given, compare as every_law};
 use kilter_laws::limits::{Quantity, Trust};
-use kilter_laws::power_scheduler::{ASSUMPTIONS, BATCH_UNIT_TOKENS, PowerLaw};
+use kilter_laws::power_scheduler::{ASSUMPTIONS, BATCH_UNIT_TOKENS, PowerConfig, PowerLaw};
 use serde_json::json;
 
-use super::{count, small, with_interval};
+use super::{ModelSize, count, figures, small, with_interval};
 use crate::fault::Fault;
+use crate::figure::Figured;
 use crate::style::{Voice, short};
 use crate::table::table;
 
@@ -18,9 +19,8 @@ use crate::table::table;
                         --model-size 1.07B --tokens 56.9B --batch-tokens 0.8M"
 )]
 pub struct Compare {
-    /// Parameters without embeddings
-    #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
-    model_size: Option<f64>,
+    #[command(flatten)]
+    size: ModelSize,
     /// Training tokens
     #[arg(long, value_name = "D", value_parser = count, allow_negative_numbers = true)]
     tokens: Option<f64>,
@@ -33,25 +33,36 @@ pub struct Compare {
     /// Tokens per step
     #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
     batch_tokens: Option<f64>,
+    #[command(flatten)]
+    figured: Figured,
 }
 
 /// Every law's answer.
 pub fn compare(args: &Compare, voice: &Voice) -> Result<(), Fault> {
+    args.figured.check(voice)?;
+    let size = args.size.get()?;
     let given = Given {
-        parameters: args.model_size,
+        parameters: size,
         tokens: args.tokens,
         compute_flop: args.compute,
         loss: args.loss,
         batch_tokens: args.batch_tokens,
     };
-    let numbers = [args.model_size, args.tokens, args.compute, args.loss, args.batch_tokens];
+    let numbers = [size, args.tokens, args.compute, args.loss, args.batch_tokens];
     if numbers.iter().all(Option::is_none) {
         return Err(Fault::call("say what is known, as in --model-size 1.07B --tokens 56.9B"));
     }
     if let Some(wrong) = numbers.into_iter().flatten().find(|number| !(number.is_finite() && *number > 0.0)) {
         return Err(Fault::call(format!("{wrong}: sizes, tokens, compute and losses are above 0")));
     }
+    args.figured.draw("What the laws say", voice, || {
+        figures::compare(&given)
+            .ok_or_else(|| Fault::call("--figure draws over tokens or compute; say --tokens or --compute"))
+    })?;
     let answers = every_law(&given);
+    if let (Some(parameters), Some(tokens)) = (size, args.tokens) {
+        super::warn_units(parameters, tokens, voice);
+    }
     if voice.json {
         let all: Vec<_> = answers
             .iter()
@@ -111,12 +122,19 @@ pub struct Power {
     /// Exponent b of the law, below 0
     #[arg(long, value_name = "B", default_value_t = -0.51, allow_negative_numbers = true)]
     b: f64,
+    #[command(flatten)]
+    figured: Figured,
 }
 
 /// The power law's peak rate.
 pub fn power(args: &Power, voice: &Voice) -> Result<(), Fault> {
     let law = PowerLaw { amplitude: args.a, exponent: args.b, batch_unit_tokens: BATCH_UNIT_TOKENS };
     let prediction = law.predict(args.batch * args.seq_len as f64, args.tokens).map_err(Fault::call)?;
+    args.figured.draw("Learning rate over a run", voice, || {
+        let (peak, batch) = (prediction.learning_rate.estimate, args.batch * args.seq_len as f64);
+        let config = PowerConfig { b: args.b, ..PowerConfig::default() };
+        figures::schedules(peak, batch, args.tokens, &config).map(|chart| vec![chart]).map_err(Fault::call)
+    })?;
     if voice.json {
         return voice.document(&json!({ "prediction": prediction, "assumptions": ASSUMPTIONS }));
     }
@@ -147,11 +165,15 @@ pub struct ComputeClass {
     /// Tokens per sequence
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     seq_len: u64,
+    #[command(flatten)]
+    figured: Figured,
 }
 
 /// What hours buy.
 pub fn compute_class(args: &ComputeClass, voice: &Voice) -> Result<(), Fault> {
     let budget = budget(args.tokens_per_second, args.hours, args.batch, args.seq_len).map_err(Fault::call)?;
+    let chart = || Ok(vec![figures::compute_class(args.tokens_per_second, args.hours, budget.tokens)]);
+    args.figured.draw("What hours buy", voice, chart)?;
     if voice.json {
         return voice.document(&json!({ "budget": budget }));
     }

@@ -8,8 +8,9 @@ use kilter_laws::power_scheduler::{BATCH_UNIT_TOKENS, PowerLaw};
 use kilter_laws::step_law::{Question, StepLaw};
 use serde_json::json;
 
-use super::{count, small};
+use super::{ModelSize, count, figures, small};
 use crate::fault::Fault;
+use crate::figure::Figured;
 use crate::style::Voice;
 
 #[derive(Debug, Args)]
@@ -20,9 +21,8 @@ use crate::style::Voice;
                   --batch {batch_sequences} \\\n      --wd {weight_decay} --warmup {warmup_share}"
 )]
 pub struct Start {
-    /// Parameters without embeddings and output head
-    #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
-    model_size: f64,
+    #[command(flatten)]
+    size: ModelSize,
     /// Training tokens
     #[arg(long, value_name = "D", value_parser = count, allow_negative_numbers = true)]
     tokens: f64,
@@ -32,6 +32,8 @@ pub struct Start {
     /// Write the space here [default: standard output]
     #[arg(short, long, value_name = "PATH")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    figured: Figured,
 }
 
 /// How far from its prior's centre a parameter may be searched, as a factor.
@@ -42,8 +44,16 @@ const LEAST_SPREAD: f64 = 2.0;
 
 /// Writes the space.
 pub fn start(args: &Start, voice: &Voice) -> Result<(), Fault> {
-    let question = Question { seq_len: args.seq_len, round_to: 1, ..Question::new(args.model_size, args.tokens) };
+    args.figured.check(voice)?;
+    if args.figured.is_here() && args.out.is_none() {
+        return Err(Fault::call(
+            "--figure draws where the space is written; give it a file, or write the space with -o",
+        ));
+    }
+    let size = args.size.get()?.ok_or_else(|| Fault::call("say how large it is: --model-size 124M, or --arch FILE"))?;
+    let question = Question { seq_len: args.seq_len, round_to: 1, ..Question::new(size, args.tokens) };
     let law = StepLaw::released().predict(&question).map_err(Fault::call)?;
+    super::warn_units(size, args.tokens, voice);
     super::warn_outside(&law.outside, voice);
     let other = PowerLaw { batch_unit_tokens: BATCH_UNIT_TOKENS, ..PowerLaw::default() };
     let other = other.at(law.batch_tokens, args.tokens);
@@ -52,7 +62,7 @@ pub fn start(args: &Start, voice: &Voice) -> Result<(), Fault> {
     let mut text = format!(
         "# Where to search: {:e} parameters, {:e} tokens, sequences of {}. Centres: the Step Law (2025) for learning rate and\n\
          # batch; usual values for the rest. The power scheduler's law says learning rate {}.\n",
-        args.model_size,
+        size,
         args.tokens,
         args.seq_len,
         small(other)
@@ -75,6 +85,10 @@ pub fn start(args: &Start, voice: &Voice) -> Result<(), Fault> {
          [parameters.warmup_share]\nfloat = [0.0, 0.1]\ndefault = 0.02\n\
          [parameters.beta2]\nfloat = [0.9, 0.999]\ndefault = 0.95\n",
     );
+    let bounds = [(rate / REACH, rate * REACH), (low as f64, high as f64)];
+    args.figured.draw("Where to search", voice, || {
+        Ok(vec![figures::start(rate, spread, batch as f64, LEAST_SPREAD, bounds)])
+    })?;
     if let Some(out) = &args.out {
         std::fs::write(out, &text).map_err(|why| Fault::work(format!("cannot write {}: {why}", out.display())))?;
     }

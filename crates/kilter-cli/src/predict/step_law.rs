@@ -5,14 +5,17 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use kilter_laws::step_law::{
-    ASSUMPTIONS, Coefficients, Constants, FitConfig, Prediction, Question, Run, StepLaw, UserFit, fit, plateau,
+    ASSUMPTIONS, Coefficients, Constants, FitConfig, Plateau, Prediction, Question, Run, StepLaw, StepLawFitError,
+    UserFit, fit, nearest_released, plateau,
 };
+use kilter_plot::Chart;
 use kilter_space::nearest;
 use serde_json::{Value as Json, json};
 
-use super::{count, with_interval};
+use super::{ModelSize, count, figures, with_interval};
 use crate::args::InStorage;
 use crate::fault::Fault;
+use crate::figure::Figured;
 use crate::look::look_at;
 use crate::style::{Voice, short};
 use crate::table::table;
@@ -23,9 +26,8 @@ use crate::table::table;
                   runs.csv -o law.toml\n  kilter predict step-law --constants law.toml --model-size 3B --tokens 100B"
 )]
 pub struct StepLawArgs {
-    /// Parameters without embeddings and output head
-    #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
-    model_size: Option<f64>,
+    #[command(flatten)]
+    size: ModelSize,
     /// Training tokens
     #[arg(long, value_name = "D", value_parser = count, allow_negative_numbers = true)]
     tokens: Option<f64>,
@@ -48,11 +50,15 @@ pub struct StepLawArgs {
     #[arg(short, long, value_name = "PATH", requires = "fit")]
     out: Option<PathBuf>,
     #[command(flatten)]
+    figured: Figured,
+    #[command(flatten)]
     storage: InStorage,
 }
 
 /// Predicts, or fits and then predicts.
 pub fn step_law(args: &StepLawArgs, voice: &Voice) -> Result<(), Fault> {
+    args.figured.check(voice)?;
+    let size = args.size.get()?;
     let fitted = args.fit.as_ref().map(|from| fitted(from, args)).transpose()?;
     let law = match (&fitted, args.constants.as_str()) {
         (Some((fit, _)), _) => fit.law.clone(),
@@ -63,7 +69,7 @@ pub fn step_law(args: &StepLawArgs, voice: &Voice) -> Result<(), Fault> {
     if let (Some((fit, _)), Some(out)) = (&fitted, &args.out) {
         write(out, &fit.law)?;
     }
-    let prediction = match (args.model_size, args.tokens) {
+    let prediction = match (size, args.tokens) {
         (Some(parameters), Some(tokens)) => {
             let question = Question { parameters, tokens, seq_len: args.seq_len, round_to: args.round_to };
             Some(law.predict(&question).map_err(Fault::call)?)
@@ -71,9 +77,17 @@ pub fn step_law(args: &StepLawArgs, voice: &Voice) -> Result<(), Fault> {
         (None, None) if fitted.is_some() => None,
         _ => return Err(Fault::call("say --model-size and --tokens, as in --model-size 1.07B --tokens 56.9B")),
     };
+    let flat = match (&prediction, size, args.tokens) {
+        (Some(_), Some(parameters), Some(tokens)) => nearest_released(parameters, tokens, PLATEAU),
+        _ => None,
+    };
+    args.figured.draw("Step Law", voice, || {
+        Ok(charts(size, args, &law, fitted.as_ref().map(|(_, runs)| runs.as_slice()), flat))
+    })?;
     if voice.json {
         let document = json!({
             "prediction": prediction,
+            "plateau": flat.map(|(n, d, found)| json!({ "parameters": n, "tokens": d, "plateau": found })),
             "coefficients": law.coefficients,
             "assumptions": ASSUMPTIONS,
             "fit": fitted.as_ref().map(|(fit, runs)| document(fit, runs, args.plateau)),
@@ -83,20 +97,44 @@ pub fn step_law(args: &StepLawArgs, voice: &Voice) -> Result<(), Fault> {
     if let Some((fit, runs)) = &fitted {
         tell_fit(fit, runs, args.plateau, voice)?;
     }
+    if let (Some(_), Some(parameters), Some(tokens)) = (&prediction, size, args.tokens) {
+        super::warn_units(parameters, tokens, voice);
+    }
     match &prediction {
-        Some(prediction) => tell(prediction, args, voice),
+        Some(prediction) => tell(prediction, flat, args, voice),
         None => Ok(()),
     }
 }
 
-fn tell(prediction: &Prediction, args: &StepLawArgs, voice: &Voice) -> Result<(), Fault> {
-    if let Some(suspect) = prediction.likely_meant {
-        voice.remark(&format!(
-            "{} tokens are few for this size; if they were meant in another unit, say --tokens {:e}",
-            short(suspect.tokens),
-            suspect.likely_tokens
-        ));
+/// The share above the least loss within which settings are as good: the law's own.
+const PLATEAU: f64 = 0.0025;
+
+/// The prediction, and every grid of runs that the law was fitted to.
+fn charts(
+    size: Option<f64>,
+    args: &StepLawArgs,
+    law: &StepLaw,
+    runs: Option<&[Run]>,
+    flat: Option<(f64, f64, Plateau)>,
+) -> Vec<Chart> {
+    let mut charts = Vec::new();
+    if let (Some(parameters), Some(tokens)) = (size, args.tokens) {
+        charts.push(figures::step_law(law, parameters, tokens, flat));
     }
+    for (n, d, grid) in grids(runs.unwrap_or_default()) {
+        let (rate, batch_tokens) = law.coefficients.at(n, d);
+        let advice = (rate, batch_tokens / args.seq_len as f64);
+        charts.push(figures::grid(&grid, plateau(&grid, args.plateau).ok().as_ref(), advice, args.plateau));
+    }
+    charts
+}
+
+fn tell(
+    prediction: &Prediction,
+    flat: Option<(f64, f64, Plateau)>,
+    args: &StepLawArgs,
+    voice: &Voice,
+) -> Result<(), Fault> {
     super::warn_outside(&prediction.outside, voice);
     let constants = match prediction.constants {
         Constants::Paper => "the paper's constants, rounded",
@@ -114,6 +152,17 @@ fn tell(prediction: &Prediction, args: &StepLawArgs, voice: &Voice) -> Result<()
         with_interval(prediction.batch_tokens, prediction.batch_tokens_interval)
     ))?;
     voice.say(&format!("steps          {}", prediction.steps))?;
+    if let Some((n, d, found)) = flat {
+        voice.say(&format!(
+            "good enough    learning rate times or over {:.2}, batch times or over {:.2}: within 0.25 % of the least loss",
+            found.learning_rate_factor, found.batch_factor
+        ))?;
+        voice.remark(&format!(
+            "how flat the loss is was measured on the released runs nearest to it: {} parameters, {} tokens",
+            short(n),
+            short(d)
+        ));
+    }
     voice.remark(&format!(
         "from {constants}; in brackets 95 % of its bootstrap. It presumes: {}",
         ASSUMPTIONS.join("; ")
@@ -184,7 +233,13 @@ fn document(fit: &UserFit, runs: &[Run], relative: f64) -> Json {
 fn fitted(from: &str, args: &StepLawArgs) -> Result<(UserFit, Vec<Run>), Fault> {
     let runs = if Path::new(from).is_file() { of_table(Path::new(from))? } else { of_study(from, &args.storage)? };
     let config = FitConfig { keep_within: args.plateau, seq_len: args.seq_len, ..FitConfig::default() };
-    let fit = fit(&runs, &config).map_err(|why| Fault::call(format!("--fit {from}: {why}")))?;
+    let fit = fit(&runs, &config).map_err(|why| match why {
+        // A table's first line is its header, and lines are counted from 1.
+        StepLawFitError::Row { row, what, value } if Path::new(from).is_file() => {
+            Fault::call(format!("--fit {from}: line {}: {what} is {value}; it must be finite and above 0", row + 2))
+        }
+        why => Fault::call(format!("--fit {from}: {why}")),
+    })?;
     Ok((fit, runs))
 }
 

@@ -5,7 +5,9 @@ use kilter_laws::mup::{AbcParam, BaseValues, Optimizer, parse_exponent, transfor
 use kilter_space::nearest;
 use serde_json::json;
 
+use super::figures;
 use crate::fault::Fault;
+use crate::figure::Figured;
 use crate::pairs::setting;
 use crate::style::{Voice, short};
 use crate::table::table;
@@ -32,6 +34,8 @@ pub struct Transfer {
     /// A value at the base width (repeatable)
     #[arg(long, value_name = "NAME=VALUE")]
     set: Vec<String>,
+    #[command(flatten)]
+    figured: Figured,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -68,6 +72,9 @@ pub fn transfer(args: &Transfer, voice: &Voice) -> Result<(), Fault> {
     };
     let transfer = transformer_transfer(args.from_width, args.to_width, args.heads, optimizer, &base);
     let transfer = transfer.map_err(Fault::call)?;
+    args.figured.draw("Transfer over widths", voice, || {
+        figures::transfer(args.from_width, args.to_width, args.heads, optimizer, &base).map_err(Fault::call)
+    })?;
     if voice.json {
         return voice.document(&json!({ "base": base, "transfer": transfer }));
     }
@@ -118,6 +125,8 @@ pub struct Parametrization {
     /// Hidden layers of a usual one
     #[arg(long, value_name = "N", default_value_t = 2, allow_negative_numbers = true)]
     hidden: usize,
+    #[command(flatten)]
+    figured: Figured,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -146,6 +155,7 @@ pub fn parametrization(args: &Parametrization, voice: &Voice) -> Result<(), Faul
         None => AbcParam::new(list(&args.a)?, list(&args.b)?, exponent(&args.c)?).map_err(Fault::call)?,
     };
     let class = param.classify();
+    args.figured.draw("A parametrisation", voice, || Ok(vec![figures::parametrization(&param)]))?;
     if voice.json {
         return voice.document(&json!({ "classification": class }));
     }
@@ -154,8 +164,8 @@ pub fn parametrization(args: &Parametrization, voice: &Voice) -> Result<(), Faul
     let before = serde_json::to_value(class.initial_function).unwrap_or_default();
     voice.say(&format!("before training   {}", before.as_str().unwrap_or("")))?;
     if !class.violated.is_empty() {
-        let violated = serde_json::to_string(&class.violated).map_err(Fault::work)?;
-        voice.say(&format!("what is violated  {violated}"))?;
+        let violated: Vec<String> = class.violated.iter().map(ToString::to_string).collect();
+        voice.say(&format!("why               {}", violated.join("; ")))?;
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 
 mod ask;
 mod bad_input;
+mod classes;
 mod commands;
 mod crash;
 mod devices;

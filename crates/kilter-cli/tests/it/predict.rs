@@ -101,6 +101,94 @@ fn a_starting_point_is_a_space_that_can_be_searched() {
     .done();
 }
 
+/// Every prediction is drawn in every form, and each form holds what was predicted.
+#[test]
+fn every_prediction_has_a_figure() {
+    let room = Room::new();
+    let mut runs = String::from("N,D,learning_rate,batch_sequences,loss\n");
+    for (rate, batch) in (0..4).flat_map(|rate| (0..4).map(move |batch| (rate, batch))) {
+        let loss = 3.0 + 0.002 * (f64::from(rate - 2).powi(2) + f64::from(batch - 2).powi(2));
+        runs.push_str(&format!("1e8,2e9,{},{},{loss}\n", 1e-3 * f64::from(rate).exp2(), 8.0 * f64::from(batch).exp2()));
+    }
+    fs::write(room.at("runs.csv"), runs).unwrap();
+    let all = [
+        ("predict step-law --model-size 1.07B --tokens 56.9B", "prediction"),
+        ("predict step-law --fit runs.csv", "surface at 0.25 %"),
+        ("predict compare --model-size 1.07B --tokens 56.9B", "step-law"),
+        ("predict power --tokens 1T --batch 1024", "cosine to a tenth"),
+        ("predict compute-class --tokens-per-second 20k --hours 6 --batch 128 --seq-len 512", "the paper's classes"),
+        ("predict transfer --from-width 256 --to-width 8192 --heads 8", "matrices inside"),
+        ("predict parametrization --named ntk", "layer 2"),
+        ("predict start --model-size 124M --tokens 2.5B -o start.toml", "one spread"),
+        ("plan cluster gpt-1.3b --devices 8 --hardware a100-80 --global-batch 512", "none better in both"),
+        ("plan cluster gpt-125m --devices 1 --hardware rtx-4090", "activations"),
+    ];
+    for (words, series) in all {
+        room.line(&format!("{words} --figure=figure.html")).done().remarks("drawn into figure.html");
+        let page = room.read("figure.html");
+        assert!(page.contains(series) && page.contains("</html>") && !page.contains("<script"), "{words}: {page}");
+        room.line(&format!("{words} --figure=figure.svg")).done();
+        let svg = room.read("figure.svg");
+        assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>") && svg.contains(series), "{words}");
+        assert!(!svg.contains("NaN") && !svg.contains("inf"), "{words}: {svg}");
+        room.line(&format!("{words} --figure=figure.json")).done();
+        let figure: serde_json::Value = serde_json::from_str(&room.read("figure.json")).unwrap();
+        let first = figure.get(0).unwrap_or(&figure);
+        assert!(first["data"].as_array().is_some_and(|traces| !traces.is_empty()), "{words}: {figure}");
+        let said = room.line(&format!("{words} --figure")).done();
+        assert!(said.out.contains(series), "{words}: {}", said.out);
+        let drawn = said.out.lines().filter(|line| line.contains(['│', '└', '█']));
+        assert!(drawn.clone().count() > 3 && drawn.clone().all(|line| line.chars().count() <= 80), "{}", said.out);
+    }
+    room.line("predict power --tokens 1T --batch 1024 --figure=figure.png")
+        .with(2)
+        .remarks("end in .html, .svg or .json");
+    room.line("predict power --tokens 1T --batch 1024 --figure --json").with(2).remarks("--figure=figure.html");
+    room.line("predict compare --loss 2.5 --figure").with(2).remarks("say --tokens or --compute");
+}
+
+#[test]
+fn a_model_of_ones_own_is_counted_and_planned() {
+    let room = Room::new();
+    let llama =
+        "layers = 32\nhidden = 4096\nheads = 32\nkv_heads = 8\nffn = 14336\ngated = true\nvocabulary = 128256\n";
+    fs::write(room.at("llama.toml"), llama).unwrap();
+    // Blocks of Llama 3 8B without norms: 32 (4096 (4096 + 1024 + 1024 + 4096) + 3 4096 14336).
+    let said = room.line("predict step-law --arch llama.toml --tokens 1T --json").done().json();
+    assert_eq!(said["prediction"]["outside"][0]["value"], 6_979_321_856.0);
+    room.line("predict step-law --arch llama.toml --model-size 7B --tokens 1T").with(2).remarks("cannot be used with");
+    let words = "plan cluster --arch llama.toml --devices 16 --hardware h100 --global-batch 256";
+    room.line(words).done().says("llama: 8.03e9 parameters");
+    room.line(&format!("{words} --format megatron")).done().says("--num-query-groups 8").says("--swiglu");
+    room.line(&format!("{words} --set tp=16 --cross-node")).with(2).remarks("heads of keys and values = 8");
+    room.line("plan cluster --devices 16 --hardware h100 --global-batch 256").with(2).remarks("MODEL");
+    fs::write(room.at("wrong.toml"), format!("{llama}kvheads = 8\n")).unwrap();
+    room.line("plan cluster --arch wrong.toml --devices 1 --hardware h100").with(2).remarks("did you mean `kv_heads`?");
+}
+
+#[test]
+fn the_largest_batch_that_fits_is_found() {
+    let room = Room::new();
+    let words = "plan cluster gpt-125m --devices 1 --hardware rtx-4090";
+    room.line(words).done().says("the largest batch that fits").says("next GB");
+    let said = room.line(&format!("{words} --json")).done().json();
+    for filled in said["batches"].as_array().unwrap() {
+        let (now, next) = (&filled["plan"]["memory"]["total_bytes"], &filled["next_bytes"]);
+        // 8 % of 24 GB are kept free.
+        assert!(now.as_f64().unwrap() <= 0.92 * 24e9 && next.as_f64().unwrap() > 0.92 * 24e9, "{filled}");
+    }
+    room.line("plan cluster gpt-6.7b --devices 1 --hardware rtx-4090").with(2).remarks("devices would do");
+    room.line(&format!("{words} -o space.toml")).with(2).remarks("--global-batch");
+}
+
+#[test]
+fn the_published_trainings_stand_beside_their_predictions() {
+    let room = Room::new();
+    room.line("plan published").done().says("gpt-1t").says("36.14").remarks("22B is not known");
+    let said = room.line("plan published --json").done().json();
+    assert!(said["points"][2]["error_points"].as_f64().unwrap().abs() < 6.0, "{said}");
+}
+
 #[test]
 fn a_cluster_is_planned_and_its_space_can_be_searched() {
     let room = Room::new();
@@ -139,4 +227,84 @@ fn an_impossible_cluster_says_what_would_do() {
     room.line("plan cluster gpt-1.3b --devices 8 --hardware a100 --global-batch 8").with(2).remarks("a100-80");
     room.line(&format!("plan cluster gpt-1.3b --devices 8 --set zero=1 {on}")).with(2).remarks("zero_stage");
     assert!(room.files().is_empty());
+}
+
+/// What the sheets call bad input, as a user gives it: each is refused or doubted with what would be right.
+#[test]
+fn wrong_questions_are_answered_with_what_would_be_right() {
+    let room = Room::new();
+    for (line, right) in [
+        ("predict step-law --model-size 0 --tokens 20B", "above 0"),
+        ("predict step-law --model-size 1B --tokens=-5", "above 0"),
+        ("predict step-law --model-size 1B --tokens nan", "1.07e9, 1.07B"),
+        ("predict step-law --model-size 1B", "--tokens 56.9B"),
+        ("predict step-law --model-size 1B --tokens 20B --seq-len 0", "above 0"),
+        ("predict step-law --model-size 1B --tokens 20B --round-to 0", "above 0"),
+        ("predict step-law --model-size 1B --tokens 20B --constants papre", "paper, released, or a file"),
+        ("predict power --tokens 1T --batch 0", "above 0"),
+        ("predict power --tokens 1T --batch 8 --a 0", "above 0"),
+        ("predict power --tokens 1T --batch 8 --b 0", "the paper's is -0.51"),
+        ("predict compute-class --tokens-per-second 1000 --hours 0 --batch 1 --seq-len 1", "above 0"),
+        (
+            "predict compute-class --tokens-per-second 10 --hours 0.01 --batch 128 --seq-len 512",
+            "smallest class that works",
+        ),
+        ("predict transfer --from-width 0 --to-width 512", "at least 1"),
+        ("predict transfer --from-width 100 --to-width 512 --heads 8", "nearest that is"),
+        ("predict parametrization --a=1,2 --b=1 --c=0", "one per layer"),
+        ("predict parametrization --a=1/0,2 --b=1,1 --c=0", "a fraction such as -1/2"),
+        ("plan cluster gpt-1.3b --devices 0 --hardware h100 --global-batch 8", "at least 1"),
+        ("plan cluster gpt-1.3b --devices 8 --hardware h100 --global-batch 0", "at least 1"),
+        (
+            "plan cluster gpt-1.3b --devices 6 --hardware h100 --global-batch 512 --set tp=4",
+            "nearest that do are 3 and 6",
+        ),
+        (
+            "plan cluster gpt-1.3b --devices 8 --hardware h100 --global-batch 512 --set tp=3",
+            "does not divide heads = 16",
+        ),
+        (
+            "plan cluster gpt-1.3b --devices 8 --hardware h100 --global-batch 512 --set pp=2 --set zero_stage=3",
+            "set pp=1, or zero_stage to 2 or less",
+        ),
+        (
+            "plan cluster gpt-1.3b --devices 8 --hardware h100 --global-batch 500 --set tp=1 --set pp=1 --set micro_batch=1",
+            "does not divide global_batch = 500; the nearest that do are 5 and 10",
+        ),
+        ("plan cluster gpt-1.3b --devices 7 --hardware h100 --global-batch 512", "a batch of 518 does"),
+    ] {
+        room.line(line).with(2).remarks(right);
+    }
+    for (line, doubt) in [
+        ("predict step-law --model-size 7 --tokens 140B", "say --model-size 7B"),
+        ("predict start --model-size 1B --tokens 20 -o s.toml", "--tokens 2e10"),
+        ("predict compare --model-size 1B --tokens 20", "--tokens 2e10"),
+        ("predict start --model-size 500B --tokens 20T -o s.toml", "extrapolated: parameters"),
+        ("predict power --tokens 1M --batch 1024", "extrapolated: tokens"),
+    ] {
+        room.line(line).done().remarks(doubt);
+    }
+    room.line("predict parametrization --named standard").done().says("unstable").says("the output blows up");
+}
+
+/// Tables that cannot be fitted, or only in part.
+#[test]
+fn runs_that_tell_too_little_are_named() {
+    let room = Room::new();
+    let head = "N,D,learning_rate,batch_sequences,loss\n";
+    let fit = |rows: &str| {
+        fs::write(room.at("runs.csv"), format!("{head}{rows}")).unwrap();
+        room.line("predict step-law --fit runs.csv")
+    };
+    fit("1e8,2e9,1e-3,64,3\n1e8,2e9,-1,64,3.1\n").with(2).remarks("line 3: learning_rate is -1");
+    fit("1e8,2e9,1e-3,many,3\n").with(2).remarks("line 2: batch_sequences is \"many\", which is no number");
+    fit("1e8,2e9,1e-3,64,\n").with(2).remarks("none of 1 rows has a loss");
+    let one_size: String =
+        [2e9, 4e9, 8e9].iter().map(|d| format!("1e8,{d},{},{},3\n", 1e-3 * (d / 2e9), d / 3e7)).collect();
+    fit(&one_size).done().remarks("it has one value only");
+    let bound: String =
+        [1e8, 2e8, 4e8].iter().map(|n| format!("{n},{},{},{},3\n", 20.0 * n, 1e5 / n, n / 2e6)).collect();
+    fit(&bound).done().remarks("moves with the other one in every run");
+    fs::write(room.at("runs.csv"), "N,D,lr,batch,los\n1,2,3,4,5\n").unwrap();
+    room.line("predict step-law --fit runs.csv").with(2).remarks("there is no column loss (is it `los`?)");
 }

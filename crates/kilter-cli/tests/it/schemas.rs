@@ -214,4 +214,11 @@ fn predictions_and_plans_are_as_their_schemas_say() {
     check("predict_parametrization", "predict parametrization --named ntk");
     check("predict_start", "predict start --model-size 1B --tokens 20B");
     check("plan_cluster", "plan cluster gpt-1.3b --devices 8 --hardware a100-80 --global-batch 64");
+    check("plan_cluster", "plan cluster gpt-1.3b --devices 8 --hardware a100-80");
+    check("plan_published", "plan published");
+    fs::write(room.at("classes.csv"), "family,hours,normalised_perplexity\na,1,3\na,2,2.8\nb,1,3.1\nb,2,2.7\n")
+        .unwrap();
+    check("measure_scaling", "measure scaling classes.csv");
+    let small = "--set layers=1 --set width=32 --set context=16 --warm-up 0 --rounds 2 --batch 2";
+    check("measure_throughput", &format!("measure throughput char-gpt --set heads=2 {small}"));
 }

@@ -152,13 +152,23 @@ pub fn divisors(n: u64) -> Vec<u64> {
 }
 
 /// Every strategy that divides everything.
-fn strategies(model: &Model, hardware: &Hardware, devices: u64, global_batch: u64, bounds: &Bounds) -> Vec<Strategy> {
+pub(super) fn strategies(
+    model: &Model,
+    hardware: &Hardware,
+    devices: u64,
+    global_batch: u64,
+    bounds: &Bounds,
+) -> Vec<Strategy> {
     let mut all = Vec::new();
     let within = if bounds.cross_node { devices } else { hardware.node };
     let given = |values: Vec<u64>, wanted: Option<u64>| -> Vec<u64> {
         values.into_iter().filter(|value| wanted.is_none_or(|wanted| wanted == *value)).collect()
     };
-    let tps = given(divisors(within), bounds.tp).into_iter().filter(|tp| model.heads.is_multiple_of(*tp));
+    let cuts_heads = |tp: &u64| {
+        let kv_heads = model.shape.map_or(model.heads, |shape| shape.kv_heads);
+        model.heads.is_multiple_of(*tp) && kv_heads.is_multiple_of(*tp)
+    };
+    let tps = given(divisors(within), bounds.tp).into_iter().filter(cuts_heads);
     for tp in tps {
         for pp in given(divisors(model.layers), bounds.pp) {
             if !devices.is_multiple_of(tp * pp) || !global_batch.is_multiple_of(devices / (tp * pp)) {
@@ -268,7 +278,13 @@ fn nearest_divisors(of: u64, given: u64) -> String {
     format!("the nearest that do are {}", near.join(" and "))
 }
 
-fn check(model: &Model, hardware: &Hardware, devices: u64, global_batch: u64, bounds: &Bounds) -> Result<(), Refusal> {
+pub(super) fn check(
+    model: &Model,
+    hardware: &Hardware,
+    devices: u64,
+    global_batch: u64,
+    bounds: &Bounds,
+) -> Result<(), Refusal> {
     model.check()?;
     let counts = [("devices", Some(devices)), ("global_batch", Some(global_batch)), ("tp", bounds.tp)];
     let more = [("pp", bounds.pp), ("micro_batch", bounds.micro_batch), ("interleave", bounds.interleave)];
@@ -294,6 +310,9 @@ fn check(model: &Model, hardware: &Hardware, devices: u64, global_batch: u64, bo
         _ => Ok(()),
     };
     divides("tp", bounds.tp, "heads", model.heads)?;
+    if let Some(shape) = &model.shape {
+        divides("tp", bounds.tp, "heads of keys and values", shape.kv_heads)?;
+    }
     divides("tp", bounds.tp, "devices", devices)?;
     if !bounds.cross_node {
         divides("tp", bounds.tp, "devices of a node", hardware.node)?;

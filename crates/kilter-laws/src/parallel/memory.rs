@@ -24,17 +24,19 @@ pub struct Memory {
 /// What a strategy keeps on its fullest device.
 pub fn memory(model: &Model, strategy: &Strategy, assumptions: &Assumptions) -> Memory {
     let (t, p, dp) = (strategy.tp as f64, strategy.pp as f64, strategy.dp as f64);
-    let (s, h, v) = (model.seq_len as f64, model.hidden as f64, model.vocabulary as f64);
+    let (s, v) = (model.seq_len as f64, model.vocabulary as f64);
     let parameters_per_device = model.parameters() / (t * p);
     let [weights, gradients, optimizer] = assumptions.accounting.bytes();
     let over = |stage: u8| if strategy.zero >= stage { dp } else { 1.0 };
     let per_parameter = weights / over(3) + gradients / over(2) + optimizer / over(1);
-    let blocks = (12.0 * h * h + 13.0 * h) * model.layers as f64 / (t * p);
-    let ends = match strategy.pp {
-        1 => v + s,
-        _ => (v + s).max(v),
+    let (first, last) = model.ends();
+    let ends = match (strategy.pp, &model.shape) {
+        // One stage holds both; a tied head is there once, and the formula of the usual GPT ties it.
+        (1, Some(shape)) if !shape.tied_head => first + last,
+        (1, _) => first,
+        _ => first.max(last),
     };
-    let worst = blocks + ends * h / t;
+    let worst = model.blocks() / (t * p) + ends / t;
     let activation_bytes = activations(model, strategy);
     let logit_bytes = s * strategy.micro_batch as f64 * v * 6.0 / t;
     let state_bytes = parameters_per_device * per_parameter;
@@ -53,13 +55,13 @@ pub fn memory(model: &Model, strategy: &Strategy, assumptions: &Assumptions) -> 
 /// Bytes of one layer's activations per micro-batch (Korthikanti et al. 2022, equations 2 to 6).
 fn per_layer(model: &Model, strategy: &Strategy, recompute: Recompute) -> f64 {
     let (s, b, h, t) = (model.seq_len as f64, strategy.micro_batch as f64, model.hidden as f64, strategy.tp as f64);
-    let unit = s * b * h;
-    let scores = if recompute == Recompute::None { 5.0 * model.heads as f64 * s / h } else { 0.0 };
+    let (tokens, (whole, cut)) = (s * b, model.kept());
+    let scores = if recompute == Recompute::None { 5.0 * model.heads as f64 * s } else { 0.0 };
     match (recompute, strategy.sequence_parallel) {
-        (Recompute::Full, false) => 2.0 * unit,
-        (Recompute::Full, true) => 2.0 * unit / t,
-        (_, false) => unit * (10.0 + 24.0 / t + scores / t),
-        (_, true) => unit / t * (34.0 + scores),
+        (Recompute::Full, false) => 2.0 * tokens * h,
+        (Recompute::Full, true) => 2.0 * tokens * h / t,
+        (_, false) => tokens * (whole + (cut + scores) / t),
+        (_, true) => tokens * (whole + cut + scores) / t,
     }
 }
 

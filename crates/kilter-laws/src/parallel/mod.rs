@@ -7,20 +7,26 @@
 //! Everything is closed form: a plan costs some hundred operations, so whole spaces are listed instead of searched. The
 //! model knows no kernels: its one free number is the efficiency of a hardware row.
 
+mod batch;
 mod enumerate;
 mod hardware;
 mod memory;
+mod published;
 mod time;
 
+pub use batch::{Filled, largest_batches};
 pub use enumerate::{Bounds, Found, Plan, Refusal, divisors, plans, smallest_that_fits};
 pub use hardware::{HARDWARE, Hardware};
 pub use memory::{Memory, memory};
+pub use published::{PUBLISHED, Point, Published, calibrated, published};
 pub use time::{Time, time};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// A GPT-like decoder with feed-forward nets of 4 h.
+use crate::transformer_cost::{Mixer, ShapeError, Transformer};
+
+/// A GPT-like decoder with feed-forward nets of 4 h, or of a shape of its own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Model {
     /// Its name.
@@ -35,6 +41,9 @@ pub struct Model {
     pub seq_len: u64,
     /// Tokens of the vocabulary, V.
     pub vocabulary: u64,
+    /// Its shape, if it is another than GPT's: what is counted then. Layers, width, heads, tokens and vocabulary are its.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shape: Option<Transformer>,
 }
 
 /// Models of the paper and usual smaller ones: name, layers, width, heads.
@@ -51,7 +60,20 @@ impl Model {
     /// The model of this name, with 2048 tokens per sequence and a vocabulary of 51,200.
     pub fn named(name: &str) -> Option<Self> {
         let &(name, layers, hidden, heads) = MODELS.iter().find(|model| model.0 == name)?;
-        Some(Self { name: name.to_owned(), layers, hidden, heads, seq_len: 2048, vocabulary: 51_200 })
+        Some(Self { name: name.to_owned(), layers, hidden, heads, seq_len: 2048, vocabulary: 51_200, shape: None })
+    }
+
+    /// A model of this shape: grouped queries, gated feed-forward nets, tied heads and the like are counted as they are.
+    ///
+    /// # Errors
+    /// Sizes that make no decoder with attention.
+    pub fn of_shape(name: &str, shape: &Transformer) -> Result<Self, ModelError> {
+        shape.check()?;
+        if shape.mixer != Mixer::Attention {
+            return Err(ModelError::NoAttention);
+        }
+        let Transformer { layers, hidden, heads, seq_len, vocabulary, .. } = *shape;
+        Ok(Self { name: name.to_owned(), layers, hidden, heads, seq_len, vocabulary, shape: Some(*shape) })
     }
 
     /// Checks the sizes.
@@ -68,6 +90,8 @@ impl Model {
         ];
         match sizes.iter().find(|(_, size)| *size == 0) {
             Some((what, _)) => Err(ModelError::Zero(what)),
+            // A shape of its own says how wide its heads are.
+            None if self.shape.is_some() => Ok(()),
             None if !self.hidden.is_multiple_of(self.heads) => {
                 Err(ModelError::Heads { hidden: self.hidden, heads: self.heads })
             }
@@ -75,22 +99,80 @@ impl Model {
         }
     }
 
-    /// `12 l h² (1 + 13/(12 h) + (V + s)/(12 l h))`.
+    /// `12 l h² (1 + 13/(12 h) + (V + s)/(12 l h))`; of a shape of its own, what its tensors hold.
     pub fn parameters(&self) -> f64 {
+        if let Some(shape) = &self.shape {
+            return shape.parameters().total() as f64;
+        }
         let (l, h) = (self.layers as f64, self.hidden as f64);
         12.0 * l * h * h * (1.0 + 13.0 / (12.0 * h) + (self.vocabulary + self.seq_len) as f64 / (12.0 * l * h))
     }
 
     /// Operations of so many sequences in `passes` forward passes: 3 of training, 4 with full recomputation.
     pub fn flop(&self, sequences: f64, passes: f64) -> f64 {
+        if let Some(shape) = &self.shape {
+            // The head's share of a pass as in the formula below, where four passes count its three once.
+            let token = shape.block_forward_flop() + 0.75 * shape.head_forward_flop();
+            return passes * sequences * self.seq_len as f64 * token;
+        }
         let (l, h, s) = (self.layers as f64, self.hidden as f64, self.seq_len as f64);
         24.0 * passes * sequences * s * l * h * h * (1.0 + s / (6.0 * h) + self.vocabulary as f64 / (16.0 * l * h))
+    }
+}
+
+impl Model {
+    /// Parameters outside of the blocks: of the first stage and of the last.
+    fn ends(&self) -> (f64, f64) {
+        let h = self.hidden as f64;
+        match &self.shape {
+            None => ((self.vocabulary + self.seq_len) as f64 * h, self.vocabulary as f64 * h),
+            Some(shape) => {
+                let parts = shape.parameters();
+                // A tied head is held by the last stage, too.
+                ((parts.embedding + parts.positions) as f64, (self.vocabulary * self.hidden) as f64)
+            }
+        }
+    }
+
+    /// Parameters of the blocks.
+    fn blocks(&self) -> f64 {
+        let (l, h) = (self.layers as f64, self.hidden as f64);
+        match &self.shape {
+            None => (12.0 * h * h + 13.0 * h) * l,
+            Some(shape) => {
+                let parts = shape.parameters();
+                (parts.mixer + parts.feed_forward + parts.biases + parts.norms) as f64
+            }
+        }
+    }
+
+    /// Bytes per token that a layer keeps for its backward pass, but for the scores: those that every tensor parallel rank
+    /// holds, and those that are cut (Korthikanti et al. 2022, section 4.1).
+    fn kept(&self) -> (f64, f64) {
+        let h = self.hidden as f64;
+        match &self.shape {
+            None => (10.0 * h, 24.0 * h),
+            Some(shape) => {
+                let (units, kv) = (shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim);
+                // Query, key, value and what goes into the output map; a gate keeps its two inputs, its activation and
+                // their product.
+                let mixer = 2 * (2 * units + 2 * kv);
+                let feed_forward = if shape.gated { 8 * shape.ffn } else { 4 * shape.ffn };
+                (10.0 * h, (mixer + feed_forward) as f64)
+            }
+        }
     }
 }
 
 /// Why sizes make no model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum ModelError {
+    /// The shape is none.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+    /// What recurs is cut over devices in other ways.
+    #[error("mixer = \"quasi_lstm\" has no plan: the costs of activations and exchanges are those of attention")]
+    NoAttention,
     /// A size of 0.
     #[error("{0}: 0 must be at least 1")]
     Zero(&'static str),

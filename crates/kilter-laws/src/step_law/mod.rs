@@ -17,7 +17,7 @@ use thiserror::Error;
 pub use fit::{
     FitConfig, Gap, HeldOut, Regressor, Run, StepLawFitError, Uncertain, Unfitted, UserFit, fit, gaps, hold_out_largest,
 };
-pub use plateau::{Plateau, PlateauError, plateau};
+pub use plateau::{Plateau, PlateauError, nearest_released, plateau};
 pub use released::{bootstrap_rows, dense_runs};
 
 use crate::limits::{Fitted, Outside, Quantity, serialize_optional_interval};
@@ -212,7 +212,7 @@ pub struct SuspectUnit {
 impl SuspectUnit {
     /// Fewer than a million tokens, or than a hundredth of the parameters, is no training run: the count was in billions,
     /// or else in millions or thousands, whichever first gives a run that is not longer than all text there is.
-    fn of(parameters: f64, tokens: f64) -> Option<Self> {
+    pub fn of(parameters: f64, tokens: f64) -> Option<Self> {
         let enough = (parameters / 100.0).max(1e6);
         let scaled = [1e9, 1e6, 1e3].map(|unit| tokens * unit);
         let likely = scaled.into_iter().find(|run| (enough..=1e15).contains(run)).unwrap_or(scaled[0]);

@@ -36,6 +36,43 @@ pub struct Plateau {
     pub rows: usize,
 }
 
+impl Plateau {
+    /// The rim of the plateau moved to another centre: `points` pairs of learning rate and batch, closed. The batch is in
+    /// the unit of `batch`.
+    pub fn rim_about(&self, learning_rate: f64, batch: f64, points: usize) -> Vec<(f64, f64)> {
+        let [long, short] = self.half_axes;
+        let [u, v] = self.long_axis;
+        let at = |k: usize| {
+            let (sin, cos) = (std::f64::consts::TAU * k as f64 / points.max(1) as f64).sin_cos();
+            let (along, across) = (long * cos, short * sin);
+            (learning_rate * (along * u - across * v).exp(), batch * (along * v + across * u).exp())
+        };
+        (0..=points).map(at).collect()
+    }
+
+    /// The surface's loss relative to its minimum, minus 1.
+    pub fn excess(&self, learning_rate: f64, batch_sequences: f64) -> f64 {
+        let (u, v) = ((learning_rate / self.learning_rate).ln(), (batch_sequences / self.batch_sequences).ln());
+        let [a, b, c] = self.curvature;
+        (a * u * u + 2.0 * b * u * v + c * v * v) / self.loss
+    }
+}
+
+/// The plateau of the released runs whose (N, D) is nearest in logarithms, of those grids that have one: its N, its D and
+/// the plateau, which tells how exact a prediction need be.
+pub fn nearest_released(parameters: f64, tokens: f64, relative: f64) -> Option<(f64, f64, Plateau)> {
+    let runs = super::dense_runs();
+    let mut sizes: Vec<(f64, f64)> = runs.iter().map(|run| (run.parameters, run.tokens)).collect();
+    let distance = |(n, d): &(f64, f64)| (n / parameters).ln().powi(2) + (d / tokens).ln().powi(2);
+    sizes.sort_by(|a, b| distance(a).total_cmp(&distance(b)).then(a.0.total_cmp(&b.0)).then(a.1.total_cmp(&b.1)));
+    sizes.dedup();
+    sizes.into_iter().find_map(|(n, d)| {
+        let grid: Vec<Run> = runs.iter().filter(|run| (run.parameters, run.tokens) == (n, d)).copied().collect();
+        // Smaller grids of the release are lines and crosses.
+        (grid.len() >= 40).then(|| plateau(&grid, relative).ok()).flatten().map(|found| (n, d, found))
+    })
+}
+
 /// Why there is no plateau.
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum PlateauError {

@@ -1,7 +1,8 @@
 use kilter_laws::parallel::{
-    Accounting, Assumptions, Bounds, HARDWARE, Hardware, MODELS, Model, Plan, Recompute, Refusal, Strategy, divisors,
-    memory, plans, time,
+    Accounting, Assumptions, Bounds, HARDWARE, Hardware, MODELS, Model, ModelError, PUBLISHED, Plan, Recompute,
+    Refusal, Strategy, calibrated, divisors, largest_batches, memory, plans, published, time,
 };
+use kilter_laws::transformer_cost::{Mixer, Transformer};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -16,6 +17,7 @@ fn model(value: &Value) -> Model {
         heads: of("heads"),
         seq_len: of("seq"),
         vocabulary: of("vocab"),
+        shape: None,
     }
 }
 
@@ -155,6 +157,110 @@ fn as_many_strategies_as_were_counted_by_hand() {
         assert!(found.plans.iter().all(|plan| plan.strategy.devices() == devices));
         assert!(found.plans.is_sorted_by(|a, b| a.time.step <= b.time.step));
     }
+}
+
+/// The usual GPT, written out as a shape of its own, costs what the closed formulas say. They count both tables of a tied
+/// head once and no biases of the last norm more or less than 2 h.
+#[test]
+fn a_shape_that_is_gpts_costs_what_gpt_costs() {
+    let usual = Model::named("gpt-6.7b").unwrap();
+    let shape = Transformer::gpt(usual.layers, usual.hidden, usual.heads, usual.vocabulary, usual.seq_len);
+    let own = Model::of_shape("own", &shape).unwrap();
+    let near = |a: f64, b: f64, tolerance: f64| assert!((a / b - 1.0).abs() < tolerance, "{a} and {b}");
+    // The final norm's 2 h of 6.7e9.
+    near(own.parameters(), usual.parameters(), 1e-5);
+    near(own.flop(3.0, 4.0), usual.flop(3.0, 4.0), 1e-12);
+    for (tp, recompute, sequence_parallel) in
+        [(1, Recompute::None, false), (4, Recompute::Selective, true), (2, Recompute::Full, false)]
+    {
+        let strategy = Strategy {
+            tp,
+            pp: 4,
+            dp: 2,
+            micro_batch: 2,
+            global_batch: 64,
+            zero: 1,
+            interleave: 1,
+            recompute,
+            sequence_parallel,
+        };
+        let of = |model: &Model| memory(model, &strategy, &Assumptions::default());
+        near(of(&own).activation_bytes, of(&usual).activation_bytes, 1e-12);
+        near(of(&own).total_bytes, of(&usual).total_bytes, 1e-5);
+        near(of(&own).worst_stage_state_bytes, of(&usual).worst_stage_state_bytes, 1e-5);
+    }
+}
+
+#[test]
+fn a_llama_is_counted_as_it_is() {
+    // Llama 3 8B: 32 layers of 4096, 32 heads on 8, gated feed-forward of 14336, vocabulary 128256: 8,030,261,248.
+    let shape = Transformer { kv_heads: 8, ..Transformer::llama(32, 4096, 32, 14_336, 128_256, 8192) };
+    let model = Model::of_shape("llama-3-8b", &shape).unwrap();
+    assert_eq!(model.parameters(), 8_030_261_248.0);
+    let h100 = Hardware::named("h100").unwrap();
+    let found = plans(&model, h100, 8, 64, &Bounds::default(), &Assumptions::default()).unwrap();
+    assert!(found.plans.iter().all(|plan| 8 % plan.strategy.tp == 0));
+    // More tensor parallel ranks than heads of keys would share one.
+    let said = plans(
+        &model,
+        h100,
+        16,
+        64,
+        &Bounds { tp: Some(16), cross_node: true, ..Bounds::default() },
+        &Assumptions::default(),
+    );
+    assert!(said.unwrap_err().to_string().contains("heads of keys and values = 8"));
+    let recurrent = Transformer { mixer: Mixer::QuasiLstm, ..shape };
+    assert_eq!(Model::of_shape("q", &recurrent), Err(ModelError::NoAttention));
+}
+
+/// One sequence more does not fit, this many do, and where nothing fits it is said how much is missing.
+#[test]
+fn the_largest_batch_fits_and_one_more_does_not() {
+    let model = Model::named("gpt-125m").unwrap();
+    let card = Hardware::named("rtx-4090").unwrap();
+    let assumptions = Assumptions::default();
+    let room = (1.0 - assumptions.headroom) * card.memory_bytes;
+    for devices in [1, 4] {
+        let filled = largest_batches(&model, card, devices, &Bounds::default(), &assumptions).unwrap();
+        assert!(filled.is_sorted_by(|a, b| a.sequences_per_second >= b.sequences_per_second));
+        for filled in &filled {
+            let s = filled.plan.strategy;
+            assert_eq!(s.devices(), devices);
+            assert!(filled.plan.memory.total_bytes <= room && filled.next_bytes > room, "{filled:?}");
+            let more = Strategy { micro_batch: s.micro_batch + 1, ..s };
+            let more = Strategy { global_batch: s.global_batch / s.micro_batch * more.micro_batch, ..more };
+            assert_eq!(memory(&model, &more, &assumptions).total_bytes, filled.next_bytes);
+        }
+    }
+    let alone = largest_batches(&model, card, 1, &Bounds::default(), &assumptions).unwrap();
+    let batch = |recompute| {
+        alone.iter().find(|filled| filled.plan.strategy.recompute == recompute).unwrap().plan.strategy.micro_batch
+    };
+    assert!(
+        batch(Recompute::Full) > batch(Recompute::Selective) && batch(Recompute::Selective) > batch(Recompute::None)
+    );
+    let large = Model::named("gpt-6.7b").unwrap();
+    let said = largest_batches(&large, card, 1, &Bounds::default(), &assumptions).unwrap_err();
+    assert!(matches!(said, Refusal::TooLarge { would_do: Some(_), .. }), "{said}");
+}
+
+/// With the efficiency fitted on 175B alone, 1T is predicted within 6 points, in the published order.
+#[test]
+fn the_published_points_are_predicted_in_their_order() {
+    for point in &PUBLISHED {
+        assert!(Model::named(point.model).is_some());
+    }
+    let points = published(&calibrated(frontier())).unwrap();
+    let fraction = |at: usize| points[at].plan.time.fraction_of_peak;
+    // Forty halvings of an interval of length one.
+    assert!(points[1].error_points.abs() < 1e-6, "{points:?}");
+    assert!(points[2].error_points.abs() < 6.0, "{points:?}");
+    assert!(fraction(1) > fraction(2), "1T reaches less of the peak than 175B");
+    // Places as the sheet's independent evaluation found them at efficiency 0.42.
+    let points = published(frontier()).unwrap();
+    assert_eq!((points[1].place, points[2].place), ((7, 34), (4, 9)));
+    assert_eq!((points[1].place_of_all, points[2].place_of_all), ((587, 1556), (73, 208)));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use kilter_laws::limits::Quantity;
 use kilter_laws::step_law::{
     FitConfig, Plateau, PlateauError, Question, QuestionError, Regressor, Run, StepLaw, StepLawFitError,
-    bootstrap_rows, dense_runs, fit, gaps, hold_out_largest, plateau,
+    bootstrap_rows, dense_runs, fit, gaps, hold_out_largest, nearest_released, plateau,
 };
 use proptest::prelude::*;
 use serde_json::Value;
@@ -301,4 +301,19 @@ proptest! {
         near(batch2 / batch, 2.0_f64.powf(0.571), 1e-12);
         prop_assert_eq!(law.at(2.0 * n, d).1, batch);
     }
+}
+
+/// The rim is where the surface is as high as was asked, also when it is moved elsewhere.
+#[test]
+fn a_plateaus_rim_is_as_high_as_asked() {
+    let (n, d, found) = nearest_released(4e8, 2e10, 0.0025).unwrap();
+    assert!(n > 1e8 && n < 2e9 && d > 4e9 && d < 1e11, "{n} {d}");
+    for (rate, batch) in found.rim_about(found.learning_rate, found.batch_sequences, 24) {
+        near(found.excess(rate, batch), 0.0025, 1e-9);
+    }
+    let moved = found.rim_about(1e-3, 100.0, 4);
+    assert_eq!(moved.len(), 5);
+    near(moved[0].0, moved[4].0, 1e-12);
+    let (dr, db) = (found.learning_rate / 1e-3, found.batch_sequences / 100.0);
+    near(found.excess(moved[1].0 * dr, moved[1].1 * db), 0.0025, 1e-9);
 }

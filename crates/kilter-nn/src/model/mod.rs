@@ -6,6 +6,7 @@ mod encoder;
 mod gpt;
 mod lstm;
 mod mlp;
+mod quasi_lstm;
 mod resnet;
 mod vit;
 
@@ -14,6 +15,7 @@ pub use encoder::{Encoder, Pooling};
 pub use gpt::Gpt;
 pub use lstm::LstmLanguageModel;
 pub use mlp::{Activation, Mlp};
+pub use quasi_lstm::QuasiLstmLanguageModel;
 pub use resnet::ResNet;
 pub use vit::Vit;
 

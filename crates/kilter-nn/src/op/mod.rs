@@ -14,6 +14,7 @@ pub mod dropout;
 pub mod embedding;
 pub mod gelu;
 pub mod layer_norm;
+pub mod quasi_lstm;
 
 pub use attention::{Mask, attention};
 pub use batch_norm::{Moments, batch_norm};
@@ -25,6 +26,7 @@ pub use gelu::{Curve, gelu};
 pub use gemm::{Matrix, multiply};
 pub use kernel::{Kernel, is_host, on_host};
 pub use layer_norm::layer_norm;
+pub use quasi_lstm::{quasi_lstm, quasi_lstm_in_blocks, quasi_lstm_state};
 pub use real::Real;
 
 /// Runs `$body` with the precision of a tensor as the type `$R`.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use burn::tensor::{DType, Device, Tensor, TensorData, activation};
 use kilter_nn::op::{
     Conv2dShape, Curve, Mask, attention, batch_norm, conv2d, cross_entropy, dropout, embedding, gelu, layer_norm,
+    quasi_lstm, quasi_lstm_in_blocks, quasi_lstm_state,
 };
 use kilter_numerics::Stream;
 
@@ -189,4 +190,52 @@ fn dropout_keeps_the_mean_and_draws_the_same_mask_twice() {
     // Five standard deviations of a binomial share.
     assert!((kept - 0.7).abs() < 5.0 * (0.21_f64 / 1e5).sqrt(), "{kept}");
     assert!(y.iter().all(|&y| y == 0.0 || (y - 1.0 / 0.7).abs() < 1e-6));
+}
+
+/// Sequential on the CPU; by blocks elsewhere. Both are the recurrence, state carried included.
+#[test]
+fn the_quasi_lstm_in_both_forms() {
+    // Two sequences of eight steps of three cells.
+    check_op!(["gates", [16, 12]], ["before", [2, 3]] => |g, b| quasi_lstm(g, b, 4));
+    check_op!(["gates", [16, 12]], ["before", [2, 3]] => |g, b| quasi_lstm_in_blocks(g, b, 4).0);
+    let (gates, before) = (random([2 * 32, 12], "gates"), random([2, 3], "before"));
+    let gates_of = |dtype| tensor(&gates, [2 * 32, 12], dtype);
+    let before_of = |dtype| tensor(&before, [2, 3], dtype);
+    let ours = quasi_lstm(gates_of(DType::F64), before_of(DType::F64), 1);
+    let state = quasi_lstm_state(&gates_of(DType::F64), &before_of(DType::F64));
+    for block in [1, 4, 16] {
+        let (blocks, after) = quasi_lstm_in_blocks(gates_of(DType::F64), before_of(DType::F64), block);
+        close(&numbers(&blocks), &numbers(&ours), 1e-12, "blocks");
+        close(&numbers(&after), &numbers(&state), 1e-12, "state");
+    }
+    let single = quasi_lstm(gates_of(DType::F32), before_of(DType::F32), 1);
+    close(&numbers(&single), &numbers(&ours), 1e-5, "single precision");
+}
+
+#[test]
+fn golden_quasi_lstm() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/golden/12-compute-class/compute-class.json");
+    let path = std::env::var("KILTER_GOLDEN")
+        .map_or(path.to_owned(), |golden| format!("{golden}/12-compute-class/compute-class.json"));
+    let golden: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let tolerance = golden["tolerance"]["relative"].as_f64().unwrap();
+    let cases = golden["quasi_lstm"].as_array().unwrap();
+    assert!(!cases.is_empty());
+    for case in cases {
+        let list =
+            |name: &str| -> Vec<f64> { case[name].as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect() };
+        let size = |name: &str| case[name].as_u64().unwrap() as usize;
+        let (time, units, block) = (size("time"), size("units"), size("block_length"));
+        let parts = ["pre_f", "pre_i", "pre_z", "pre_o"].map(list);
+        let gates: Vec<f64> = (0..time)
+            .flat_map(|t| parts.iter().flat_map(move |part| part[t * units..(t + 1) * units].to_vec()))
+            .collect();
+        let gates = tensor(&gates, [time, 4 * units], DType::F64);
+        let before = tensor(&list("c0"), [1, units], DType::F64);
+        close(&numbers(&quasi_lstm(gates.clone(), before.clone(), block)), &list("y"), tolerance, "y");
+        close(&numbers(&quasi_lstm_state(&gates, &before)), &list("c_last"), tolerance, "state");
+        let (y, state) = quasi_lstm_in_blocks(gates, before, block);
+        close(&numbers(&y), &list("y"), tolerance, "y in blocks");
+        close(&numbers(&state), &list("c_last"), tolerance, "state after blocks");
+    }
 }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod chart;
+
 use kilter_plot::{
     Axis, Bar, Cell, Course, Curve, Param, Point, contour, edf, intermediate_values, optimization_history,
     parallel_coordinate, pareto_front, slice, timeline,

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use kilter_data::Pictures;
-use kilter_nn::model::Network;
 use kilter_nn::params::Params;
 use kilter_nn::train::{device, load_weights};
 use kilter_numerics::Stream;
@@ -12,7 +11,7 @@ use kilter_space::Config;
 use kilter_study::Failure;
 use kilter_weights::Checkpoint;
 
-use super::language::{self, gpt};
+use super::language::{self, Model};
 use super::pictures::Sorter;
 use super::{CONFIG, INPUT, Input, Kind, NAMED, RECIPE};
 
@@ -65,7 +64,9 @@ impl Trained {
         let device = device(on).map_err(Failure::refused)?;
         let chance = Stream::new(&[0], "weights");
         let like = match &input {
-            Input::Characters { characters } => gpt(&config, characters.chars().count())?.init(&chance, &device),
+            Input::Characters { characters } => {
+                Model::of(kind, &config, characters.chars().count())?.network().init(&chance, &device)
+            }
             Input::Pictures { .. } => sorter(kind, &config, &input)?.network().init(&chance, &device),
         };
         let params = load_weights(&like, path).map_err(Failure::refused)?.detached();
@@ -129,9 +130,9 @@ impl Trained {
             return Err(Failure::refused(format!("a `{}` sorts pictures: name some with --data", self.recipe)));
         };
         let characters: Vec<char> = characters.chars().collect();
-        let gpt = gpt(&self.config, characters.len())?;
+        let model = Model::of(self.kind, &self.config, characters.len())?;
         let stream = Stream::new(&[seed], "characters");
-        language::write(&gpt, &self.params, &characters, prompt, length, temperature, stream)
+        language::write(&model, &self.params, &characters, prompt, length, temperature, stream)
     }
 }
 

@@ -76,15 +76,21 @@ pub fn pictures(kind: Kind, shape: [usize; 3], data: &str) -> Result<Outline, Sp
 }
 
 /// The space of a network on text.
-pub fn language(data: &str) -> Result<Outline, SpaceError> {
+pub fn language(kind: Kind, data: &str) -> Result<Outline, SpaceError> {
     let mut entries = vec![
-        entry("layers", "int:1..8", 2_i64, "blocks of attention and perceptron")?,
+        entry("layers", "int:1..8", 2_i64, "blocks, each of what mixes characters and a perceptron")?,
         entry("width", "32|64|128|256", 64_i64, "numbers per character")?,
-        entry("heads", "1|2|4|8", 4_i64, "of attention")?,
         entry("context", "int:log:16..256", 64_i64, "characters seen at a time")?,
     ];
+    if kind == Kind::CharGpt {
+        entries.insert(2, entry("heads", "1|2|4|8", 4_i64, "of attention")?);
+    }
     entries.extend(training(3e-3, 0.1)?);
     entries.push(entry("steps", "int:1..10000000", 300_i64, "steps of the training")?.setting());
+    let about = "hours of training instead of steps, as this machine's speed buys them; 0: steps";
+    entries.push(entry("class_hours", "0..1e6", 0.0, about)?.setting());
+    let about = "with class_hours, the speed that counts; 0: measured before the training";
+    entries.push(entry("tokens_per_second", "0..1e12", 0.0, about)?.setting());
     entries.extend(settings(data)?);
     Outline::new(entries)
 }

@@ -3,5 +3,6 @@
 
 mod breast_cancer;
 mod claim;
+mod laws;
 mod network;
 mod tabular;

@@ -166,3 +166,48 @@ fn every_space_has_defaults() {
         assert!(!Defaults::config(&recipe).unwrap().answers().is_empty(), "{name}");
     }
 }
+
+/// Every network on text learns more than how often characters come, and writes.
+#[test]
+fn recurrent_networks_learn_text_too() {
+    let folder = TempDir::new().unwrap();
+    for name in ["char-qlstm", "char-lstm"] {
+        let set = [
+            ("steps", Value::Int(150)),
+            ("learning_rate", Value::Float(0.01)),
+            ("width", Value::Int(32)),
+            ("context", Value::Int(32)),
+        ];
+        let outcome = run(name, &set, folder.path()).unwrap();
+        assert!(outcome.metrics["loss"] < 2.8, "{name}: {:?}", outcome.metrics);
+        // The novel's characters are nearly all of one byte.
+        let per_character = outcome.metrics["loss"].exp();
+        assert!((outcome.metrics["normalised_perplexity"] / per_character - 1.0).abs() < 0.05, "{:?}", outcome.metrics);
+        let model = Trained::open(&folder.path().join(MODEL), "cpu").unwrap();
+        assert_eq!(model.write("It was ", 20, 0.8, 1).unwrap().chars().count(), 20);
+    }
+}
+
+/// Hours are steps, as the speed that was told buys them; a class that buys none says which would.
+#[test]
+fn a_training_by_hours_has_the_steps_that_they_buy() {
+    let folder = TempDir::new().unwrap();
+    let set = |hours: f64| {
+        [
+            ("width", Value::Int(32)),
+            ("layers", Value::Int(1)),
+            ("heads", Value::Int(1)),
+            ("context", Value::Int(16)),
+            ("batch", Value::Int(8)),
+            ("class_hours", Value::Float(hours)),
+            ("tokens_per_second", Value::Float(1280.0)),
+        ]
+    };
+    let recipe = Network::new("char-gpt").unwrap();
+    let mut seen = Run::offline(0).with_folder(folder.path().to_owned());
+    // 1280 tokens per second for 7.2 s are 72 steps of 8 sequences of 16.
+    recipe.run(&config(&recipe, &set(0.002)), &mut seen).unwrap();
+    assert!(seen.remarks().iter().any(|said| said.contains("72 steps")), "{:?}", seen.remarks());
+    let refused = run("char-gpt", &set(1e-9), TempDir::new().unwrap().path()).unwrap_err().to_string();
+    assert!(refused.contains("smallest class that works"), "{refused}");
+}

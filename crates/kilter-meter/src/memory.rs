@@ -1,0 +1,45 @@
+//! Memory of this very process, as Linux tells it.
+
+use std::fs;
+
+/// Its largest resident set since it began, or since [`forget_peak`], in bytes; nothing where the system does not tell.
+pub fn peak_resident_bytes() -> Option<u64> {
+    kibibytes(&fs::read_to_string("/proc/self/status").ok()?, "VmHWM:")
+}
+
+/// Lets [`peak_resident_bytes`] count anew from here. Where the system has no such thing, nothing happens.
+pub fn forget_peak() {
+    // A kernel without it leaves the older peak, which is said to be what it is: the largest.
+    let _ = fs::write("/proc/self/clear_refs", "5");
+}
+
+/// Memory that processes could still take, in bytes.
+pub fn available_bytes() -> Option<u64> {
+    kibibytes(&fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable:")
+}
+
+fn kibibytes(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kibibytes| kibibytes * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{available_bytes, kibibytes, peak_resident_bytes};
+
+    #[test]
+    fn the_kernels_tables_are_read() {
+        let status = "Name:\tkilter\nVmHWM:\t    5120 kB\nVmRSS:\t    4096 kB\n";
+        assert_eq!((kibibytes(status, "VmHWM:"), kibibytes(status, "VmSwap:")), (Some(5120 * 1024), None));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_process_sees_what_it_took() {
+        let before = peak_resident_bytes();
+        let large = std::hint::black_box(vec![1_u8; 64 << 20]);
+        let after = peak_resident_bytes();
+        assert!(after.zip(before).is_some_and(|(after, before)| after >= before.max(64 << 20)), "{before:?} {after:?}");
+        assert!(large.iter().all(|byte| *byte == 1) && available_bytes().is_some_and(|bytes| bytes > 0));
+    }
+}

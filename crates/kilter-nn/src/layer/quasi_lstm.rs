@@ -1,0 +1,103 @@
+//! The quasi-LSTM and the block that has it in the place of attention.
+
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::{LayerNorm, Linear};
+use crate::context::Context;
+use crate::init::Init;
+use crate::op::{Curve, gelu, quasi_lstm};
+use crate::params::{Declared, Scope};
+
+/// Cells whose gates see the input alone, and a map back to the width.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct QuasiLstm {
+    /// Width of the tokens' vectors.
+    pub width: usize,
+    /// Cells.
+    pub units: usize,
+    /// Steps that are computed at once where no kernel runs; divides the time.
+    pub block: usize,
+    /// How the gates' matrix is drawn.
+    pub init: Init,
+    /// How the last one is drawn.
+    pub output_init: Init,
+}
+
+impl QuasiLstm {
+    fn gates(&self) -> Linear {
+        Linear { inputs: self.width, outputs: 4 * self.units, bias: true, init: self.init }
+    }
+
+    fn output(&self) -> Linear {
+        Linear { inputs: self.units, outputs: self.width, bias: true, init: self.output_init }
+    }
+
+    /// Declares `gates` (forget, input, candidate, output) and `output`.
+    pub fn declare(&self, declared: &mut Declared) {
+        declared.part("gates", |d| self.gates().declare(d));
+        declared.part("output", |d| self.output().declare(d));
+    }
+
+    /// `[batch · tokens, width]` to the same, from a state of zeros.
+    pub fn forward(&self, weights: &Scope<'_>, x: Tensor<2>, batch: usize, context: &mut Context<'_>) -> Tensor<2> {
+        let before = Tensor::<2>::zeros([batch, self.units], (&x.device(), x.dtype()));
+        let gates = self.gates().forward(&weights.of("gates"), x, context);
+        self.output().forward(&weights.of("output"), quasi_lstm(gates, before, self.block), context)
+    }
+
+    /// Multiply-adds per token.
+    pub fn multiply_adds(&self) -> u64 {
+        self.gates().multiply_adds() + self.output().multiply_adds()
+    }
+}
+
+/// A pre-norm block of a quasi-LSTM and a two-layer network, each with a residual.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct QuasiBlock {
+    /// What mixes positions.
+    pub mixer: QuasiLstm,
+    /// Width of the hidden layer.
+    pub hidden: usize,
+    /// Share of each part's output that training drops.
+    pub dropout: f64,
+}
+
+impl QuasiBlock {
+    fn norm(&self) -> LayerNorm {
+        LayerNorm::new(self.mixer.width)
+    }
+
+    fn up(&self) -> Linear {
+        Linear { inputs: self.mixer.width, outputs: self.hidden, bias: true, init: self.mixer.init }
+    }
+
+    fn down(&self) -> Linear {
+        Linear { inputs: self.hidden, outputs: self.mixer.width, bias: true, init: self.mixer.output_init }
+    }
+
+    /// Declares `mixer`, `norm1`, `up`, `down` and `norm2`.
+    pub fn declare(&self, declared: &mut Declared) {
+        declared.part("mixer", |d| self.mixer.declare(d));
+        declared.part("norm1", |d| self.norm().declare(d));
+        declared.part("up", |d| self.up().declare(d));
+        declared.part("down", |d| self.down().declare(d));
+        declared.part("norm2", |d| self.norm().declare(d));
+    }
+
+    /// `[batch · tokens, width]` to the same.
+    pub fn forward(&self, weights: &Scope<'_>, x: Tensor<2>, batch: usize, context: &mut Context<'_>) -> Tensor<2> {
+        let inner = self.norm().forward(&weights.of("norm1"), x.clone());
+        let y = self.mixer.forward(&weights.of("mixer"), inner, batch, context);
+        let x = x + context.dropout(y, self.dropout);
+        let inner = self.norm().forward(&weights.of("norm2"), x.clone());
+        let y = gelu(self.up().forward(&weights.of("up"), inner, context), Curve::Tanh);
+        let y = self.down().forward(&weights.of("down"), y, context);
+        x + context.dropout(y, self.dropout)
+    }
+
+    /// Multiply-adds per token.
+    pub fn multiply_adds(&self) -> u64 {
+        self.mixer.multiply_adds() + self.up().multiply_adds() + self.down().multiply_adds()
+    }
+}

@@ -1,0 +1,153 @@
+//! Laws and plans put to the test: what `kilter reproduce` runs for the methods of `kilter predict` and `kilter plan`.
+//!
+//! Each file has the recipes that decide its claims: a run is one arm's measurement, its seed the group, cell or chance.
+//! `cluster-plan` can be tuned, too; the others are found by name only.
+
+pub mod cluster;
+pub mod compute_class;
+pub mod mup;
+pub mod power_scheduler;
+pub mod step_law;
+
+use std::sync::Arc;
+
+use kilter_search::{pruner, sampler};
+use kilter_space::{Chooser, Config, Entry, Halt, Outline, SpaceError, Value, Walk, parse_domain};
+use kilter_study::{
+    Asked, Better, Conduct, End, Failure, Goal, Limits, Memory, Metric, Outcome, Recipe, Run, Stopwatch, Study,
+    StudySpec,
+};
+
+use crate::claim::{Arm, Claim, Judge};
+
+/// A recipe that measures one thing.
+pub struct Measuring {
+    name: &'static str,
+    about: &'static str,
+    outline: Outline,
+    metrics: Vec<Metric>,
+    run: fn(&Config, &mut Run) -> Result<Outcome, Failure>,
+}
+
+impl Walk for Measuring {
+    fn walk(&self, chooser: &mut dyn Chooser) -> Result<(), Halt> {
+        self.outline.walk(chooser)
+    }
+
+    fn outline(&self) -> Option<&Outline> {
+        Some(&self.outline)
+    }
+}
+
+impl Recipe for Measuring {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn about(&self) -> &str {
+        self.about
+    }
+
+    fn metrics(&self) -> &[Metric] {
+        &self.metrics
+    }
+
+    fn run(&self, config: &Config, run: &mut Run) -> Result<Outcome, Failure> {
+        (self.run)(config, run)
+    }
+}
+
+/// The names of those that are worth tuning by themselves.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    [cluster::PLAN].into_iter()
+}
+
+/// The recipe of this name.
+pub fn find(name: &str) -> Option<Measuring> {
+    let made = match name {
+        cluster::PLAN => cluster::plan_recipe(),
+        cluster::SEARCH => cluster::search_recipe(),
+        cluster::PUBLISHED => cluster::published_recipe(),
+        compute_class::LADDER => compute_class::ladder(),
+        mup::SWEEP => mup::sweep(),
+        power_scheduler::CELL => power_scheduler::cell(),
+        step_law::ADVICE => step_law::advice(),
+        step_law::SEARCH => step_law::search(),
+        _ => return None,
+    };
+    // The spaces are constants of this room; a test walks them.
+    Some(made.unwrap_or_else(|why| unreachable!("the space of {name}: {why}")))
+}
+
+fn entry(name: &str, domain: &str, default: impl Into<Value>, about: &str) -> Result<Entry, SpaceError> {
+    let domain = parse_domain(domain).unwrap_or_else(|why| unreachable!("the domain of {name}: {why}"));
+    Ok(Entry::new(name, domain)?.default(default)?.about(about))
+}
+
+fn seed(about: &str) -> Result<Entry, SpaceError> {
+    Ok(entry("seed", "int:0..1000000", 0_i64, about)?.setting())
+}
+
+fn lower(name: &str) -> Metric {
+    Metric::new(name, Better::Lower)
+}
+
+fn higher(name: &str) -> Metric {
+    Metric::new(name, Better::Higher)
+}
+
+/// A search in memory: every trial's configuration and its outcome or failure, in order.
+fn searched(
+    outline: Outline,
+    goal: Goal,
+    by: &str,
+    trials: u64,
+    seed: u64,
+    mut run: impl FnMut(&Config) -> Result<Outcome, Failure>,
+) -> Result<Vec<(Config, Option<f64>)>, Failure> {
+    let spec = StudySpec {
+        name: "search".to_owned(),
+        outline,
+        goals: vec![goal.clone()],
+        sampler: by.to_owned(),
+        pruner: "none".to_owned(),
+        seed,
+        trials: Some(trials),
+        conduct: Conduct::default(),
+        requirements: Vec::new(),
+        limits: Limits::default(),
+        plan: serde_json::Value::Null,
+    };
+    let (by, none) = (sampler(by).map_err(Failure::refused)?, pruner("none").map_err(Failure::refused)?);
+    let mut study = Study::create(Arc::new(Memory::new()), spec, by, none).map_err(Failure::refused)?;
+    let mut course = Vec::new();
+    while let Asked::Trial(trial) = study.ask().map_err(Failure::refused)? {
+        let watch = Stopwatch::start();
+        let (end, value) = match run(trial.config()) {
+            Ok(outcome) => {
+                let value = outcome.metrics.get(&goal.metric).copied();
+                (End::of(outcome.metrics, std::slice::from_ref(&goal), watch.wall_only()), value)
+            }
+            Err(failure) => (End::failed(failure, watch.wall_only()), None),
+        };
+        study.tell(&trial, &end).map_err(Failure::refused)?;
+        course.push((trial.config().clone(), value));
+    }
+    Ok(course)
+}
+
+const fn arm(name: &'static str, recipe: &'static str, set: &'static [(&'static str, &'static str)]) -> Arm {
+    Arm { name, recipe, set, tuned: None, only_full: false }
+}
+
+/// A claim that is reported and decides nothing.
+const fn reported(
+    sentence: &'static str,
+    metric: &'static str,
+    better: Better,
+    ours: &'static [&'static str],
+    baseline: &'static [&'static str],
+    judge: Judge,
+) -> Claim {
+    Claim { sentence, metric, better, ours, baseline, judge, gate: false }
+}

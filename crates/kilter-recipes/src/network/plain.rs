@@ -1,0 +1,64 @@
+//! A training that nobody watches: what reproductions of laws are made of.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use kilter_nn::schedule::Schedule;
+use kilter_nn::train::{StepReport, TrainConfig, Training, device};
+use kilter_numerics::Stream;
+use kilter_space::{Config, Defaults, Value, Walk};
+use kilter_study::{Failure, Run};
+
+use super::language::Writing;
+use super::{NAMED, Network, Subject, settings};
+
+/// What became of it.
+pub(crate) struct Trained {
+    /// The recipe's metrics on what judges.
+    pub metrics: BTreeMap<&'static str, f64>,
+    /// Seconds of its steps, evaluation not counted.
+    pub seconds: f64,
+}
+
+/// A configuration of a network on text: its defaults but for these.
+pub(crate) fn configured(name: &str, set: &[(&str, Value)]) -> Result<Config, Failure> {
+    let recipe = Network::new(name).ok_or_else(|| Failure::refused(format!("there is no network `{name}`")))?;
+    let set: Vec<(String, Value)> = set.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    let outline = recipe.outline().ok_or_else(|| Failure::refused("a network declares its space"))?;
+    Ok(Defaults::config(&outline.specialise(&set, &[])?)?)
+}
+
+/// Trains a network on text for so many steps, with a schedule of its own if one is given. Fails where the loss does.
+pub(crate) fn plainly(
+    name: &str,
+    config: &Config,
+    steps: u64,
+    schedule: Option<Schedule>,
+    run: &mut Run,
+) -> Result<Trained, Failure> {
+    let kind = NAMED.iter().find(|named| named.name == name).map(|named| named.kind);
+    let kind = kind.ok_or_else(|| Failure::refused(format!("there is no network `{name}`")))?;
+    let task = Writing::open(kind, config)?;
+    let device = device(config.text("device")?).map_err(Failure::refused)?;
+    let chance = Stream::new(&[config.int("split_seed")?.unsigned_abs()], "network");
+    let usual = settings(config, steps, 0, chance.child("training").bits())?;
+    let schedule = schedule.unwrap_or_else(|| usual.schedule.clone());
+    let plain = TrainConfig { schedule, checkpoint_every: 0, patience: 0, ..usual };
+    let params = Subject::init(&task, &chance.child("weights"), &device)?;
+    let mut training = Training::new(plain, params).map_err(Failure::refused)?;
+    let began = Instant::now();
+    let mut seconds = 0.0;
+    let ended = training.run(&task, None, &mut |report: &StepReport| {
+        if report.evaluated.is_none() {
+            seconds = began.elapsed().as_secs_f64();
+        }
+        run.flow() == kilter_study::Flow::Go
+    });
+    ended.map_err(Failure::refused)?;
+    if training.steps_done() < steps {
+        return Err(Failure::refused("interrupted"));
+    }
+    // The last step ends with an evaluation, so it is timed by the others.
+    let seconds = if steps > 1 { seconds * steps as f64 / (steps - 1) as f64 } else { began.elapsed().as_secs_f64() };
+    Ok(Trained { metrics: task.judge(&training.result())?, seconds })
+}
