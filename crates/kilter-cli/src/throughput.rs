@@ -46,7 +46,7 @@ pub struct ThroughputArgs {
 
 /// Times it.
 pub fn measure(args: &ThroughputArgs, voice: &Voice) -> Result<(), Fault> {
-    let mut set = args.set.iter().map(|text| setting(text)).collect::<Result<Vec<_>, _>>()?;
+    let set = args.set.iter().map(|text| setting(text)).collect::<Result<Vec<_>, _>>()?;
     named_once(&[], &set)?;
     let recipe = match &args.data {
         Some(data) => {
@@ -56,15 +56,11 @@ pub fn measure(args: &ThroughputArgs, voice: &Voice) -> Result<(), Fault> {
         None => kilter_recipes::find(&args.recipe)
             .ok_or_else(|| Fault::call(format!("there is no recipe `{}`; try char-gpt", args.recipe)))?,
     };
-    if let Some(batch) = args.batch {
-        set.retain(|(name, _)| name != "batch");
-        set.push(("batch".to_owned(), i64::try_from(batch).unwrap_or(i64::MAX).into()));
-    }
     let declared = recipe.outline().ok_or_else(|| Fault::call(format!("`{}` declares no space", args.recipe)))?;
     let config = Defaults::config(&declared.specialise(&set, &[]).map_err(Fault::call)?).map_err(Fault::call)?;
     let timing = Timing { warm_up: args.warm_up, rounds: args.rounds };
-    let found = if args.batch.is_some() {
-        let only = throughput(&args.recipe, &config, timing).map_err(Fault::call)?;
+    let found = if let Some(batch) = args.batch {
+        let only = throughput(&args.recipe, &config, batch, timing).map_err(Fault::call)?;
         Sweep { batches: vec![only], best: 0, stopped: Stopped::Largest }
     } else {
         sweep(&args.recipe, &config, timing, memory(args)?, args.largest).map_err(Fault::call)?

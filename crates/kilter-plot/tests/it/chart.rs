@@ -96,7 +96,7 @@ fn a_terminal_shows_where_series_end_and_is_as_wide_as_asked() {
 #[test]
 fn nothing_to_draw_is_drawn_as_nothing() {
     let empty = Chart::new("Empty", Scale::log("x"), Scale::log("y")).with(Series::new("none", Mark::Line, vec![]));
-    assert!(svg(&[empty.clone()]).contains("Empty") && terminal(&empty, 80).contains("Empty"));
+    assert!(svg(std::slice::from_ref(&empty)).contains("Empty") && terminal(&empty, 80).contains("Empty"));
     let one = Chart::new("One", Scale::linear("x"), Scale::linear("y"));
     let one = one.with(Series::new("p", Mark::Points, vec![(3.0, 3.0)]));
     assert_eq!(attribute(&svg(&[one]), "circle", "cx").len(), 2);

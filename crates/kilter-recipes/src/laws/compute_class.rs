@@ -22,7 +22,7 @@ pub(super) fn ladder() -> Result<Measuring, SpaceError> {
         entry("family", "char-gpt|char-qlstm|char-lstm", "char-gpt", "which network")?,
         entry("first_seconds", "0.1..1000", 1.0, "seconds of the smallest class")?,
         entry("classes", "int:0..8", 3_i64, "classes, each twice the one before; 0: the throughput only")?,
-        entry("batch", "int:1..512", 16_i64, "sequences per step")?,
+        entry("batch", "int:8..512", 16_i64, "sequences per step")?,
         seed("chance")?,
     ])?;
     let metrics = vec![
@@ -51,7 +51,7 @@ fn run(config: &Config, run: &mut Run) -> Result<Outcome, Failure> {
     }
     let network = configured(family, &set)?;
     let timing = Timing { warm_up: 2, rounds: if classes == 0 { 6 } else { 12 } };
-    let speed = throughput(family, &network, timing)?;
+    let speed = throughput(family, &network, batch, timing)?;
     let mut metrics = vec![("log2_tokens_per_second", speed.tokens_per_second.log2())];
     let (mut runs, mut worst) = (Vec::new(), 0.0_f64);
     for class in 0..classes {

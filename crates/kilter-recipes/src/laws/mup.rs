@@ -5,7 +5,7 @@
 //! the same training: under Adam their deviation and rate are divided by m, under SGD (whose gradient carries a second m)
 //! likewise. Without decay nothing else depends on it. Cost: a sweep is some dozens of trainings of 20 steps.
 
-use kilter_data::Pictures;
+use kilter_data::{Images, Pictures};
 use kilter_laws::mup::{Optimizer as Family, Role, rule};
 use kilter_nn::context::Context;
 use kilter_nn::model::{Mlp, Network};
@@ -37,7 +37,7 @@ pub(super) fn sweep() -> Result<Measuring, SpaceError> {
     let outline = Outline::new(vec![
         entry("parametrization", "mup|standard", "mup", "what a width does to a layer")?,
         entry("optimizer", "adam|sgd", "adam", "who takes the steps")?,
-        entry("base", "int:8..4096", 32_i64, "the width at which both are the same, and that is tuned")?,
+        entry("base", "int:8..4096", 16_i64, "the width at which both are the same, and that is tuned")?,
         entry("doublings", "int:0..6", 2_i64, "widths beyond it, each four times the one before")?,
         seed("chance")?,
     ])?;
@@ -128,8 +128,14 @@ fn parametrised(mlp: &Mlp, family: Family, m: f64, params: Params) -> Result<(Pa
 }
 
 /// The loss on all digits after some steps; infinite where the training broke down.
-fn loss(config: &Config, width: usize, base: usize, exponent: i32, run: &mut Run) -> Result<f64, Failure> {
-    let images = kilter_data::images("digits").map_err(Failure::refused)?;
+fn loss(
+    config: &Config,
+    images: &Images,
+    width: usize,
+    base: usize,
+    exponent: i32,
+    run: &mut Run,
+) -> Result<f64, Failure> {
     let mlp = Mlp::new(&[64, width, width, 10]);
     let on = device("cpu").map_err(Failure::refused)?;
     let seed = config.int("seed")?.unsigned_abs();
@@ -152,7 +158,7 @@ fn loss(config: &Config, width: usize, base: usize, exponent: i32, run: &mut Run
         seed,
         ..TrainConfig::default()
     };
-    let task = Digits { mlp, peak: f32::from(images.peak), pictures: images.train, device: on };
+    let task = Digits { mlp, peak: f32::from(images.peak), pictures: images.train.clone(), device: on };
     let mut training = Training::new(settings, params).map_err(Failure::refused)?;
     let mut last = f64::INFINITY;
     let ended = training.run(&task, None, &mut |report: &StepReport| {
@@ -166,12 +172,13 @@ fn loss(config: &Config, width: usize, base: usize, exponent: i32, run: &mut Run
 }
 
 fn run(config: &Config, run: &mut Run) -> Result<Outcome, Failure> {
+    let images = kilter_data::images("digits").map_err(Failure::refused)?;
     let base = config.int("base")?.unsigned_abs() as usize;
     let widths: Vec<usize> = (0..=config.int("doublings")?).map(|k| base << (2 * k)).collect();
     let rates: Vec<i32> = if config.text("optimizer")? == "sgd" { SGD_RATES.collect() } else { ADAM_RATES.collect() };
     let mut losses: Vec<Vec<f64>> = Vec::new();
     for (at, &width) in widths.iter().enumerate() {
-        losses.push(rates.iter().map(|&rate| loss(config, width, base, rate, run)).collect::<Result<_, _>>()?);
+        losses.push(rates.iter().map(|&rate| loss(config, &images, width, base, rate, run)).collect::<Result<_, _>>()?);
         run.progress(at as u64 + 1, widths.len() as u64);
     }
     let best = |of: &Vec<f64>| (0..of.len()).min_by(|&a, &b| of[a].total_cmp(&of[b])).unwrap_or(0);
@@ -199,7 +206,7 @@ const fn at_most(sentence: &'static str, metric: &'static str, arm: &'static [&'
 /// The claims. Margins are the sheet's.
 pub static REPRODUCTION: Reproduction = Reproduction {
     name: "mup",
-    title: "Learning rates over widths 32, 128 and 512 on the digits, under muP and as frameworks draw weights",
+    title: "Learning rates over widths 16, 64 and 256 on the digits, under muP and as frameworks draw weights",
     arms: &[
         sweep_arm("mup-adam", &[("parametrization", "mup"), ("optimizer", "adam")]),
         sweep_arm("standard-adam", &[("parametrization", "standard"), ("optimizer", "adam")]),
@@ -226,7 +233,7 @@ pub static REPRODUCTION: Reproduction = Reproduction {
             Judge::MeanAtLeast(2.0),
         ),
         reported(
-            "At the rate tuned at width 32, the widest net has a lower loss under muP (Adam)",
+            "At the rate tuned at width 16, the widest net has a lower loss under muP (Adam)",
             "transferred_loss",
             Better::Lower,
             &["mup-adam"],

@@ -94,13 +94,13 @@ fn kind_of(name: &str) -> Result<Kind, Failure> {
     }
 }
 
-/// The throughput of a recipe's network in this configuration, with the configuration's batch.
+/// The throughput of a recipe's network in this configuration, with this batch (in sequences) instead of its own.
 ///
 /// # Errors
 /// The recipe learns from no text, or its configuration makes no network.
-pub fn throughput(name: &str, config: &Config, timing: Timing) -> Result<Throughput, Failure> {
+pub fn throughput(name: &str, config: &Config, batch: u64, timing: Timing) -> Result<Throughput, Failure> {
     let kind = kind_of(name)?;
-    timed(config, &Writing::open(kind, config)?, whole(config, "batch")?, timing)
+    timed(config, &Writing::open(kind, config)?, batch, timing)
 }
 
 /// The throughput with batches of 1, 2, 4, … until one would need more than `memory` bytes (nothing: nine tenths of what is
@@ -135,7 +135,7 @@ pub fn sweep(name: &str, config: &Config, timing: Timing, memory: Option<u64>, l
                 break Stopped::Memory { batch: next, needs };
             }
         }
-        if batches.len() - 1 >= best + 2 {
+        if batches.len() > best + 2 {
             break Stopped::Slower;
         }
         if next > largest {

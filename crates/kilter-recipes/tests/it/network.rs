@@ -176,10 +176,12 @@ fn recurrent_networks_learn_text_too() {
             ("steps", Value::Int(150)),
             ("learning_rate", Value::Float(0.01)),
             ("width", Value::Int(32)),
-            ("context", Value::Int(32)),
+            ("layers", Value::Int(1)),
+            ("context", Value::Int(16)),
         ];
         let outcome = run(name, &set, folder.path()).unwrap();
-        assert!(outcome.metrics["loss"] < 2.8, "{name}: {:?}", outcome.metrics);
+        // Each by its own frequency, the characters cost 3.08 nats.
+        assert!(outcome.metrics["loss"] < 3.0, "{name}: {:?}", outcome.metrics);
         // The novel's characters are nearly all of one byte.
         let per_character = outcome.metrics["loss"].exp();
         assert!((outcome.metrics["normalised_perplexity"] / per_character - 1.0).abs() < 0.05, "{:?}", outcome.metrics);
