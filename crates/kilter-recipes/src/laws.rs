@@ -137,7 +137,7 @@ fn searched(
 }
 
 const fn arm(name: &'static str, recipe: &'static str, set: &'static [(&'static str, &'static str)]) -> Arm {
-    Arm { name, recipe, set, tuned: None, only_full: false }
+    Arm { name, recipe, data: None, set, tuned: None, only_full: false, costly: None }
 }
 
 /// A claim that is reported and decides nothing.
