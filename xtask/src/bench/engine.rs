@@ -246,11 +246,9 @@ fn external(place: &Place<'_>, peer: Option<&mut Peer>, rounds: usize, trials: u
         Ok(per_trial(peer.timed(&order)?, Took::default(), bare()?))
     };
     let rounds = in_turn(rounds, ours, peer, theirs)?;
-    let figure = |name, of: fn(&Took) -> f64| Figure::of(name, Unit::Seconds, &part(&rounds, of));
-    Ok(vec![
-        figure("overhead per external trial, wall", |took| took.wall_seconds),
-        figure("overhead per external trial, CPU", |took| took.cpu_seconds),
-    ])
+    // No CPU time: the supervisors are no children of the process that is measured.
+    let wall = part(&rounds, |took| took.wall_seconds);
+    Ok(vec![Figure::of("overhead per external trial, wall", Unit::Seconds, &wall)])
 }
 
 /// What a trial holds of memory, from the growth over 10,000 in a process that held none.
