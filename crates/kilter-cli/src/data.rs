@@ -189,7 +189,7 @@ fn details(set: &'static Set, shelves: &Shelves, voice: &Voice) -> Result<ExitCo
         voice.document(&document(set, &place))?;
         return Ok(ExitCode::SUCCESS);
     }
-    voice.say(&format!("{}  {}", voice.strong(set.name), set.about))?;
+    voice.prose(&format!("{}  {}", voice.strong(set.name), set.about))?;
     voice.say(&format!("  kind     {}", set.kind.name()))?;
     voice.say(&format!("  size     {}", bytes(set.bytes)))?;
     voice.say(&format!("  licence  {} ({})", set.licence, terms(set)))?;
