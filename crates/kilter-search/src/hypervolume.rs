@@ -97,8 +97,8 @@ fn exclusive(point: &[f64], others: &[&[f64]], reference: &[f64]) -> f64 {
     inclusive - volume(front, reference)
 }
 
-/// What each point of the front alone adds to the front's hypervolume; 0 for those that another dominates. All are at most as large as
-/// the reference.
+/// What each point of the front alone adds to the front's hypervolume; 0 for those that another dominates. All are at
+/// most as large as the reference.
 pub fn contributions(points: &[&[f64]], reference: &[f64]) -> Vec<f64> {
     let ranks = non_domination_ranks(points, 1);
     let front: Vec<usize> = (0..points.len()).filter(|&i| ranks[i] == Some(0)).collect();

@@ -3,6 +3,7 @@
 use kilter_numerics::Stream;
 use kilter_space::{Chooser, Config, Random, Space, SpaceError};
 
+use crate::duplicates::Duplicates;
 use crate::event::Event;
 use crate::goal::Goal;
 use crate::history::History;
@@ -39,6 +40,8 @@ pub struct Ask<'a> {
     pub seed: u64,
     /// How many trials the study was made for.
     pub trials: Option<u64>,
+    /// What the study does with a question asked before; where it allows them, the sampler need not avoid them either.
+    pub duplicates: Duplicates,
 }
 
 /// What a sampler answers.

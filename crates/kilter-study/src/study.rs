@@ -571,6 +571,7 @@ impl Study {
             stream: Stream::new(path, "propose"),
             seed: self.spec.seed,
             trials: self.spec.trials,
+            duplicates: self.spec.conduct.duplicates,
         };
         let next = self
             .sampler

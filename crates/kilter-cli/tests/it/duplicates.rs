@@ -73,9 +73,12 @@ fn a_value_is_reused_without_a_run_and_says_whose_it_is() {
 
 #[test]
 fn what_is_allowed_runs_again() {
-    let room = room();
-    room.kilter(tune(&["--duplicates", "allow", "--sampler", "random", "--trials", "20"])).done();
-    assert_eq!((room.trials().len(), runs(&room)), (20, 20));
+    // Six configurations: also those that would pass over what was tried run more often.
+    for sampler in ["random", "auto", "tpe:startup=2"] {
+        let room = room();
+        room.kilter(tune(&["--duplicates", "allow", "--sampler", sampler, "--trials", "20"])).done();
+        assert_eq!((room.trials().len(), runs(&room)), (20, 20), "{sampler}");
+    }
 }
 
 #[test]

@@ -27,7 +27,7 @@ use kilter_numerics::Stream;
 use kilter_space::{
     Chooser, Config, Count, Domain, Encoding, Feasible, Halt, Outline, Prior, Question, Random, SpaceError, Value, Walk,
 };
-use kilter_study::{Ask, Change, Event, History, Next, Proposal, Sampler, SearchError, State};
+use kilter_study::{Ask, Change, Duplicates, Event, History, Next, Proposal, Sampler, SearchError, State};
 use serde::{Deserialize, Serialize};
 
 use super::Dimension;
@@ -106,7 +106,8 @@ pub struct TpeConfig {
     /// At most so many of the worse trials are remembered at an ask; the flavour's where absent. Others than `kilter`
     /// remember all.
     pub recall: Option<usize>,
-    /// May a configuration of a finite space be proposed twice? The flavour's where absent: `kilter` says no.
+    /// May a configuration of a finite space be proposed twice? The flavour's where absent: `kilter` says no, unless the
+    /// study allows duplicates.
     pub repeats: Option<bool>,
 }
 
@@ -188,8 +189,8 @@ impl TpeConfig {
         self.flavour != Flavour::Hyperopt && self.multivariate.unwrap_or(self.is_own() || !several)
     }
 
-    fn repeats(&self) -> bool {
-        self.repeats.unwrap_or(!self.is_own())
+    fn repeats(&self, duplicates: Duplicates) -> bool {
+        self.repeats.unwrap_or(!self.is_own() || duplicates == Duplicates::Allow)
     }
 
     fn n_below(&self, finished: usize, several: bool) -> usize {
@@ -230,12 +231,13 @@ impl Tpe {
     }
 
     /// Brings `columns` up to date.
-    fn encode(&mut self, outline: &Outline, history: &History) {
+    fn encode(&mut self, ask: &Ask<'_>) {
+        let (outline, history) = (ask.space.outline, ask.history);
         if self.fingerprint != outline.fingerprint() || self.columns.is_empty() {
             self.fingerprint = outline.fingerprint();
             self.columns = vec![Vec::new(); Encoding::new(outline).coordinates().len()];
             self.orders = Shelf::default();
-            self.seen = Seen::new(outline, self.config.repeats());
+            self.seen = Seen::new(outline, self.config.repeats(ask.duplicates));
             self.new = history.rows().map(|row| row.number).collect();
         }
         for row in self.new.drain(..).filter_map(|number| history.get(number)) {
@@ -307,7 +309,7 @@ impl Sampler for Tpe {
 
     fn next(&mut self, ask: &Ask<'_>) -> Result<Next, SearchError> {
         let outline = ask.space.outline;
-        self.encode(outline, ask.history);
+        self.encode(ask);
         self.ranking.update(ask.history, ask.goals);
         let at_start =
             ask.history.count(State::Complete) + ask.history.count(State::Pruned) < self.config.startup.max(1);

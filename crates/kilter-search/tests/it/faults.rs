@@ -7,8 +7,8 @@ use kilter_numerics::Stream;
 use kilter_search::{SAMPLERS, pruner, sampler};
 use kilter_space::{Config, Entry, Expr, Fit, Name, Outline, Random, Space, Value, Walk, parse_domain, replay};
 use kilter_study::{
-    Ask, Asked, Change, Conduct, End, Event, Failure, Goal, History, Memory, Next, Opened, Study, StudyError,
-    StudySpec, Trial, Usage,
+    Ask, Asked, Change, Conduct, Duplicates, End, Event, Failure, Goal, History, Memory, Next, Opened, Study,
+    StudyError, StudySpec, Trial, Usage,
 };
 
 fn entry(name: &str, domain: &str) -> Entry {
@@ -188,6 +188,7 @@ fn a_hundred_thousand_trials_are_history() {
             stream: Stream::new(&[1, TRIALS], "propose"),
             seed: 1,
             trials: None,
+            duplicates: Duplicates::default(),
         };
         match sampler.next(&ask) {
             Ok(Next::Try(_)) => {}

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use kilter_search::{PRUNERS, RegistryError, SAMPLERS, pruner, sampler};
 use kilter_space::{Config, Entry, Fit, Outline, Value, parse_domain, replay};
 use kilter_study::{
-    Asked, Better, Conduct, End, Failure, Goal, History, Limits, Memory, Storage, Study, StudySpec, Usage, Worker,
+    Asked, Better, Conduct, Duplicates, End, Failure, Goal, History, Limits, Memory, Storage, Study, StudySpec, Usage,
+    Worker,
 };
 use proptest::prelude::*;
 
@@ -202,6 +203,7 @@ fn a_trial_can_be_proposed_again_from_the_revision_it_saw() {
         stream: kilter_numerics::Stream::new(&[9, trial.number()], "propose"),
         seed: 9,
         trials: None,
+        duplicates: Duplicates::default(),
     };
     let kilter_study::Next::Try(proposal) = again.next(&ask).unwrap() else { panic!("no proposal") };
     let config = kilter_space::Answered::new(proposal.joint, proposal.rest).walk(&outline).unwrap();

@@ -1,8 +1,9 @@
 //! Trials as child processes: anybody's command, or a recipe in a process of its own.
 //!
-//! A trial's process tree hangs on a tiny supervisor (split off this binary, started once more), which holds a socket to the tuner. When the
-//! tuner dies, however it dies, the socket ends, and the supervisor ends the whole tree. So nothing survives a killed
-//! tuner, nothing survives its own trial, and the kernel's accounts of the tree are complete.
+//! A trial's process tree hangs on a tiny supervisor, which holds a socket to the tuner; supervisors are forked from this
+//! binary, started once more (`nursery.rs`). When the tuner dies, however it dies, the socket ends, and the supervisor
+//! ends the whole tree. So nothing survives a killed tuner, nothing survives its own trial, and the kernel's accounts of
+//! the tree are complete.
 
 mod child;
 mod command;
