@@ -93,3 +93,12 @@ pub fn pareto_front(trials: &[(u64, Vec<f64>)], front: &[u64], names: &[&str]) -
         figure
     })
 }
+
+/// How much of the space of values the trials up to each one dominate together; `value` says in what.
+pub fn hypervolume_history(trials: &[u64], hypervolumes: &[f64], value: &str) -> Figure {
+    let data = json!({
+        "type": "scatter", "mode": "lines+markers", "name": value, "x": trials, "y": numbers(hypervolumes.iter().copied()),
+        "line": { "shape": "hv" }, "marker": { "size": 4 },
+    });
+    Figure::new("Hypervolume history", "trial", value, vec![data])
+}

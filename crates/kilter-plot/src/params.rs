@@ -36,6 +36,92 @@ pub fn slice(params: &[Param], trials: &[u64], values: &[f64], value: &str) -> F
     figure
 }
 
+/// A bar for each hyperparameter, as long as its share of the importance; the largest on top.
+pub fn param_importances(importances: &[(String, f64)], value: &str) -> Figure {
+    let mut sorted: Vec<&(String, f64)> = importances.iter().collect();
+    sorted.sort_by(|a, b| a.1.total_cmp(&b.1));
+    let names: Vec<&str> = sorted.iter().map(|(name, _)| name.as_str()).collect();
+    let labels: Vec<String> = sorted.iter().map(|(_, share)| format!("{share:.2}")).collect();
+    let data = json!({
+        "type": "bar", "orientation": "h", "name": value, "x": numbers(sorted.iter().map(|(_, share)| *share)),
+        "y": names, "text": labels, "textposition": "outside", "cliponaxis": false,
+    });
+    Figure::new("Hyperparameter importances", &format!("importance for {value}"), "", vec![data])
+        .with("yaxis", json!({ "type": "category" }))
+}
+
+/// Trials over every two hyperparameters, coloured by the rank of their value: 0 the best, 1 the worst.
+pub fn rank(params: &[Param], values: &[f64], value: &str, larger_is_better: bool) -> Figure {
+    let ranks = shares_of_rank(values, larger_is_better);
+    let hover: Vec<String> = values.iter().map(|number| format!("{value} {number}")).collect();
+    let axis = |letter: &str, at: usize| if at == 0 { letter.to_owned() } else { format!("{letter}{}", at + 1) };
+    let pairs: Vec<(usize, usize)> = match params.len() {
+        0..=2 => (1..params.len()).map(|second| (0, second)).collect(),
+        count => {
+            (0..count).flat_map(|row| (0..count).map(move |column| (column, row))).filter(|(a, b)| a != b).collect()
+        }
+    };
+    let trace = |(at, &(x, y)): (usize, &(usize, usize))| {
+        json!({
+            "type": "scatter", "mode": "markers", "name": format!("{}, {}", params[x].name, params[y].name),
+            "showlegend": false, "x": params[x].axis.json(), "y": params[y].axis.json(), "text": hover,
+            "xaxis": axis("x", at), "yaxis": axis("y", at),
+            "marker": {
+                "color": numbers(ranks.iter().copied()), "colorscale": "RdYlBu", "reversescale": true, "cmin": 0, "cmax": 1,
+                "line": { "color": "grey", "width": 0.5 }, "showscale": at == 0,
+                "colorbar": { "title": { "text": "rank" }, "tickvals": [0, 1], "ticktext": ["best", "worst"] },
+            },
+        })
+    };
+    let data = pairs.iter().enumerate().map(trace).collect();
+    let mut figure = Figure::new("Ranks", "", "", data);
+    let sides = if params.len() > 2 { params.len() as f64 } else { 1.0 };
+    let domain = |place: usize| {
+        let gap = if sides > 1.0 { 0.2 / sides } else { 0.0 };
+        json!([place as f64 / sides + gap / 2.0, (place as f64 + 1.0) / sides - gap / 2.0])
+    };
+    for (at, &(x, y)) in pairs.iter().enumerate() {
+        let several = params.len() > 2;
+        let names_shown = |shown: bool, name: &str| if shown || !several { name.to_owned() } else { String::new() };
+        let (last, first) = (params.len() - 1, 0);
+        // Names stand at the outer panels only: below the lowest row, left of the first column.
+        let lowest = y == last || (x == last && y + 1 == last);
+        let leftmost = x == first || (y == first && x == 1);
+        let mut below = params[x].axis.layout(&names_shown(lowest, &params[x].name));
+        let mut beside = params[y].axis.layout(&names_shown(leftmost, &params[y].name));
+        below["domain"] = domain(if several { x } else { 0 });
+        beside["domain"] = domain(if several { last - y } else { 0 });
+        below["anchor"] = axis("y", at).into();
+        beside["anchor"] = axis("x", at).into();
+        figure =
+            figure.with(&axis("x", at).replace('x', "xaxis"), below).with(&axis("y", at).replace('y', "yaxis"), beside);
+    }
+    figure
+}
+
+/// Each value's rank among all, from 0 (the best) to 1; equal values share the mean of theirs, NaN is the worst.
+fn shares_of_rank(values: &[f64], larger_is_better: bool) -> Vec<f64> {
+    let loss = |value: f64| {
+        if value.is_nan() {
+            f64::INFINITY
+        } else if larger_is_better {
+            -value
+        } else {
+            value
+        }
+    };
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by(|&a, &b| loss(values[a]).total_cmp(&loss(values[b])));
+    let last = values.len().saturating_sub(1).max(1) as f64;
+    let mut ranks = vec![0.0; values.len()];
+    for equal in order.chunk_by(|&a, &b| loss(values[a]) == loss(values[b])) {
+        let first = order.iter().position(|at| *at == equal[0]).unwrap_or_default();
+        let mean = first as f64 + (equal.len() - 1) as f64 / 2.0;
+        equal.iter().for_each(|&at| ranks[at] = mean / last);
+    }
+    ranks
+}
+
 /// Values over two hyperparameters: trials as points, and between them the value of the plane through the nearest ones.
 pub fn contour(x: &Param, y: &Param, values: &[f64], value: &str) -> Figure {
     let points = json!({

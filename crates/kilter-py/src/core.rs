@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use kilter_search::importance::PedAnovaConfig;
 use kilter_space::{Expr, Name, Outline};
 use kilter_study::{
     Amendment, Asked, Better, Column, Conduct, Driven, Goal, Limits, Row, Study, StudyError, StudySpec, Usage,
@@ -267,15 +268,33 @@ impl Core {
     }
 
     /// A figure as Plotly's JSON.
+    #[pyo3(signature = (kind, params, target, reference))]
     fn figure(
         &self,
         py: Python<'_>,
         kind: String,
         params: Option<Vec<String>>,
         target: Option<String>,
+        reference: Option<Vec<f64>>,
     ) -> PyResult<String> {
-        let made = self.look(py, move |study| plots::figure(study, &kind, params.as_deref(), target.as_deref()))?;
+        let shown = plots::Shown { kind, params, target, reference };
+        let made = self.look(py, move |study| plots::figure(study, &shown))?;
         made.map(|figure| figure.json().to_string()).map_err(|why| fault::value(py, why))
+    }
+
+    /// How much each hyperparameter mattered to a metric: (name, share).
+    #[pyo3(signature = (target, target_quantile, region_quantile, evaluate_on_local))]
+    fn importances(
+        &self,
+        py: Python<'_>,
+        target: Option<String>,
+        target_quantile: f64,
+        region_quantile: f64,
+        evaluate_on_local: bool,
+    ) -> PyResult<Vec<(String, f64)>> {
+        let config = PedAnovaConfig { target_quantile, region_quantile, evaluate_on_local };
+        let found = self.look(py, move |study| plots::importances(study, &config, target.as_deref()))?;
+        found.map_err(|why| fault::value(py, why))
     }
 
     /// The numbers of the best trials: with one goal at most one, else the front.

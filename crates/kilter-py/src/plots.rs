@@ -1,11 +1,12 @@
 //! A study's figures: its columns, handed to `kilter-plot`.
 
 use kilter_plot::{Axis, Bar, Cell, Course, Curve, Figure, Param, Point};
+use kilter_search::importance::PedAnovaConfig;
 use kilter_space::{Value, nearest};
 use kilter_study::{Better, Goal, Row, State, Study};
 
 /// The figures that there are.
-const FIGURES: [&str; 8] = [
+const FIGURES: [&str; 11] = [
     "optimization_history",
     "edf",
     "pareto_front",
@@ -14,13 +15,28 @@ const FIGURES: [&str; 8] = [
     "slice",
     "contour",
     "parallel_coordinate",
+    "param_importances",
+    "rank",
+    "hypervolume_history",
 ];
 
-/// A figure of `study`. `params` are the hyperparameters it shows (nothing: all), `target` the metric (nothing: the first
-/// direction's).
-pub fn figure(study: &Study, kind: &str, params: Option<&[String]>, target: Option<&str>) -> Result<Figure, String> {
+/// What a figure shows.
+pub struct Shown {
+    /// Its kind.
+    pub kind: String,
+    /// The hyperparameters; nothing: all.
+    pub params: Option<Vec<String>>,
+    /// The metric; nothing: the first direction's.
+    pub target: Option<String>,
+    /// Of a hypervolume, the point that it is measured from, a value per direction.
+    pub reference: Option<Vec<f64>>,
+}
+
+/// A figure of `study`.
+pub fn figure(study: &Study, shown: &Shown) -> Result<Figure, String> {
     let (goals, history) = (&study.spec().goals, study.history());
-    let goal = goal(goals, target)?;
+    let goal = goal(goals, shown.target.as_deref())?;
+    let (kind, params) = (shown.kind.as_str(), shown.params.as_deref());
     let complete: Vec<&Row> = history.rows().filter(|row| row.state == State::Complete).collect();
     let valued: Vec<(&Row, f64)> = complete.iter().filter_map(|row| Some((*row, row.value(&goal.metric)?))).collect();
     let larger_is_better = goal.better == Better::Higher;
@@ -63,8 +79,54 @@ pub fn figure(study: &Study, kind: &str, params: Option<&[String]>, target: Opti
         "parallel_coordinate" => {
             kilter_plot::parallel_coordinate(&columns(study, &rows, params)?, &values, &goal.metric, larger_is_better)
         }
+        "param_importances" => {
+            let all = importances(study, &PedAnovaConfig::default(), shown.target.as_deref())?;
+            let chosen = columns(study, &rows, params)?;
+            let is_chosen = |name: &String| chosen.iter().any(|param| param.name == *name);
+            let chosen: Vec<(String, f64)> = all.into_iter().filter(|(name, _)| is_chosen(name)).collect();
+            kilter_plot::param_importances(&chosen, &goal.metric)
+        }
+        "rank" => kilter_plot::rank(&columns(study, &rows, params)?, &values, &goal.metric, larger_is_better),
+        "hypervolume_history" => hypervolumes(study, shown.reference.as_deref())?,
         other => return Err(format!("there is no figure `{other}`; there are {}", FIGURES.join(", "))),
     })
+}
+
+/// How much each hyperparameter mattered to a metric; nothing: the first direction's.
+pub fn importances(study: &Study, config: &PedAnovaConfig, target: Option<&str>) -> Result<Vec<(String, f64)>, String> {
+    let spec = study.spec();
+    let goal = goal(&spec.goals, target)?;
+    Ok(kilter_search::importance::importances(spec, study.history(), goal, &config.checked()?))
+}
+
+/// The hypervolume dominated after each feasible trial: from `reference`, or as a share of the box that the trials span.
+fn hypervolumes(study: &Study, reference: Option<&[f64]>) -> Result<Figure, String> {
+    let (goals, history) = (&study.spec().goals, study.history());
+    if goals.len() < 2 {
+        return Err("a hypervolume needs at least two directions; plot_optimization_history shows one".to_owned());
+    }
+    let valued: Vec<(u64, Vec<f64>)> = history
+        .rows()
+        .filter(|row| row.is_feasible())
+        .filter_map(|row| Some((row.number, row.values(goals)?)))
+        .collect();
+    let trials: Vec<u64> = valued.iter().map(|(number, _)| *number).collect();
+    let Some(reference) = reference else {
+        let course = kilter_search::front_course(history, goals);
+        return Ok(kilter_plot::hypervolume_history(&trials, &course, "share of the box that the trials span"));
+    };
+    if reference.len() != goals.len() {
+        return Err(format!("{} directions, and a reference point of {}", goals.len(), reference.len()));
+    }
+    let losses = |values: &[f64]| -> Vec<f64> {
+        values.iter().zip(goals).map(|(value, goal)| goal.better.as_loss(*value)).collect()
+    };
+    let reference = losses(reference);
+    let points: Vec<Vec<f64>> = valued.iter().map(|(_, values)| losses(values)).collect();
+    let points: Vec<&[f64]> = points.iter().map(Vec::as_slice).collect();
+    let upto = |count: usize| kilter_search::hypervolume::hypervolume(&points[..count], &reference);
+    let course: Vec<f64> = (1..=points.len()).map(upto).collect();
+    Ok(kilter_plot::hypervolume_history(&trials, &course, "hypervolume"))
 }
 
 fn goal<'a>(goals: &'a [Goal], target: Option<&str>) -> Result<&'a Goal, String> {

@@ -64,7 +64,48 @@ def test_the_front_of_several_directions():
     assert study.plot_optimization_history(target="score").layout.yaxis.title.text == "score"
 
 
+def test_importances_are_shares_and_drawn(study):
+    shares = study.param_importances()
+    assert sorted(shares) == ["kind", "lr", "width"] and abs(sum(shares.values()) - 1) < 1e-12
+    assert list(shares.values()) == sorted(shares.values(), reverse=True)
+    assert next(iter(shares)) == "width"  # the loss is nearly the width
+    assert optuna.importance.get_param_importances(study) == shares
+    half = optuna.importance.get_param_importances(study, params=["lr", "kind"])
+    assert sorted(half) == ["kind", "lr"] and abs(sum(half.values()) - 1) < 1e-12
+    bars = study.plot_param_importances().data[0]
+    assert dict(zip(bars.y, bars.x)) == shares and list(bars.x) == sorted(bars.x)
+    assert list(study.plot_param_importances(["lr"]).data[0].y) == ["lr"]
+    with pytest.raises(ValueError, match="must lie above 0"):
+        study.param_importances(target_quantile=0)
+    with pytest.raises(ValueError, match="no direction `speed`"):
+        study.param_importances("speed")
+
+
+def test_ranks_are_from_the_best_to_the_worst(study):
+    (pair,) = study.plot_rank(["lr", "width"]).data
+    best = min(complete(study), key=lambda trial: trial.value)
+    at = [trial.number for trial in complete(study)].index(best.number)
+    assert pair.marker.color[at] == 0 and max(pair.marker.color) == 1
+    whole = study.plot_rank()
+    assert len(whole.data) == 6 and whole.to_html(full_html=False)
+
+
+def test_the_hypervolume_of_several_directions_rises():
+    study = kilter.create_study(directions=["minimize", "maximize"])
+    study.optimize(lambda t: (t.suggest_float("x", 0, 1), t.suggest_float("y", 0, 1)), n_trials=20)
+    for figure in (study.plot_hypervolume_history(), optuna.visualization.plot_hypervolume_history(study, [1, 0])):
+        (line,) = figure.data
+        assert len(line.x) == 20 and list(line.y) == sorted(line.y) and 0 < line.y[-1] <= 1
+    # From (1, 0) a single trial (x, y) dominates (1 - x) y.
+    x, y = study.trials[0].values
+    assert abs(line.y[0] - (1 - x) * y) < 1e-12
+    with pytest.raises(ValueError, match="2 directions, and a reference point of 3"):
+        study.plot_hypervolume_history([1, 2, 3])
+
+
 def test_what_cannot_be_drawn_is_said(study):
+    with pytest.raises(ValueError, match="at least two directions"):
+        study.plot_hypervolume_history()
     with pytest.raises(ValueError, match="two or three"):
         study.plot_pareto_front()
     with pytest.raises(ValueError, match="did you mean `width`"):

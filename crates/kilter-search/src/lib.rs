@@ -2,6 +2,7 @@
 
 pub mod grid;
 pub mod hypervolume;
+pub mod importance;
 pub mod median;
 pub mod partial;
 pub mod quasi;

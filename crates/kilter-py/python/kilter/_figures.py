@@ -8,12 +8,12 @@ from .errors import ArgumentError
 class Figures:
     """What a study draws, by Plotly."""
 
-    def _figure(self, kind, params=None, target=None):
+    def _figure(self, kind, params=None, target=None, reference=None):
         try:
             import plotly.graph_objects
         except ImportError:
             raise ImportError("figures are drawn by Plotly, which is not here; pip install plotly") from None
-        return plotly.graph_objects.Figure(json.loads(self._core.figure(kind, params, target)))
+        return plotly.graph_objects.Figure(json.loads(self._core.figure(kind, params, target, reference)))
 
     def plot_optimization_history(self, target=None):
         """Each trial's value and the best so far, as a Plotly figure. `target` names a metric; None: the first."""
@@ -46,6 +46,20 @@ class Figures:
     def plot_parallel_coordinate(self, params=None, target=None):
         """A line for each trial through all of its hyperparameters."""
         return self._figure("parallel_coordinate", _names(params), target)
+
+    def plot_param_importances(self, params=None, target=None):
+        """How much each hyperparameter mattered, as `param_importances` tells."""
+        return self._figure("param_importances", _names(params), target)
+
+    def plot_rank(self, params=None, target=None):
+        """Trials over every two hyperparameters, coloured by rank."""
+        return self._figure("rank", _names(params), target)
+
+    def plot_hypervolume_history(self, reference_point=None):
+        """The hypervolume that the trials dominate, of several directions: from `reference_point`, a value per direction; by
+        default as a share of the box that all trials span."""
+        reference = None if reference_point is None else [float(value) for value in reference_point]
+        return self._figure("hypervolume_history", reference=reference)
 
 
 def _names(params):

@@ -144,6 +144,20 @@ class Study(Figures):
         """
         return Frame(self._core.table(columns))
 
+    def param_importances(self, target=None, *, target_quantile=0.1, region_quantile=1.0, evaluate_on_local=True):
+        """How much each hyperparameter mattered, by PED-ANOVA: a dict by name, the largest share first; they add up to 1.
+
+        A hyperparameter matters as far as its values among the better trials differ from those among all.
+
+        Args:
+            target: A metric's name; None: the first direction's.
+            target_quantile: Share of the trials that are the better ones.
+            region_quantile: Share of the trials that they are compared with.
+            evaluate_on_local: Compare with how those trials are spread, not with an even spread.
+        """
+        found = self._core.importances(target, target_quantile, region_quantile, evaluate_on_local)
+        return dict(sorted(found, key=lambda pair: -pair[1]))
+
     @property
     def best_trial(self):
         """The feasible trial with the best value.

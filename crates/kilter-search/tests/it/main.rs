@@ -9,6 +9,7 @@ mod faults;
 mod golden;
 mod hyperopt;
 mod hypervolume;
+mod importance;
 mod median;
 mod parzen;
 mod quasi;

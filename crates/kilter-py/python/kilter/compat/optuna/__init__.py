@@ -14,7 +14,7 @@ What differs: trials are proposed by kilter's samplers, so they are others than 
 file is kilter's own database; samplers and pruners that kilter does not have are not here, and say so.
 """
 
-from . import distributions, exceptions, logging, pruners, samplers, storages, study, trial, visualization
+from . import distributions, exceptions, importance, logging, pruners, samplers, storages, study, trial, visualization
 from .exceptions import TrialPruned
 from .study import (
     Study,
@@ -39,6 +39,7 @@ __all__ = [
     "exceptions",
     "get_all_study_names",
     "get_all_study_summaries",
+    "importance",
     "load_study",
     "logging",
     "pruners",

@@ -6,10 +6,13 @@ __all__ = [
     "is_available",
     "plot_contour",
     "plot_edf",
+    "plot_hypervolume_history",
     "plot_intermediate_values",
     "plot_optimization_history",
     "plot_parallel_coordinate",
+    "plot_param_importances",
     "plot_pareto_front",
+    "plot_rank",
     "plot_slice",
     "plot_timeline",
 ]
@@ -70,3 +73,22 @@ def plot_parallel_coordinate(study, params=None, *, target=None, target_name="Ob
     """A line for each trial through all of its hyperparameters."""
     _plain(target)
     return study.plot_parallel_coordinate(params)
+
+
+def plot_param_importances(study, evaluator=None, params=None, *, target=None, target_name="Objective Value"):
+    """How much each hyperparameter mattered."""
+    _plain(target)
+    if evaluator is not None:
+        raise ArgumentError("an evaluator: the figure shows PED-ANOVA's, as Optuna 5's does by default")
+    return study.plot_param_importances(params)
+
+
+def plot_rank(study, params=None, *, target=None, target_name="Objective Value"):
+    """Trials over every two hyperparameters, coloured by rank."""
+    _plain(target)
+    return study.plot_rank(params)
+
+
+def plot_hypervolume_history(study, reference_point):
+    """The hypervolume that the trials dominate."""
+    return study.plot_hypervolume_history(reference_point)
