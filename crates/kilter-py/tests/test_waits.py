@@ -28,9 +28,14 @@ def computes(trial):
     while True:
         time.sleep(0.01)
 
+def computes_then_asks(trial):
+    time.sleep(0.2)  # from now on answers are stored as they are given
+    said("asking")
+    return trial.suggest_float("x", 0, 1)
+
 trial = study.ask() if what in ("suggest", "report", "tell", "tag") else None
 time.sleep(0.2 if trial else 0)
-if what != "computes":
+if what not in ("computes", "threads that ask"):
     said("ready")
     sys.stdin.readline()  # now the file is locked
     said("waiting")
@@ -56,6 +61,8 @@ try:
         study.optimize(quick, n_jobs=4)
     elif what == "computes":
         study.optimize(computes)
+    elif what == "threads that ask":
+        study.optimize(computes_then_asks, n_jobs=2)
 except KeyboardInterrupt:
     said("interrupted")
     sys.exit(3)
@@ -155,6 +162,27 @@ def test_ctrl_c_is_heard_where_the_trial_cannot_be_given_back(storage, children)
     study.optimize(lambda trial: 1.0, n_trials=1)
     (trial,) = study.trials
     assert trial.state is TrialState.COMPLETE and trial.attempt == 2
+
+
+def test_a_second_ctrl_c_leaves_threads_that_wait_for_a_file(storage, children):
+    kilter.create_study(name="shared", storage=storage)
+    child = children(storage, "threads that ask")
+    child.expect("asking")
+    file = locked(storage)
+    time.sleep(0.5)
+    child.interrupt()
+    # Two signals sent one after the other may arrive as one: the second is sent once the first was heard.
+    assert "Ctrl-C again leaves them" in child.process.stderr.readline()
+    child.interrupt()
+    while (said := child.process.stdout.readline().strip()) == "asking":
+        pass
+    assert said == "interrupted", child.process.stderr.read()
+    code, err = child.ended()
+    assert code == 3, err
+    file.execute("ROLLBACK")
+    study = kilter.load_study("shared", storage=storage)
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
+    assert study.get_trials(states=[TrialState.COMPLETE])
 
 
 def test_a_trial_longer_than_its_lease_stays_its_workers(tmp_path, children):

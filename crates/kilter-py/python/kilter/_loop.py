@@ -70,20 +70,24 @@ class Loop:
         try:
             self.wait()
         except KeyboardInterrupt:
-            self.stop()
-            # Signals reach no other thread than this one: those that wait for a file to be given a trial are told.
-            self.study._core.halt(True)
-            if not self.idle.is_set():
-                warn("finishing the trials that run; Ctrl-C again leaves them (they will run again)")
             try:
+                self.stop()
+                # Signals reach no other thread than this one: those that wait for a file to be given a trial are told.
+                self.study._core.halt(True)
+                if not self.idle.is_set():
+                    warn("finishing the trials that run; Ctrl-C again leaves them (they will run again)")
                 self.wait()
             except KeyboardInterrupt:
-                self.study._interrupted = True
-                with self.lock:
-                    left = list(self.running.values())
-                for trial in left:
-                    _release(trial)
+                self.leave()
             raise
+
+    def leave(self):
+        """Gives back what runs, for whoever does not wait for it."""
+        self.study._interrupted = True
+        with self.lock:
+            left = list(self.running.values())
+        for trial in left:
+            _release(trial)
 
     def work_in_thread(self):
         try:
