@@ -11,6 +11,7 @@ use crate::completions::{Completions, Man};
 use crate::data::Data;
 use crate::enqueue::Enqueue;
 use crate::export::Export;
+use crate::hint;
 use crate::import::Import;
 use crate::logs::Logs;
 use crate::measure::Measure;
@@ -53,7 +54,7 @@ pub struct Cli {
 impl Cli {
     /// Reads the call. `tune` remembers which of its options were given: a study's file may say the others.
     pub fn read() -> Result<Self, clap::Error> {
-        let matches = Self::command().try_get_matches()?;
+        let matches = Self::command().try_get_matches().map_err(|why| hint::name(why, &Self::command()))?;
         let mut cli = Self::from_arg_matches(&matches).map_err(|why| why.format(&mut Self::command()))?;
         if let (Verb::Tune(tune), Some((_, words))) = (&mut cli.verb, matches.subcommand()) {
             let given = words.ids().filter(|id| words.value_source(id.as_str()) == Some(ValueSource::CommandLine));

@@ -14,6 +14,7 @@ mod enqueue;
 mod export;
 mod fault;
 mod figure;
+mod hint;
 mod import;
 mod logs;
 mod look;

@@ -112,6 +112,7 @@ refused! {
     several_directions_without_names: ["tune", "breast-cancer", "--minimize", "--maximize=auc"],
     empty_study_name: ["tune", "breast-cancer", "--study", ""],
     unknown_option: ["tune", "breast-cancer", "--trails", "5"],
+    option_of_another_program: ["tune", "breast-cancer", "--n-jobs=4"],
     unknown_verb: ["tnue", "breast-cancer"],
     storage_of_another_kind: ["tune", "breast-cancer", "--storage", "postgres:here"],
     storage_without_file: ["tune", "breast-cancer", "--storage", "sqlite:"],
