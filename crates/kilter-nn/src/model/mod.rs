@@ -9,6 +9,7 @@ mod mlp;
 mod quasi_lstm;
 mod resnet;
 mod vit;
+mod xception;
 
 pub use cnn::Cnn;
 pub use encoder::{Encoder, Pooling};
@@ -18,6 +19,7 @@ pub use mlp::{Activation, Mlp};
 pub use quasi_lstm::QuasiLstmLanguageModel;
 pub use resnet::ResNet;
 pub use vit::Vit;
+pub use xception::Xception;
 
 use burn::tensor::{DType, Device};
 use kilter_numerics::Stream;

@@ -22,8 +22,18 @@ pub struct ResNet {
     pub stages: usize,
     /// Blocks of two convolutions per stage.
     pub blocks: usize,
+    /// Side of the blocks' kernels, odd.
+    #[serde(default = "three")]
+    pub kernel: usize,
     /// Classes.
     pub classes: usize,
+    /// Share of the last numbers that training drops.
+    #[serde(default)]
+    pub dropout: f64,
+}
+
+fn three() -> usize {
+    3
 }
 
 /// One block: two convolutions beside the identity, or beside a pointwise convolution where sizes change.
@@ -31,6 +41,7 @@ pub struct ResNet {
 struct Block {
     inputs: usize,
     outputs: usize,
+    kernel: usize,
     stride: usize,
 }
 
@@ -44,11 +55,11 @@ fn kernel(inputs: usize, outputs: usize, kernel: usize, stride: usize) -> Conv {
 
 impl Block {
     fn first(&self) -> Conv {
-        kernel(self.inputs, self.outputs, 3, self.stride)
+        kernel(self.inputs, self.outputs, self.kernel, self.stride)
     }
 
     fn second(&self) -> Conv {
-        kernel(self.outputs, self.outputs, 3, 1)
+        kernel(self.outputs, self.outputs, self.kernel, 1)
     }
 
     fn shortcut(&self) -> Option<Conv> {
@@ -94,7 +105,7 @@ impl ResNet {
                 let outputs = self.width << stage;
                 let changes = stage > 0 && block == 0;
                 let (inputs, stride) = if changes { (outputs / 2, 2) } else { (outputs, 1) };
-                (format!("stages.{stage}.{block}"), Block { inputs, outputs, stride })
+                (format!("stages.{stage}.{block}"), Block { inputs, outputs, kernel: self.kernel, stride })
             })
         })
     }
@@ -113,6 +124,7 @@ impl ResNet {
         }
         let [batch, channels, height, width] = x.dims();
         let x: Tensor<2> = x.reshape([batch, channels, height * width]).mean_dim(2).reshape([batch, channels]);
+        let x = context.dropout(x, self.dropout);
         self.head().forward(&scope.of("head"), x, context)
     }
 }
@@ -143,6 +155,7 @@ impl Network for ResNet {
         must("resnet", "the number of stages", self.stages, (1..=6).contains(&self.stages), "from 1 to 6")?;
         must("resnet", "the number of blocks", self.blocks, self.blocks > 0, "at least 1")?;
         must("resnet", "the width", self.width, self.width > 0, "at least 1")?;
+        must("resnet", "the kernel", self.kernel, self.kernel % 2 == 1, "odd")?;
         must("resnet", "the number of classes", self.classes, self.classes > 0, "at least 1")
     }
 }

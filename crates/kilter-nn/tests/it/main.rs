@@ -2,5 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod gradients;
+mod model;
 mod optim;
 mod train;

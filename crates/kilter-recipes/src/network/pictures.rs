@@ -49,7 +49,7 @@ impl Model {
             Kind::ResNet => {
                 let (width, stages, blocks) =
                     (size(config, "width")?, size(config, "stages")?, size(config, "blocks")?);
-                Self::ResNet(ResNet { image: shape, width, stages, blocks, classes })
+                Self::ResNet(ResNet { image: shape, width, stages, blocks, kernel: 3, classes, dropout })
             }
             _ => {
                 let hidden = vec![size(config, "width")?; size(config, "layers")?];

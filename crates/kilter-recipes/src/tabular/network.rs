@@ -1,4 +1,5 @@
-//! Networks among the families: a perceptron on columns, and a small convolutional network on pictures.
+//! Networks among the families: a perceptron on columns, and small convolutional networks on pictures: plain, residual, or
+//! of separable convolutions.
 //!
 //! A tenth of the rows to learn from, stratified, is not learnt from but judges every epoch; the weights of the best epoch
 //! are kept. A perceptron's training ends when ten epochs brought nothing better (Prechelt, *Early Stopping – But When?*,
@@ -11,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use kilter_data::split::stratified_split;
 use kilter_nn::context::Context;
-use kilter_nn::model::{Activation, Cnn, Mlp, Network};
+use kilter_nn::model::{Activation, Cnn, Mlp, Network, ResNet, Xception};
 use kilter_nn::op::cross_entropy;
 use kilter_nn::optim::{AdamConfig, Optimizer};
 use kilter_nn::params::{Params, numbers};
@@ -41,6 +42,8 @@ const PASS: usize = 256;
 enum Body {
     Mlp(Mlp),
     Cnn(Cnn),
+    ResNet(ResNet),
+    Xception(Xception),
 }
 
 impl Body {
@@ -48,6 +51,25 @@ impl Body {
         match self {
             Self::Mlp(model) => model,
             Self::Cnn(model) => model,
+            Self::ResNet(model) => model,
+            Self::Xception(model) => model,
+        }
+    }
+
+    /// Logits of rows, `[count, columns]`: of pictures, colour by colour.
+    fn forward(&self, params: &Params, rows: Vec<f32>, count: usize, context: &mut Context<'_>) -> Tensor<2> {
+        let device = params.device();
+        let pictures = |[colours, height, width]: [usize; 3], rows| {
+            Tensor::from_data(TensorData::new(rows, [count, colours, height, width]), device)
+        };
+        match self {
+            Self::Mlp(model) => {
+                let columns = rows.len() / count.max(1);
+                model.forward(params, Tensor::from_data(TensorData::new(rows, [count, columns]), device), context)
+            }
+            Self::Cnn(model) => model.forward(params, pictures(model.image, rows), context),
+            Self::ResNet(model) => model.forward(params, pictures(model.image, rows), context),
+            Self::Xception(model) => model.forward(params, pictures(model.image, rows), context),
         }
     }
 }
@@ -91,22 +113,12 @@ struct Eye {
 
 impl Eye {
     /// Logits `[rows, classes]`, or numbers `[rows, 1]`.
-    fn forward(&self, params: &Params, mut rows: Vec<f32>, count: usize, context: &mut Context<'_>) -> Tensor<2> {
-        let device = params.device();
-        match &self.body {
-            Body::Mlp(model) => {
-                let columns = rows.len() / count.max(1);
-                model.forward(params, Tensor::from_data(TensorData::new(rows, [count, columns]), device), context)
-            }
-            Body::Cnn(model) => {
-                if let Some(lens) = &self.lens {
-                    rows = lens.see(&rows);
-                }
-                let [colours, height, width] = model.image;
-                let data = TensorData::new(rows, [count, colours, height, width]);
-                model.forward(params, Tensor::from_data(data, device), context)
-            }
-        }
+    fn forward(&self, params: &Params, rows: Vec<f32>, count: usize, context: &mut Context<'_>) -> Tensor<2> {
+        let rows = match &self.lens {
+            Some(lens) => lens.see(&rows),
+            None => rows,
+        };
+        self.body.forward(params, rows, count, context)
     }
 
     /// The mean loss of what the network said of rows with these targets.
@@ -368,15 +380,17 @@ pub fn convolutional(
     let goal = examples.target();
     let (classes, outputs) = outputs(goal);
     let lens = Lens::of(examples.table(), image, size(config, "cnn.side")?);
-    let body = Body::Cnn(Cnn {
-        image: lens.image(),
-        channels: vec![size(config, "cnn.width")?; size(config, "cnn.blocks")?],
-        kernel: size(config, "cnn.kernel")?,
-        pooled: true,
-        hidden: 0,
-        classes: outputs,
-        dropout: config.float("cnn.dropout")?,
-    });
+    let (image, out, dropout) = (lens.image(), outputs, config.float("cnn.dropout")?);
+    let (width, blocks, kernel) =
+        (size(config, "cnn.width")?, size(config, "cnn.blocks")?, size(config, "cnn.kernel")?);
+    let body = match config.text("cnn.architecture")? {
+        "resnet-s" => Body::ResNet(ResNet { image, width, stages: blocks, blocks: 1, kernel, classes: out, dropout }),
+        "xception-s" => Body::Xception(Xception { image, width, blocks, kernel, classes: out, dropout }),
+        _ => {
+            let channels = vec![width; blocks];
+            Body::Cnn(Cnn { image, channels, kernel, pooled: true, hidden: 0, classes: out, dropout })
+        }
+    };
     let decay = config.float("cnn.weight_decay")?;
     let how = How {
         epochs: size(config, "cnn.epochs")?,

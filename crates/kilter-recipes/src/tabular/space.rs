@@ -67,6 +67,9 @@ impl Family {
     }
 }
 
+/// What `cnn.blocks` counts.
+const HALVES: &str = "convolutions or blocks; each halves the sides";
+
 /// The side that pictures are averaged down to, unless another is asked for.
 const CNN_SIDE: usize = 32;
 
@@ -193,12 +196,14 @@ fn of_family(family: Family, Seen { kind, columns, picture }: Seen) -> Result<Ve
             let blocks = format!("int:{least}..{most}");
             let mut entries = match most > least {
                 true => {
-                    vec![entry("cnn.blocks", &blocks, i64::from(least), "convolutions; each halves the sides")?]
+                    vec![entry("cnn.blocks", &blocks, i64::from(least), HALVES)?]
                 }
-                false => vec![fixed("cnn.blocks", i64::from(most), "convolutions; each halves the sides")?],
+                false => vec![fixed("cnn.blocks", i64::from(most), HALVES)?],
             };
+            let about = "convolutions, residual blocks, or separable convolutions beside shortcuts";
             entries.extend([
-                entry("cnn.width", "int:log:8..64", 16_i64, "channels of every convolution")?,
+                entry("cnn.architecture", "cnn|resnet-s|xception-s", "cnn", about)?.setting(),
+                entry("cnn.width", "int:log:8..64", 16_i64, "channels of the convolutions (of -s: of the first)")?,
                 entry("cnn.kernel", "3|5", 3_i64, "side of the kernels")?,
                 entry("cnn.dropout", "0..0.5", 0.0, "share of the last numbers that a step leaves out")?,
                 entry("cnn.learning_rate", "log:1e-4..1e-1", 1e-2, "the first rate of AdamW; it falls to 0")?,

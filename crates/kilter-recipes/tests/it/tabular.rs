@@ -199,6 +199,18 @@ fn pictures_are_diagnosed_like_a_table_on_the_rows_that_their_source_holds_back(
     assert!(score(&logistic, &[("score_on", "test")], "auc") > 0.6);
 }
 
+/// Narrow ones on few pictures, a few times: enough to see more than chance does.
+#[test]
+fn every_architecture_learns_from_pictures() {
+    let recipe = on("small-cnn", EXTRACT, None);
+    for architecture in ["resnet-s", "xception-s"] {
+        let narrow =
+            [("cnn.architecture", architecture), ("cnn.width", "8"), ("cnn.blocks", "2"), ("cnn.epochs", "10")];
+        let auc = score(&recipe, &[&narrow[..], &[("score_on", "test")]].concat(), "auc");
+        assert!(auc > 0.65, "{architecture}: {auc}");
+    }
+}
+
 #[test]
 fn the_space_of_a_network_fits_the_pictures() {
     let entries = |recipe: &Tabular| -> Vec<String> {

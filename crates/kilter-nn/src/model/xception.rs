@@ -1,0 +1,181 @@
+//! A small Xception (Chollet, *Xception: Deep Learning with Depthwise Separable Convolutions*, 2017): convolutions that look
+//! at every channel by itself, each followed by one that only mixes channels, beside shortcuts.
+//!
+//! As in the paper's entry flow, a block is two separable convolutions and a pooling, beside a pointwise convolution of
+//! stride 2. Smaller: one convolution before the blocks keeps the sides, and neither middle nor exit flow follows.
+
+use burn::tensor::module::max_pool2d;
+use burn::tensor::ops::MaxPoolOptions;
+use burn::tensor::{Tensor, activation};
+use serde::{Deserialize, Serialize};
+
+use super::{ModelError, Network, must};
+use crate::context::Context;
+use crate::init::Init;
+use crate::layer::{BatchNorm, Conv, Linear};
+use crate::op::Conv2dShape;
+use crate::params::{Declared, Params, Scope};
+
+/// Xception for small images.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Xception {
+    /// Channels, height and width of an image.
+    pub image: [usize; 3],
+    /// Channels before the first block.
+    pub width: usize,
+    /// Blocks, each with twice the channels and half the sides.
+    pub blocks: usize,
+    /// Side of the kernels, odd.
+    pub kernel: usize,
+    /// Classes.
+    pub classes: usize,
+    /// Share of the last numbers that training drops.
+    #[serde(default)]
+    pub dropout: f64,
+}
+
+fn convolution(inputs: usize, outputs: usize, kernel: usize, shape: Conv2dShape) -> Conv {
+    // Gain √2 over outputs (He et al. 2015).
+    let fan_out = outputs / shape.groups * kernel * kernel;
+    let init = Init::Normal { deviation: (2.0 / fan_out as f64).sqrt() };
+    Conv { inputs, outputs, kernel, shape, bias: false, init }
+}
+
+/// A convolution in two: space first, channel by channel; then the channels.
+#[derive(Clone, Copy)]
+struct Separable {
+    inputs: usize,
+    outputs: usize,
+    kernel: usize,
+}
+
+impl Separable {
+    fn depthwise(&self) -> Conv {
+        let shape = Conv2dShape { groups: self.inputs, ..Conv2dShape::same(self.kernel) };
+        convolution(self.inputs, self.inputs, self.kernel, shape)
+    }
+
+    fn pointwise(&self) -> Conv {
+        convolution(self.inputs, self.outputs, 1, Conv2dShape::default())
+    }
+
+    fn declare(&self, declared: &mut Declared) {
+        declared.part("depthwise", |d| self.depthwise().declare(d));
+        declared.part("pointwise", |d| self.pointwise().declare(d));
+        declared.part("norm", |d| BatchNorm::new(self.outputs).declare(d));
+    }
+
+    fn forward(&self, weights: &Scope<'_>, x: Tensor<4>, context: &mut Context<'_>) -> Tensor<4> {
+        let y = self.depthwise().forward(&weights.of("depthwise"), x);
+        let y = self.pointwise().forward(&weights.of("pointwise"), y);
+        BatchNorm::new(self.outputs).forward(&weights.of("norm"), y, context)
+    }
+
+    fn multiply_adds(&self, height: usize, width: usize) -> u64 {
+        self.depthwise().multiply_adds(height, width) + self.pointwise().multiply_adds(height, width)
+    }
+}
+
+/// Two separable convolutions and a pooling, beside a shortcut.
+#[derive(Clone, Copy)]
+struct Block {
+    inputs: usize,
+    outputs: usize,
+    kernel: usize,
+}
+
+impl Block {
+    fn separable(&self) -> [Separable; 2] {
+        let Self { inputs, outputs, kernel } = *self;
+        [inputs, outputs].map(|inputs| Separable { inputs, outputs, kernel })
+    }
+
+    fn shortcut(&self) -> Conv {
+        convolution(self.inputs, self.outputs, 1, Conv2dShape { stride: [2, 2], ..Conv2dShape::default() })
+    }
+
+    fn declare(&self, declared: &mut Declared) {
+        for (i, separable) in self.separable().into_iter().enumerate() {
+            declared.part(&format!("separable{}", i + 1), |d| separable.declare(d));
+        }
+        declared.part("shortcut", |d| self.shortcut().declare(d));
+        declared.part("shortcut_norm", |d| BatchNorm::new(self.outputs).declare(d));
+    }
+
+    fn forward(&self, weights: &Scope<'_>, x: Tensor<4>, context: &mut Context<'_>) -> Tensor<4> {
+        let [_, _, height, width] = x.dims();
+        let beside = self.shortcut().forward(&weights.of("shortcut"), x.clone());
+        let beside = BatchNorm::new(self.outputs).forward(&weights.of("shortcut_norm"), beside, context);
+        let mut y = x;
+        for (i, separable) in self.separable().into_iter().enumerate() {
+            y = separable.forward(&weights.of(&format!("separable{}", i + 1)), activation::relu(y), context);
+        }
+        // An odd side is pooled to the larger half, as the shortcut's stride leaves it.
+        let pooling = MaxPoolOptions::new([3, 3]).with_stride([2, 2]).with_padding([1, 1]);
+        let y = max_pool2d(y, pooling);
+        debug_assert_eq!(y.dims()[2..], [height.div_ceil(2), width.div_ceil(2)]);
+        y + beside
+    }
+}
+
+impl Xception {
+    fn first(&self) -> Conv {
+        convolution(self.image[0], self.width, self.kernel, Conv2dShape::same(self.kernel))
+    }
+
+    fn all_blocks(&self) -> impl Iterator<Item = (String, Block)> {
+        let kernel = self.kernel;
+        (0..self.blocks).map(move |block| {
+            let inputs = self.width << block;
+            (format!("blocks.{block}"), Block { inputs, outputs: 2 * inputs, kernel })
+        })
+    }
+
+    fn head(&self) -> Linear {
+        Linear::new(self.width << self.blocks, self.classes)
+    }
+
+    /// `[batch, channels, height, width]` to `[batch, classes]`.
+    pub fn forward(&self, params: &Params, x: Tensor<4>, context: &mut Context<'_>) -> Tensor<2> {
+        let scope = Scope::new(params);
+        let x = self.first().forward(&scope.of("first"), x);
+        let mut x = BatchNorm::new(self.width).forward(&scope.of("first_norm"), x, context);
+        for (name, block) in self.all_blocks() {
+            x = block.forward(&scope.of(&name), x, context);
+        }
+        let [batch, channels, height, width] = x.dims();
+        let x = activation::relu(x).reshape([batch, channels, height * width]);
+        let x: Tensor<2> = x.mean_dim(2).reshape([batch, channels]);
+        let x = context.dropout(x, self.dropout);
+        self.head().forward(&scope.of("head"), x, context)
+    }
+}
+
+impl Network for Xception {
+    fn declare(&self, declared: &mut Declared) {
+        declared.part("first", |d| self.first().declare(d));
+        declared.part("first_norm", |d| BatchNorm::new(self.width).declare(d));
+        for (name, block) in self.all_blocks() {
+            declared.part(&name, |d| block.declare(d));
+        }
+        declared.part("head", |d| self.head().declare(d));
+    }
+
+    fn multiply_adds(&self) -> u64 {
+        let [_, mut height, mut width] = self.image;
+        let mut total = self.first().multiply_adds(height, width) + self.head().multiply_adds();
+        for (_, block) in self.all_blocks() {
+            total += block.separable().iter().map(|part| part.multiply_adds(height, width)).sum::<u64>();
+            total += block.shortcut().multiply_adds(height, width);
+            (height, width) = block.shortcut().out(height, width);
+        }
+        total
+    }
+
+    fn check(&self) -> Result<(), ModelError> {
+        must("xception", "the number of blocks", self.blocks, (1..=6).contains(&self.blocks), "from 1 to 6")?;
+        must("xception", "the width", self.width, self.width > 0, "at least 1")?;
+        must("xception", "the kernel", self.kernel, self.kernel % 2 == 1, "odd")?;
+        must("xception", "the number of classes", self.classes, self.classes > 0, "at least 1")
+    }
+}
