@@ -17,4 +17,4 @@ pub use bundled::{BUNDLED, bundled, embedded, near_file, open};
 pub use catalogue::{SETS, Set, Shelves};
 pub use dataset::{Dataset, DatasetError, Feature, Target};
 pub use images::{Images, Pictures, are_pictures, images};
-pub use text::text;
+pub use text::{Book, books, text};

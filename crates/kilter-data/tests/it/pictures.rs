@@ -7,7 +7,7 @@ use std::path::Path;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use kilter_data::catalogue::{Source, Terms, find};
-use kilter_data::{Shelves, images, text};
+use kilter_data::{Shelves, books, images, text};
 use tempfile::TempDir;
 
 /// An IDX file of bytes.
@@ -104,4 +104,30 @@ fn text_must_be_utf8_and_not_empty() {
     assert!(latin.contains("byte 3 is no UTF-8"), "{latin}");
     assert!(of(b" \n").unwrap_err().to_string().contains("empty"));
     assert!(text("no-such-file").unwrap_err().to_string().contains("`penelope`"));
+}
+
+/// Four packed lines of JSON, as `zstd -19 --long=27` packs them: two frames, one after the other.
+const PACKED: &[u8] = include_bytes!("books.jsonl.zst");
+
+#[test]
+fn books_are_lines_of_json_packed_or_not_and_one_text_is_one_book() {
+    let folder = TempDir::new().unwrap();
+    let of = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        books(&path.to_string_lossy())
+    };
+    let line = "{\"author\":\"A\",\"title\":\"B\",\"year\":1900,\"text\":\"one\\ntwo\"}\n\n{\"text\":\"three\"}\n";
+    let plain = of("books.jsonl", line.as_bytes()).unwrap();
+    assert_eq!((plain.len(), plain[0].author.as_str(), plain[1].text.as_str()), (2, "A", "three"));
+    let packed = of("books.jsonl.zst", PACKED).unwrap();
+    let titles: Vec<&str> = packed.iter().map(|book| book.title.as_str()).collect();
+    assert_eq!(titles, ["First", "Second", "Third", "Fourth"]);
+    assert!(packed.iter().all(|book| book.text.len() > 100), "{packed:?}");
+    assert_eq!(of("one.txt", b"all in one").unwrap().len(), 1);
+    assert_eq!(text(&folder.path().join("books.jsonl").to_string_lossy()).unwrap(), "one\ntwo\nthree");
+    let wrong = of("wrong.jsonl", b"{\"text\":\"a\"}\n{\"txt\":1}\n").unwrap_err().to_string();
+    assert!(wrong.contains("line 2") && wrong.contains("text"), "{wrong}");
+    let cut = of("cut.jsonl.zst", &PACKED[..40]).unwrap_err().to_string();
+    assert!(cut.contains("cut.jsonl.zst"), "{cut}");
 }
