@@ -1,5 +1,6 @@
 //! `kilter predict`: hyperparameters without running anything.
 
+mod curve;
 mod figures;
 mod laws;
 mod start;
@@ -42,6 +43,8 @@ enum What {
     Transfer(width::Transfer),
     /// Whether a parametrisation learns features in wide networks
     Parametrization(width::Parametrization),
+    /// Where a loss curve is going, with an interval, and no further than it says
+    Curve(curve::Curve),
     /// A space whose priors are centred on what the laws say
     Start(start::Start),
 }
@@ -75,6 +78,7 @@ pub fn predict(args: &Predict, voice: &Voice) -> Result<ExitCode, Fault> {
         What::ComputeClass(args) => laws::compute_class(args, voice)?,
         What::Transfer(args) => width::transfer(args, voice)?,
         What::Parametrization(args) => width::parametrization(args, voice)?,
+        What::Curve(args) => curve::curve(args, voice)?,
         What::Start(args) => start::start(args, voice)?,
     }
     Ok(ExitCode::SUCCESS)

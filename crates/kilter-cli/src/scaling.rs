@@ -166,15 +166,12 @@ fn chart(families: &[Family]) -> Chart {
     let (low, high) = all.fold((f64::INFINITY, 0.0_f64), |(low, high), run| (low.min(run.hours), high.max(run.hours)));
     let mut chart =
         Chart::new("Families over hours", Scale::log("hours of the device"), Scale::log("normalised perplexity"));
-    for family in families {
+    for (colour, family) in families.iter().enumerate() {
         let points = family.runs.iter().map(|run| (run.hours, run.perplexity)).collect();
         let at = |k: i32| low / 2.0 * (4.0 * high / low).powf(f64::from(k) / 40.0);
         let line = (0..=40).map(|k| (at(k), family.fit.at(at(k)))).collect();
-        chart = chart.with(Series::new(&family.name, Mark::Points, points)).with(Series::new(
-            &format!("{}'s law", family.name),
-            Mark::Line,
-            line,
-        ));
+        let law = Series::new(&format!("{}'s law", family.name), Mark::Line, line);
+        chart = chart.with(Series::new(&family.name, Mark::Points, points).coloured(colour)).with(law.coloured(colour));
     }
     chart
 }

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod compute_class;
+pub mod curve;
 pub mod laws;
 pub mod limits;
 pub mod mup;

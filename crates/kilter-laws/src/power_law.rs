@@ -141,9 +141,19 @@ impl Saturating {
     }
 
     fn given_exponent(ln_x: &[f64], y: &[f64], exponent: f64) -> Result<Self, FitError> {
-        let ones = vec![1.0; y.len()];
         let powers: Vec<f64> = ln_x.iter().map(|l| (-exponent * l).exp()).collect();
-        let found = least_squares(&[&ones, &powers], y)?;
+        // A line through (power, y), about their means.
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+        let (mean_power, mean_y) = (mean(&powers), mean(y));
+        let about = |of: &dyn Fn(f64, f64) -> f64| -> f64 {
+            powers.iter().zip(y).map(|(p, y)| of(p - mean_power, y - mean_y)).sum()
+        };
+        let (spread, length) = (about(&|p, _| p * p), powers.iter().map(|p| p * p).sum::<f64>());
+        if spread.sqrt().partial_cmp(&(RANK_TOLERANCE * length.sqrt())) != Some(std::cmp::Ordering::Greater) {
+            return Err(FitError::Unidentified { column: 1 });
+        }
+        let amplitude = about(&|p, y| p * y) / spread;
+        let found = [mean_y - amplitude * mean_power, amplitude];
         let residual = |(p, y): (&f64, &f64)| (y - found[0] - found[1] * p).powi(2);
         let squared_error = powers.iter().zip(y).map(residual).sum();
         Ok(Self { floor: found[0], amplitude: found[1], exponent, squared_error })

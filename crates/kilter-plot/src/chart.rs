@@ -50,18 +50,27 @@ pub struct Series {
     pub points: Vec<(f64, f64)>,
     /// What is said of each point where one asks; empty, or one for each point.
     pub notes: Vec<String>,
+    /// Which of the colours it has; its place among the series decides where nothing is said.
+    pub colour: Option<usize>,
 }
 
 impl Series {
     /// A series without notes.
     pub fn new(name: &str, mark: Mark, points: Vec<(f64, f64)>) -> Self {
-        Self { name: name.to_owned(), mark, points, notes: Vec::new() }
+        Self { name: name.to_owned(), mark, points, notes: Vec::new(), colour: None }
     }
 
     /// Bars of these heights, one for each category.
     pub fn bars(name: &str, heights: impl IntoIterator<Item = f64>) -> Self {
         let points = heights.into_iter().enumerate().map(|(at, height)| (at as f64, height)).collect();
         Self::new(name, Mark::Bars, points)
+    }
+
+    /// In this colour: what belongs together has the same.
+    #[must_use]
+    pub fn coloured(mut self, colour: usize) -> Self {
+        self.colour = Some(colour);
+        self
     }
 
     /// With a note for each point.

@@ -33,7 +33,7 @@ fn drawn(chart: &Chart) -> (String, f64) {
     let names = &chart.categories;
     // Long names of categories lean, and need room below.
     let lean = names.iter().map(|name| name.chars().count()).max().unwrap_or(0) * names.len() > 90;
-    let below = if lean { 96.0 } else { 48.0 };
+    let below = if lean { leaning(names) + 16.0 } else { 48.0 };
     let legend = legend(chart, TOP + PLOT_HEIGHT + below);
     let mut text = format!(
         "<title>{0}</title>\n<text x=\"{LEFT}\" y=\"24\" font-size=\"15\" font-weight=\"600\">{0}</text>\n",
@@ -45,6 +45,12 @@ fn drawn(chart: &Chart) -> (String, f64) {
     }
     text.push_str(&legend.0);
     (text, TOP + PLOT_HEIGHT + below + legend.1)
+}
+
+/// Where a title can stand below names that lean by 30 degrees: a letter is some 6.4 wide, so 3.2 deep.
+fn leaning(names: &[String]) -> f64 {
+    let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    34.0 + 3.2 * longest as f64
 }
 
 fn right(share: f64) -> f64 {
@@ -95,7 +101,7 @@ fn axes(chart: &Chart, x: &Span, y: &Span, names: &[String], lean: bool, text: &
          <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>\n\
          <text transform=\"translate(18 {:.1}) rotate(-90)\" text-anchor=\"middle\">{}</text>",
         (left + end) / 2.0,
-        bottom + if lean { 88.0 } else { 36.0 },
+        bottom + if lean { leaning(names) } else { 36.0 },
         escape(&chart.x.title),
         (TOP + bottom) / 2.0,
         escape(&chart.y.title)
@@ -104,7 +110,7 @@ fn axes(chart: &Chart, x: &Span, y: &Span, names: &[String], lean: bool, text: &
 
 fn series(chart: &Chart, at: usize, x: &Span, y: &Span, text: &mut String) {
     let series = &chart.series[at];
-    let colour = COLOURS[at % COLOURS.len()];
+    let colour = COLOURS[series.colour.unwrap_or(at) % COLOURS.len()];
     let spot = |point: &(f64, f64)| Some((right(x.place(point.0)?), down(y.place(point.1)?)));
     let note = |point: usize| {
         let (a, b) = series.points[point];
@@ -182,7 +188,7 @@ fn legend(chart: &Chart, from: f64) -> (String, f64) {
         if at > LEFT && at + width > WIDTH - RIGHT {
             (at, y) = (LEFT, y + LINE);
         }
-        let colour = COLOURS[i % COLOURS.len()];
+        let colour = COLOURS[series.colour.unwrap_or(i) % COLOURS.len()];
         let sign = match series.mark {
             Mark::Bars => {
                 format!("<rect x=\"{at:.1}\" y=\"{:.1}\" width=\"14\" height=\"10\" fill=\"{colour}\"/>", y - 9.0)

@@ -156,14 +156,14 @@ pub fn transfer(
         .collect::<Result<Vec<_>, RuleError>>()?;
     let roles = [(Role::Input, "embeddings, biases, gains"), (Role::Hidden, "matrices inside"), (Role::Output, "head")];
     let chart = |title: &str, of: fn(&kilter_laws::mup::TensorRule) -> f64| {
-        let mut chart = Chart::new(title, Scale::log("width"), Scale::log(title));
-        for (role, name) in roles {
+        let lines = roles.map(|(role, name)| {
             let value =
                 |transfer: &kilter_laws::mup::Transfer| transfer.tensors.iter().find(|t| t.role == role).map(of);
             let points = all.iter().filter_map(|(width, transfer)| Some((*width as f64, value(transfer)?))).collect();
-            chart = chart.with(Series::new(name, Mark::Line, points));
-        }
-        chart.saying(&format!("Tuned at width {from}."))
+            (name.to_owned(), points)
+        });
+        apart(Chart::new(title, Scale::log("width"), Scale::log(title)), lines)
+            .saying(&format!("Tuned at width {from}."))
     };
     Ok(vec![
         chart("learning rate", |tensor| tensor.learning_rate),
@@ -180,11 +180,24 @@ pub fn parametrization(param: &AbcParam) -> Chart {
         Scale::log("change of its output, relative to width 64"),
     );
     let exponents = param.change_exponents();
-    exponents.iter().enumerate().fold(chart, |chart, (layer, exponent)| {
+    let lines = exponents.iter().enumerate().map(|(layer, exponent)| {
         let e = *exponent.numer() as f64 / *exponent.denom() as f64;
         let points = factors(64.0, 16_384.0).map(|width| (width, (width / 64.0).powf(-e))).collect();
-        chart.with(Series::new(&format!("layer {}: width^-({exponent})", layer + 1), Mark::Line, points))
-    })
+        (format!("layer {}: width^-({exponent})", layer + 1), points)
+    });
+    apart(chart, lines)
+}
+
+/// Lines, of which those that would hide each other are one.
+fn apart(chart: Chart, lines: impl IntoIterator<Item = (String, Vec<(f64, f64)>)>) -> Chart {
+    let mut seen: Vec<(String, Vec<(f64, f64)>)> = Vec::new();
+    for (name, points) in lines {
+        match seen.iter_mut().find(|(_, other)| *other == points) {
+            Some((names, _)) => *names = format!("{names}; {name}"),
+            None => seen.push((name, points)),
+        }
+    }
+    seen.into_iter().fold(chart, |chart, (name, points)| chart.with(Series::new(&name, Mark::Line, points)))
 }
 
 /// Where priors lie: their centre, and one and two spreads about it.

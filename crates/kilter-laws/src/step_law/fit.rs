@@ -263,6 +263,23 @@ pub fn hold_out_largest(runs: &[Run], config: &FitConfig, min_runs: usize) -> Re
     Ok(HeldOut { fit, gaps })
 }
 
+/// Fits the law without the runs of the largest size at its greatest length and asks it about these.
+///
+/// # Errors
+/// As [`fit`]; runs of one size only.
+pub fn hold_out_cell(runs: &[Run], config: &FitConfig) -> Result<HeldOut, StepLawFitError> {
+    let largest = runs.iter().map(|run| run.parameters).fold(0.0, f64::max);
+    let longest = runs.iter().filter(|run| run.parameters == largest).map(|run| run.tokens).fold(0.0, f64::max);
+    let is_held = |run: &&Run| run.parameters == largest && run.tokens == longest;
+    let (held_out, seen): (Vec<Run>, Vec<Run>) = runs.iter().partition(is_held);
+    if seen.iter().all(|run| run.parameters == largest) {
+        return Err(StepLawFitError::OneSize(largest));
+    }
+    let fit = fit(&seen, config)?;
+    let gaps = gaps(&held_out, config.seq_len, 1, |n, d| fit.law.coefficients.at(n, d))?;
+    Ok(HeldOut { fit, gaps })
+}
+
 /// A run with its loss and its place in the rows.
 #[derive(Clone, Copy)]
 struct Finished {

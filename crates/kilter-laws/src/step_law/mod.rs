@@ -15,7 +15,8 @@ use serde::Serialize;
 use thiserror::Error;
 
 pub use fit::{
-    FitConfig, Gap, HeldOut, Regressor, Run, StepLawFitError, Uncertain, Unfitted, UserFit, fit, gaps, hold_out_largest,
+    FitConfig, Gap, HeldOut, Regressor, Run, StepLawFitError, Uncertain, Unfitted, UserFit, fit, gaps, hold_out_cell,
+    hold_out_largest,
 };
 pub use plateau::{Plateau, PlateauError, nearest_released, plateau};
 pub use released::{bootstrap_rows, dense_runs};

@@ -7,8 +7,7 @@ use serde_json::Value;
 
 use crate::golden::{cases, golden, integer, near, number, numbers, text};
 
-// Of `compute-class.json`, `quasi_lstm` is the forward pass of a layer: it belongs to `kilter-nn`, a later sitting, as do
-// throughput, the trained baselines and the claims of the sheet's 6b and 6c.
+// Of `compute-class.json`, `quasi_lstm` is the forward pass of a layer: `kilter-nn` holds itself against it.
 
 fn reference() -> (Value, f64) {
     golden("12-compute-class", "compute-class.json")

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod compute_class;
+mod curve;
 mod golden;
 mod laws;
 mod mup;

@@ -79,7 +79,7 @@ fn an_unstable_parametrisation_says_which_condition_fails() {
 
 #[test]
 fn layers_change_at_their_own_rate() {
-    // Measured on tanh nets by the sheet: NTK -0.55 and -0.52, SP with c = 1 -1.57 and -0.47, muP -0.02 and 0.00.
+    // Measured on tanh nets by an independent program: NTK -0.55 and -0.52, SP with c = 1 -1.57 and -0.47, muP -0.02 and 0.00.
     let show = |param: AbcParam| param.change_exponents().iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(show(AbcParam::ntk(2)), ["1/2", "1/2"]);
     assert_eq!(show(AbcParam::standard(2, Exponent::ONE)), ["3/2", "1/2"]);

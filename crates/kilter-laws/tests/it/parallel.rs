@@ -139,7 +139,7 @@ fn the_published_recipes_are_near_the_best_of_their_kind() {
             (s.tp, s.pp, s.micro_batch) == (tp, pp, 1)
         };
         let recipe = found.plans.iter().find(is_it).unwrap();
-        // At most 10 % above the best: the sheet evaluated 6.3 % and 2.1 %.
+        // At most 10 % above the best: an independent evaluation found 6.3 % and 2.1 %.
         assert!(recipe.time.step <= 1.1 * found.plans[0].time.step, "{name}: {recipe:?}");
         // Published: 36.14 % and 31.96 % of the peak.
         let published = if name == "gpt-175b" { 0.3614 } else { 0.3196 };
@@ -257,7 +257,7 @@ fn the_published_points_are_predicted_in_their_order() {
     assert!(points[1].error_points.abs() < 1e-6, "{points:?}");
     assert!(points[2].error_points.abs() < 6.0, "{points:?}");
     assert!(fraction(1) > fraction(2), "1T reaches less of the peak than 175B");
-    // Places as the sheet's independent evaluation found them at efficiency 0.42.
+    // Places as an independent evaluation found them at efficiency 0.42.
     let points = published(frontier()).unwrap();
     assert_eq!((points[1].place, points[2].place), ((7, 34), (4, 9)));
     assert_eq!((points[1].place_of_all, points[2].place_of_all), ((587, 1556), (73, 208)));

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::golden::{cases, golden, integer, near, near_absolute, number, numbers, text};
 
-// The sheet's 6b and 6c train networks: `kilter-recipes`, a later sitting.
+// What is trained is `kilter-recipes`' (`laws/power_scheduler.rs`).
 
 fn schedule(case: &Value) -> Schedule {
     let warmup = integer(&case["warmup"]);

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::golden::{cases, golden, near, near_absolute, number, numbers};
 
-// The live miniature of the sheet's 6b and its GPU form train networks: `kilter-recipes`, a later sitting.
+// Runs of this machine are `kilter-recipes`' (`laws/step_law.rs`).
 
 fn reference() -> (Value, f64) {
     golden("05-step-law", "step-law.json")
@@ -26,7 +26,7 @@ fn golden_predictions() {
         let question = Question::new(number(&case["N"]), number(&case["D"]));
         for (law, key) in [(StepLaw::paper(), "paper"), (StepLaw::released(), "released")] {
             let found = law.predict(&question).unwrap();
-            // The sheet's 1e-12: exponents of size 20 rounded to 4e-15.
+            // 1e-12: exponents of size 20 rounded to 4e-15.
             near(found.learning_rate, number(&case[key]["lr"]), 1e-12);
             near(found.batch_tokens, number(&case[key]["batch_tokens"]), 1e-12);
         }
@@ -49,7 +49,7 @@ fn the_released_constants_are_the_mean_of_the_released_fits() {
     let rows = bootstrap_rows();
     assert_eq!(rows.len(), 1000);
     let law = StepLaw::released().coefficients;
-    // The authors print six digits; deviations as in the sheet, four.
+    // The authors print six digits; deviations are to four.
     type Read = fn(&kilter_laws::step_law::Coefficients) -> f64;
     let statistics: [(Read, f64, f64); 5] = [
         (|c| c.lr[0], law.lr[0], 0.6237),
@@ -79,7 +79,7 @@ fn golden_refit_of_the_released_runs() {
     for (found, expected) in found.law.coefficients.batch.iter().zip(numbers(&refit["batch_tokens"])) {
         near(*found, expected, tolerance);
     }
-    // Claim 1 of the sheet: how near the released part of the runs comes to the published exponents.
+    // How near the released part of the runs comes to the published exponents.
     let published = StepLaw::paper().coefficients;
     near_absolute(found.law.coefficients.lr[1], published.lr[1], 0.06);
     near_absolute(found.law.coefficients.lr[2], published.lr[2], 0.12);
@@ -119,7 +119,7 @@ fn golden_gaps_of_the_published_law() {
 
 #[test]
 fn one_setting_for_all_sizes_costs_more_than_the_law() {
-    // The sheet's 6b: 0.29 % for the best single setting of the table, 0.55 % for a usual guess.
+    // An independent program found 0.29 % for the best single setting of the table, 0.55 % for a usual guess.
     let law = StepLaw::paper().coefficients;
     let of_law = gaps(dense_runs(), 2048, 40, |n, d| law.at(n, d)).unwrap();
     let fixed = |lr: f64, batch: f64| gaps(dense_runs(), 2048, 40, |_, _| (lr, batch * 2048.0)).unwrap();

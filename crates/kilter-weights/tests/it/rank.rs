@@ -59,7 +59,7 @@ proptest! {
         prop_assert_eq!(alive(&numbers, &found), expected);
     }
 
-    /// The counts of the sheet's rule.
+    /// The counts of the rule.
     #[test]
     fn counts_are_floors(n in 0..100_000_u64, keep in 0.01..1.0_f64, drop_top in 0.0..0.99_f64) {
         let (low, high) = Survivors::middle(n, keep, drop_top).ranks;
