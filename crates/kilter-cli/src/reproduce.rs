@@ -8,7 +8,7 @@ use kilter_recipes::claim::{Measured, arms_name};
 use kilter_recipes::{Finding, Reproduction, Scale};
 use kilter_space::{Config, Name, nearest};
 use kilter_study::devices::Demand;
-use kilter_study::{Conduct, Goal, Limits, NoPruner, QueueOnly, Study, StudySpec};
+use kilter_study::{Conduct, Limits, NoPruner, QueueOnly, Study, StudySpec};
 use serde_json::json;
 
 use crate::args::InStorage;
@@ -102,7 +102,9 @@ pub fn reproduce(args: &Reproduce, voice: &Voice) -> Result<ExitCode, Fault> {
                     "claim": claim.sentence, "metric": claim.metric, "finding": measured.finding, "gate": claim.gate,
                     "expected": measured.expected, "ours": interval(&measured.ours), "arms": claim.ours,
                     "baseline": interval(&measured.baseline), "baseline_arms": claim.baseline,
-                    "advantage": interval(&measured.advantage), "seeds": measured.seeds, "trouble": measured.trouble,
+                    "advantage": interval(&measured.advantage), "crossing_hours": measured.crossing_hours.map(|hours| json!({
+                        "estimate": hours.estimate, "low": hours.low, "high": hours.high.is_finite().then_some(hours.high) })),
+                    "seeds": measured.seeds, "trouble": measured.trouble,
                 })
             })
             .collect();
@@ -147,9 +149,15 @@ fn tell(claim: &kilter_recipes::claim::Claim, measured: &Measured, voice: &Voice
             measured.seeds
         ))?;
     }
-    match &measured.trouble {
-        Some(why) => voice.prose(&format!("  not decided: {why}")),
-        None => Ok(()),
+    if let Some(hours) = &measured.crossing_hours {
+        let high = if hours.high.is_finite() { short(hours.high) } else { "unknown".to_owned() };
+        let (estimate, low) = (short(hours.estimate), short(hours.low));
+        voice.prose(&format!("  crossing   {estimate} h (95 % {low} to {high}), {} seeds", measured.seeds))?;
+    }
+    match (&measured.trouble, measured.finding) {
+        (Some(why), Finding::NotShownHere) => voice.prose(&format!("  not decided: {why}")),
+        (Some(why), _) => voice.prose(&format!("  {why}")),
+        (None, _) => Ok(()),
     }
 }
 
@@ -178,11 +186,10 @@ fn study_of(
     let recipe =
         kilter_recipes::find(&arms_name(reproduction, scale)).ok_or_else(|| Fault::work("its arms are missing"))?;
     let outline = recipe.outline().ok_or_else(|| Fault::work("its arms declare no space"))?.clone();
-    let goals = recipe.metrics().iter().map(|metric| Goal { metric: metric.name.clone(), better: metric.better });
     let spec = StudySpec {
         name: place.free_name(&stem)?,
         outline,
-        goals: goals.take(1).collect(),
+        goals: vec![reproduction.goal(scale)],
         sampler: REPRODUCTION.to_owned(),
         pruner: "none".to_owned(),
         seed: 0,

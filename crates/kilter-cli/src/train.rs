@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use kilter_recipes::{About, Subject, network};
-use kilter_space::{Config, Defaults, Value, nearest};
+use kilter_space::{Config, Defaults, Domain, Value, nearest};
 use kilter_study::{Flow, Recipe, Run, RunPort, Why};
 use serde_json::json;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -29,8 +29,11 @@ use crate::table::table;
 #[derive(Debug, Args)]
 #[command(
     after_help = "A training that was interrupted or killed goes on from its last checkpoint when the same command is given \
-                  again.\n\nExamples:\n  kilter train cnn --data digits -o digits.safetensors\n  \
-                  kilter train char-gpt --data book.txt --set steps=2000\n  kilter train cnn --from cnn-2 -o best.safetensors"
+                  again.\n\nWhat --set keep_training=true leaves beside the model can be ended from where\nit stands: over \
+                  --set steps=N more the rate falls, all else is as it was.\n\nExamples:\n  kilter train cnn --data digits -o \
+                  digits.safetensors\n  kilter train char-gpt --data book.txt --set steps=2000\n  kilter train cnn --from \
+                  cnn-2 -o best.safetensors\n  kilter train char-gpt --set schedule=power --set keep_training=true\n  kilter \
+                  train char-gpt --start-from char-gpt.training.safetensors \\\n      --set steps=100 -o done.safetensors"
 )]
 pub struct Train {
     /// The recipe to run (`kilter recipes` lists them)
@@ -48,6 +51,9 @@ pub struct Train {
     /// Take the best configuration of this study, or that trial's
     #[arg(long, value_name = "STUDY[:TRIAL]")]
     pub from: Option<String>,
+    /// End this training, as another left it: its configuration, its weights, a falling rate
+    #[arg(long, value_name = "FILE", conflicts_with = "from")]
+    pub start_from: Option<PathBuf>,
     /// Chance: which examples are held out, the first weights, the order
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub seed: Option<u64>,
@@ -92,13 +98,16 @@ pub fn train(args: &Train, voice: &Voice) -> Result<ExitCode, Fault> {
         ));
         return Ok(ExitCode::from(INTERRUPTED));
     }
+    for said in run.remarks() {
+        voice.remark(said);
+    }
     let outcome = outcome.map_err(Fault::work)?;
     let seconds = began.elapsed().as_secs_f64();
-    let model = workshop.leave(&out)?;
+    let (model, training) = workshop.leave(&out)?;
     if voice.json {
         voice.document(&json!({
             "recipe": recipe.name(), "params": config, "metrics": outcome.metrics, "model": model,
-            "wall_seconds": seconds,
+            "training": training, "wall_seconds": seconds,
         }))?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -114,6 +123,11 @@ pub fn train(args: &Train, voice: &Voice) -> Result<ExitCode, Fault> {
             voice.say(&format!("{} in {}", model.display(), duration(seconds)))?;
             let what = if recipe.name().starts_with("char-") { "--prompt 'Once '" } else { "--data FILE" };
             voice.remark(&format!("use it with:\n  kilter apply {} {what}", quoted(&model.display().to_string())));
+            if let Some(training) = &training {
+                let training = quoted(&training.display().to_string());
+                voice
+                    .remark(&format!("end it from here with:\n  kilter train {} --start-from {training}", args.recipe));
+            }
         }
         None => voice.remark(&format!("`{}` leaves no model that could be written, only its scores", recipe.name())),
     }
@@ -133,7 +147,10 @@ fn what(args: &Train) -> Result<(About, Config), Fault> {
     if args.data.is_none() && args.target.is_some() {
         return Err(Fault::call("--target names a column of a table; name the table with --data FILE"));
     }
-    let about = match &args.data {
+    let start = args.start_from.as_deref().map(|file| made_by(name, file)).transpose()?;
+    let learnt = start.as_ref().and_then(|config| config.text("data").ok());
+    let elsewhere = learnt.filter(|data| kilter_data::embedded(data).is_none());
+    let about = match args.data.as_deref().or(elsewhere) {
         None => About { recipe: known, subject: Subject::default(), facts: Vec::new() },
         Some(data) => {
             let subject = Subject { data: data_path(data), target: args.target.clone(), ..Subject::default() };
@@ -161,9 +178,32 @@ fn what(args: &Train) -> Result<(About, Config), Fault> {
             }
         }
     }
-    let outline = outline.specialise(&set, &[]).map_err(Fault::call)?;
+    let mut declared = outline.clone();
+    if let (Some(start), Some(file)) = (start, &args.start_from) {
+        for (name, value) in start.answers() {
+            let how_long = ["steps", "epochs", "class_hours", "tokens_per_second", "keep_training", "data"];
+            if !how_long.contains(&name.as_str()) && name.as_str() != network::START_FROM {
+                unless_set(name.as_str(), value.clone());
+            }
+        }
+        let file = data_path(&file.to_string_lossy());
+        declared = declared.with(network::START_FROM, Domain::Fixed(file.as_str().into())).map_err(Fault::call)?;
+    }
+    let outline = declared.specialise(&set, &[]).map_err(Fault::call)?;
     let config = Defaults::config(&outline).map_err(Fault::call)?;
     Ok((about, config))
+}
+
+/// The configuration of a training to start from, which must be of this recipe.
+fn made_by(recipe: &str, file: &Path) -> Result<Config, Fault> {
+    if !file.is_file() {
+        return Err(Fault::call(format!("--start-from {}: there is no such file", file.display())));
+    }
+    let (made, config) = network::made_by(file).map_err(|why| Fault::call(format!("--start-from {why}")))?;
+    match made == recipe {
+        true => Ok(config),
+        false => Err(Fault::call(format!("--start-from {}: it is a `{made}`, no `{recipe}`", file.display()))),
+    }
 }
 
 /// The folder beside the model where a training keeps what it needs to go on.
@@ -214,15 +254,21 @@ impl Workshop {
         Ok(Self { folder, goes_on, _door: door })
     }
 
-    /// Puts the model in its place and clears the folder away; the model's path, if there is one.
-    fn leave(self, out: &Path) -> Result<Option<PathBuf>, Fault> {
-        let model = self.folder.join(network::MODEL);
-        let found = model.is_file();
-        if found {
-            fs::rename(&model, out).map_err(|why| Fault::work(format!("cannot write {}: {why}", out.display())))?;
-        }
+    /// Puts the model, and what can be started from, in their place and clears the folder away; the paths of what there
+    /// is.
+    fn leave(self, out: &Path) -> Result<(Option<PathBuf>, Option<PathBuf>), Fault> {
+        let moved = |name: &str, to: &Path| -> Result<Option<PathBuf>, Fault> {
+            let from = self.folder.join(name);
+            if !from.is_file() {
+                return Ok(None);
+            }
+            fs::rename(&from, to).map_err(|why| Fault::work(format!("cannot write {}: {why}", to.display())))?;
+            Ok(Some(to.to_owned()))
+        };
+        let training = moved(network::TRAINING, &out.with_extension("training.safetensors"))?;
+        let model = moved(network::MODEL, out)?;
         fs::remove_dir_all(&self.folder).map_err(Fault::work)?;
-        Ok(found.then(|| out.to_owned()))
+        Ok((model, training))
     }
 }
 

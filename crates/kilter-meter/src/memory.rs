@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use nix::sys::resource::{Resource, setrlimit};
+
 /// Its largest resident set since it began, or since [`forget_peak`], in bytes; nothing where the system does not tell.
 pub fn peak_resident_bytes() -> Option<u64> {
     kibibytes(&fs::read_to_string("/proc/self/status").ok()?, "VmHWM:")
@@ -16,6 +18,20 @@ pub fn forget_peak() {
 /// Memory that processes could still take, in bytes.
 pub fn available_bytes() -> Option<u64> {
     kibibytes(&fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable:")
+}
+
+/// From here on this process may allocate so many bytes more than it has; what asks for more is refused, and a Rust program
+/// that is refused memory ends itself. There is no way back.
+///
+/// # Errors
+/// The system does not tell what the process has, or keeps no such limit.
+pub fn allow_further(bytes: u64) -> std::io::Result<()> {
+    let has = fs::read_to_string("/proc/self/status")
+        .ok()
+        .and_then(|text| kibibytes(&text, "VmData:"))
+        .ok_or_else(|| std::io::Error::other("the system does not tell what a process has"))?;
+    setrlimit(Resource::RLIMIT_DATA, has.saturating_add(bytes), has.saturating_add(bytes))?;
+    Ok(())
 }
 
 fn kibibytes(text: &str, name: &str) -> Option<u64> {

@@ -1,5 +1,7 @@
 //! What a forward pass is told and what it tells, beside input and output.
 
+use std::collections::BTreeMap;
+
 use burn::tensor::Tensor;
 use kilter_numerics::Stream;
 
@@ -8,22 +10,27 @@ use crate::op::{Moments, dropout};
 /// A hook on what passes a named place of a network: it may look, and may put another tensor in its place.
 pub type Hook<'a> = Box<dyn FnMut(&str, Tensor<2>) -> Tensor<2> + 'a>;
 
+/// States of recurrent layers by name, each `[batch, units]`, without a gradient.
+pub type States = BTreeMap<String, Tensor<2>>;
+
 /// One forward pass.
 pub struct Context<'a> {
     stream: Option<Stream>,
     hook: Option<Hook<'a>>,
     moments: Vec<(String, Moments)>,
+    /// States before the pass, and after it; nothing where every pass begins from zeros.
+    carried: Option<(States, States)>,
 }
 
 impl<'a> Context<'a> {
     /// A pass in training: dropout draws from `stream`, normalisations use the batch's moments and tell them.
     pub fn training(stream: Stream) -> Self {
-        Self { stream: Some(stream), hook: None, moments: Vec::new() }
+        Self { stream: Some(stream), hook: None, moments: Vec::new(), carried: None }
     }
 
     /// A pass in evaluation: nothing random, running statistics.
     pub fn evaluation() -> Self {
-        Self { stream: None, hook: None, moments: Vec::new() }
+        Self { stream: None, hook: None, moments: Vec::new(), carried: None }
     }
 
     /// With a hook on the inputs and outputs of linear layers (`NAME:in`, `NAME:out`; rows are examples, or positions of
@@ -32,6 +39,39 @@ impl<'a> Context<'a> {
     pub fn with_hook(mut self, hook: impl FnMut(&str, Tensor<2>) -> Tensor<2> + 'a) -> Self {
         self.hook = Some(Box::new(hook));
         self
+    }
+
+    /// A pass that goes on where another ended: recurrent layers begin with its states, with zeros where there are none,
+    /// and leave theirs.
+    #[must_use]
+    pub fn carrying(mut self, before: States) -> Self {
+        self.carried = Some((before, States::new()));
+        self
+    }
+
+    /// Does somebody want the states after this pass?
+    pub fn is_carrying(&self) -> bool {
+        self.carried.is_some()
+    }
+
+    /// The state that a layer begins with: zeros unless one was carried to it. `like` says on which device, and in which
+    /// precision.
+    pub fn state<const D: usize>(&self, name: &str, sides: [usize; 2], like: &Tensor<D>) -> Tensor<2> {
+        let carried = self.carried.as_ref().and_then(|(before, _)| before.get(name));
+        let fits = carried.filter(|state| state.dims() == sides);
+        fits.cloned().unwrap_or_else(|| Tensor::zeros(sides, (&like.device(), like.dtype())))
+    }
+
+    /// Leaves the state that a layer ends with.
+    pub fn leave(&mut self, name: String, state: Tensor<2>) {
+        if let Some((_, after)) = &mut self.carried {
+            after.insert(name, state.detach());
+        }
+    }
+
+    /// The states after the pass.
+    pub fn states(&mut self) -> States {
+        self.carried.as_mut().map(|(_, after)| std::mem::take(after)).unwrap_or_default()
     }
 
     /// Is this a pass in training?

@@ -48,6 +48,21 @@ impl Init {
     /// Uniform within `1/√fan_in`, as PyTorch's linear and convolution layers begin.
     pub const LECUN: Self = Self::KaimingUniform { gain: 0.577_350_269_189_625_8 };
 
+    /// The standard deviation of the numbers of a tensor of this shape.
+    pub fn deviation(&self, shape: &[usize]) -> f64 {
+        let count: usize = shape.iter().product();
+        let out = shape.first().copied().unwrap_or(1).max(1);
+        let fan_in = (count as f64 / out as f64).max(1.0);
+        let fan_out = (out * shape.iter().skip(2).product::<usize>()) as f64;
+        match *self {
+            Self::Constant { .. } => 0.0,
+            Self::Uniform { bound } => bound / 3.0_f64.sqrt(),
+            Self::Normal { deviation } => deviation,
+            Self::KaimingUniform { gain } | Self::KaimingNormal { gain } => gain / fan_in.sqrt(),
+            Self::XavierUniform { gain } => gain * (2.0 / (fan_in + fan_out)).sqrt(),
+        }
+    }
+
     /// The numbers of a tensor of this shape, by rows.
     pub fn draw(&self, shape: &[usize], stream: &mut Stream) -> Vec<f64> {
         let count = shape.iter().product();

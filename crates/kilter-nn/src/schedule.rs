@@ -29,13 +29,6 @@ pub enum Shape {
         /// Above 0; 1 is the cosine.
         power: f64,
     },
-    /// Constant, then a straight line down to `floor` over the last `decay` share (Hu et al., *MiniCPM*, 2024).
-    WarmupStableDecay {
-        /// Share of the whole that the decay takes, 0 to 1.
-        decay: f64,
-        /// Factor at the end, 0 to 1.
-        floor: f64,
-    },
     /// Up from `1/start` to 1 over the first `rise` share and down to `1/(start·end)`, both by half a cosine (Smith and
     /// Topin, *Super-Convergence*, 2018).
     OneCycle {
@@ -51,7 +44,8 @@ pub enum Shape {
         /// Where the fall begins, above 0.
         reach: f64,
     },
-    /// `(t / reach)^exponent` beyond `reach`, with an exponent below 0: the stable part of the power scheduler.
+    /// `(t / reach)^exponent` beyond `reach`, with an exponent below 0: the stable part of the power scheduler (Shen et
+    /// al., *Power Scheduler*, 2024). `t` counts from the beginning, warm-up included.
     Power {
         /// Where the fall begins, above 0.
         reach: f64,
@@ -71,7 +65,63 @@ pub enum Shape {
     },
 }
 
-/// A schedule: linear warm-up, then a shape.
+/// How a rate falls from where its last decay finds it, as a function of the share x of the decay that is done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fall {
+    /// `(e^(1-x) - 1) / (e - 1)`: an exponential that ends at 0 (*Power Scheduler*, 2024).
+    #[default]
+    ExpZero,
+    /// `0.001^x`.
+    Exp,
+    /// `1 - x`.
+    Linear,
+    /// `1 - √x`.
+    Sqrt,
+    /// `(1 + cos πx) / 2`.
+    Cosine,
+}
+
+impl Fall {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::ExpZero, Self::Exp, Self::Linear, Self::Sqrt, Self::Cosine];
+
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ExpZero => "exp_zero",
+            Self::Exp => "exp",
+            Self::Linear => "linear",
+            Self::Sqrt => "sqrt",
+            Self::Cosine => "cosine",
+        }
+    }
+
+    /// The factor, 1 at 0; `x` is held to 0..=1.
+    pub fn factor(self, x: f64) -> f64 {
+        let x = x.clamp(0.0, 1.0);
+        match self {
+            Self::ExpZero => (1.0 - x).exp_m1() / 1.0_f64.exp_m1(),
+            Self::Exp => 1e-3_f64.powf(x),
+            Self::Linear => 1.0 - x,
+            Self::Sqrt => 1.0 - x.sqrt(),
+            Self::Cosine => half_cosine(x),
+        }
+    }
+}
+
+/// The last decay (Hu et al., *MiniCPM*, 2024): the rate falls from what it is where the decay begins.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ending {
+    /// What is trained before it begins.
+    pub start: f64,
+    /// How long it lasts.
+    pub length: f64,
+    /// How the rate falls.
+    pub fall: Fall,
+}
+
+/// A schedule: linear warm-up, then a shape, and a decay at the end where one is wanted.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Schedule {
@@ -80,6 +130,9 @@ pub struct Schedule {
     /// How the rate moves afterwards.
     #[serde(flatten)]
     pub shape: Shape,
+    /// The last decay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ending: Option<Ending>,
 }
 
 /// Why a schedule cannot be.
@@ -104,7 +157,16 @@ fn within(what: &'static str, got: f64, ok: bool, range: &'static str) -> Result
     if ok { Ok(()) } else { Err(ScheduleError::Range { what, got, range }) }
 }
 
+fn half_cosine(x: f64) -> f64 {
+    0.5 * (1.0 + (PI * x).cos())
+}
+
 impl Schedule {
+    /// A shape without warm-up and without a decay.
+    pub fn of(shape: Shape) -> Self {
+        Self { shape, ..Self::default() }
+    }
+
     /// Checks every figure.
     ///
     /// # Errors
@@ -113,16 +175,17 @@ impl Schedule {
         let share = |what, x: f64| within(what, x, (0.0..=1.0).contains(&x), "from 0 to 1");
         let above = |what, x: f64, least: f64, range| within(what, x, x.is_finite() && x > least, range);
         within("warmup", self.warmup, self.warmup.is_finite() && self.warmup >= 0.0, "at least 0")?;
+        if let Some(Ending { start, length, .. }) = self.ending {
+            let ok = start.is_finite() && start >= self.warmup;
+            within("the start of the decay", start, ok, "at least the length of the warm-up")?;
+            within("the length of the decay", length, length.is_finite() && length >= 0.0, "at least 0")?;
+        }
         match &self.shape {
             Shape::Constant => Ok(()),
             Shape::Linear { floor } | Shape::Cosine { floor } => share("floor", *floor),
             Shape::CosinePower { floor, power } => {
                 share("floor", *floor)?;
                 above("power", *power, 0.0, "above 0")
-            }
-            Shape::WarmupStableDecay { decay, floor } => {
-                share("decay", *decay)?;
-                share("floor", *floor)
             }
             Shape::OneCycle { rise, start, end } => {
                 share("rise", *rise)?;
@@ -158,20 +221,28 @@ impl Schedule {
     /// The factor of the peak rate once `done` of `total` is trained. Past the end it stays what it was there.
     pub fn factor(&self, done: f64, total: f64) -> f64 {
         if done < self.warmup {
-            return done / self.warmup;
+            // Up to where the shape begins, which need not be the peak.
+            return done / self.warmup * self.course(self.warmup, total);
         }
+        match self.ending {
+            Some(Ending { start, length, fall }) if done > start => {
+                // A decay over nothing is over at once.
+                let x = if length > 0.0 { (done - start) / length } else { 1.0 };
+                fall.factor(x) * self.course(start, total)
+            }
+            _ => self.course(done, total),
+        }
+    }
+
+    /// What the shape alone says.
+    fn course(&self, done: f64, total: f64) -> f64 {
         let (t, rest) = (done - self.warmup, total - self.warmup);
         let x = if rest > 0.0 { (t / rest).min(1.0) } else { 1.0 };
-        let half_cosine = |x: f64| 0.5 * (1.0 + (PI * x).cos());
         match &self.shape {
             Shape::Constant => 1.0,
             Shape::Linear { floor } => 1.0 + (floor - 1.0) * x,
             Shape::Cosine { floor } => floor + (1.0 - floor) * half_cosine(x),
             Shape::CosinePower { floor, power } => floor + (1.0 - floor) * half_cosine(x).powf(*power),
-            Shape::WarmupStableDecay { decay, floor } => {
-                let into = if *decay > 0.0 { ((x - (1.0 - decay)) / decay).max(0.0) } else { 0.0 };
-                1.0 + (floor - 1.0) * into
-            }
             Shape::OneCycle { rise, start, end } => {
                 let (first, last) = (1.0 / start, 1.0 / (start * end));
                 if x < *rise {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use kilter_laws::compute_class::{ClassRun, compare_families};
 use kilter_numerics::Stream;
 use kilter_numerics::compare::{CompareError, Interval, mean_interval, paired_difference};
 use kilter_search::{pruner, sampler};
@@ -10,8 +11,8 @@ use kilter_space::{
     Chooser, Config, Defaults, Entry, Fit, Halt, Outline, Value, Walk, parse_domain, parse_value, replay,
 };
 use kilter_study::{
-    Asked, Better, Conduct, End, Failure, Flow, Goal, History, Limits, Memory, Metric, Outcome, Recipe, Run, State,
-    Study, StudySpec,
+    Asked, Better, Conduct, End, Failure, Flow, Goal, History, Limits, Memory, Metric, Outcome, Recipe, Row, Run,
+    State, Study, StudySpec,
 };
 use serde::Serialize;
 
@@ -63,7 +64,7 @@ impl Scaled {
 /// A method's claims, and how they are decided.
 #[derive(Debug)]
 pub struct Reproduction {
-    /// The method's name: its sheet's file name without number.
+    /// The method's name.
     pub name: &'static str,
     /// What it is about.
     pub title: &'static str,
@@ -146,7 +147,16 @@ pub enum Judge {
     MeanAtLeast(f64),
     /// Our mean over seeds is at most this.
     MeanAtMost(f64),
+    /// Ours and the baseline's straight lines in logarithms, through the best of each class, cross later than in the
+    /// largest class: in at least 95 % of the resamples of seeds they cross, and the interval of where lies beyond it.
+    CrossesLater {
+        /// The metrics that hold the hours of each class and the perplexity there.
+        classes: &'static [(&'static str, &'static str)],
+    },
 }
+
+/// Resamples of seeds for where two laws cross.
+const CROSSINGS: usize = 1000;
 
 /// What became of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -187,9 +197,11 @@ pub struct Measured {
     pub baseline: Option<Interval>,
     /// Our advantage, positive if we are better, with the interval that decided.
     pub advantage: Option<Interval>,
+    /// Hours at which two laws cross, with the 95 % interval over resampled seeds, where that was claimed.
+    pub crossing_hours: Option<Interval>,
     /// Seeds that both arms finished.
     pub seeds: usize,
-    /// Why it could not be decided.
+    /// Why it could not be decided, or what belongs to it.
     pub trouble: Option<String>,
 }
 
@@ -204,6 +216,7 @@ impl Judge {
             Self::NotBehind => "mean at least as good (paired seeds)".to_owned(),
             Self::MeanAtLeast(bound) => format!("mean at least {bound}"),
             Self::MeanAtMost(bound) => format!("mean at most {bound}"),
+            Self::CrossesLater { .. } => "a crossing beyond the largest class (95 % of resampled seeds)".to_owned(),
         }
     }
 
@@ -244,14 +257,49 @@ impl Judge {
                 let mean = ours.iter().sum::<f64>() / ours.len().max(1) as f64;
                 Ok((if mean <= bound { Finding::Holds } else { Finding::Fails }, None))
             }
+            // Needs more than one metric: `crossing` decides it.
+            Self::CrossesLater { .. } => Ok((Finding::NotShownHere, None)),
         }
     }
+}
+
+/// The trials of an arm that were completed.
+fn finished<'a>(history: &'a History, arm: &'a str) -> impl Iterator<Item = &'a Row> {
+    history.rows().filter(move |row| row.state == State::Complete && row.config().text("arm") == Ok(arm))
+}
+
+/// Where the laws of two families cross, in hours, from the runs of each class.
+fn crossing(ours: &[ClassRun], baseline: &[ClassRun]) -> Result<(Finding, Option<Interval>, Option<String>), String> {
+    let found = compare_families(ours, baseline, CROSSINGS, 0).map_err(|why| why.to_string())?;
+    let largest = ours.iter().chain(baseline).map(|run| run.hours).fold(0.0, f64::max);
+    let share =
+        format!("{:.0} % of the resamples cross; the largest class has {largest:.3e} h", 100.0 * found.share_crossing);
+    let finding = match found.crossing_hours {
+        Some(hours) if found.share_crossing >= 0.95 && hours.low > largest => Finding::Holds,
+        Some(hours) if hours.high > largest && found.share_crossing > 0.05 => Finding::Inconclusive,
+        _ => Finding::Fails,
+    };
+    Ok((finding, found.crossing_hours, Some(share)))
 }
 
 impl Reproduction {
     /// The arms that are run at this scale.
     pub fn arms_at(&self, scale: Scale) -> impl Iterator<Item = &'static Arm> {
         self.arms.iter().filter(move |arm| scale == Scale::Full || !arm.only_full)
+    }
+
+    /// What a study of the arms is to minimize or maximize, which every arm must give: the first claim's metric, or where
+    /// some arms measure something else, the time they take.
+    pub fn goal(&self, scale: Scale) -> Goal {
+        let gives = |arm: &Arm, metric: &str| {
+            crate::find(arm.recipe).is_some_and(|recipe| recipe.metrics().iter().any(|known| known.name == metric))
+        };
+        match self.claims.first() {
+            Some(first) if self.arms_at(scale).all(|arm| gives(arm, first.metric)) => {
+                Goal { metric: first.metric.to_owned(), better: first.better }
+            }
+            _ => Goal::minimize("wall_seconds"),
+        }
     }
 
     /// Every arm under every seed, as configurations of [`Arms`]; seed by seed, so that an interrupted reproduction has
@@ -273,9 +321,7 @@ impl Reproduction {
     /// Judges `claim` by the finished trials of the arms' study.
     pub fn judge(&self, claim: &Claim, history: &History) -> Measured {
         let of_arm = |arm: &str| -> BTreeMap<i64, f64> {
-            history
-                .rows()
-                .filter(|row| row.state == State::Complete && row.config().text("arm") == Ok(arm))
+            finished(history, arm)
                 .filter_map(|row| Some((row.config().int("seed").ok()?, row.value(claim.metric)?)))
                 .collect()
         };
@@ -308,14 +354,31 @@ impl Reproduction {
             .filter(|row| row.config().text("arm").is_ok_and(takes_part))
             .find_map(|row| Some(row.end.as_ref()?.failure.as_ref()?.to_string()));
         let decided = claim.judge.decide(claim.better, &ours, baseline.as_deref().unwrap_or_default());
-        let (finding, advantage, trouble) = match decided {
+        let runs_of = |arms: &[&str], classes: &[(&str, &str)]| -> Vec<ClassRun> {
+            let class = |row: &Row, (hours, perplexity): &(&str, &str)| {
+                Some(ClassRun { hours: row.value(hours)?, perplexity: row.value(perplexity)? })
+            };
+            let rows = arms.iter().flat_map(|arm| finished(history, arm));
+            rows.flat_map(|row| classes.iter().filter_map(move |names| class(row, names))).collect()
+        };
+        let mut crossing_hours = None;
+        let (finding, advantage, trouble) = match (decided, claim.judge) {
             _ if seeds.is_empty() => {
                 let trouble = failed
                     .unwrap_or_else(|| if needs_full { "it needs --full" } else { "no seed finished" }.to_owned());
                 (Finding::NotShownHere, None, Some(trouble))
             }
-            Ok((finding, advantage)) => (finding, advantage, None),
-            Err(why) => (Finding::NotShownHere, None, Some(why.to_string())),
+            (_, Judge::CrossesLater { classes }) => {
+                match crossing(&runs_of(claim.ours, classes), &runs_of(claim.baseline, classes)) {
+                    Ok((finding, hours, share)) => {
+                        crossing_hours = hours;
+                        (finding, None, share)
+                    }
+                    Err(why) => (Finding::NotShownHere, None, Some(why)),
+                }
+            }
+            (Ok((finding, advantage)), _) => (finding, advantage, None),
+            (Err(why), _) => (Finding::NotShownHere, None, Some(why.to_string())),
         };
         Measured {
             finding,
@@ -323,6 +386,7 @@ impl Reproduction {
             ours: mean_interval(&ours, 0.95).ok(),
             baseline: baseline.and_then(|values| mean_interval(&values, 0.95).ok()),
             advantage,
+            crossing_hours,
             seeds: seeds.len(),
             trouble,
         }

@@ -1,10 +1,11 @@
 //! Laws and plans put to the test: what `kilter reproduce` runs for the methods of `kilter predict` and `kilter plan`.
 //!
 //! Each file has the recipes that decide its claims: a run is one arm's measurement, its seed the group, cell or chance.
-//! `cluster-plan` can be tuned, too; the others are found by name only.
+//! `cluster-plan` and `training-job` can be tuned, too; the others are found by name only.
 
 pub mod cluster;
 pub mod compute_class;
+pub mod job;
 pub mod mup;
 pub mod power_scheduler;
 pub mod step_law;
@@ -59,7 +60,7 @@ impl Recipe for Measuring {
 
 /// The names of those that are worth tuning by themselves.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    [cluster::PLAN].into_iter()
+    [cluster::PLAN, job::JOB].into_iter()
 }
 
 /// The recipe of this name.
@@ -68,10 +69,15 @@ pub fn find(name: &str) -> Option<Measuring> {
         cluster::PLAN => cluster::plan_recipe(),
         cluster::SEARCH => cluster::search_recipe(),
         cluster::PUBLISHED => cluster::published_recipe(),
+        job::JOB => job::job(),
+        job::JOB_SEARCH => job::search(),
         compute_class::LADDER => compute_class::ladder(),
+        mup::COORDINATES => mup::coordinates(),
         mup::SWEEP => mup::sweep(),
         power_scheduler::CELL => power_scheduler::cell(),
+        power_scheduler::STOP => power_scheduler::stop(),
         step_law::ADVICE => step_law::advice(),
+        step_law::LIVE => step_law::live(),
         step_law::SEARCH => step_law::search(),
         _ => return None,
     };

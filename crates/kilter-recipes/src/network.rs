@@ -15,7 +15,7 @@ mod pictures;
 pub(crate) mod plain;
 mod space;
 
-pub use apply::{Applied, Trained};
+pub use apply::{Applied, Trained, made_by};
 pub use class::{Stopped, Sweep, Throughput, Timing, sweep, throughput};
 
 use std::collections::BTreeMap;
@@ -24,8 +24,8 @@ use std::path::Path;
 use kilter_nn::Device;
 use kilter_nn::optim::{AdafactorConfig, AdamConfig, LionConfig, MuonConfig, NAdamConfig, Optimizer, SgdConfig};
 use kilter_nn::params::Params;
-use kilter_nn::schedule::{Schedule, Shape};
-use kilter_nn::train::{StepReport, Task, TrainConfig, Training, device, save_weights};
+use kilter_nn::schedule::{Ending, Fall, Schedule, Shape};
+use kilter_nn::train::{CheckpointError, StepReport, Task, TrainConfig, TrainError, Training, device, save_weights};
 use kilter_numerics::Stream;
 use kilter_space::{Chooser, Config, Halt, Outline, Walk};
 use kilter_study::{Failure, Flow, Metric, Outcome, Recipe, Run, Why};
@@ -33,6 +33,12 @@ use serde::{Deserialize, Serialize};
 
 /// The file that a training leaves in its trial's folder.
 pub const MODEL: &str = "model.safetensors";
+
+/// The file that a training leaves beside it, if it is asked to, for others to start from.
+pub const TRAINING: &str = "training.safetensors";
+
+/// The answer that names the training to start from.
+pub const START_FROM: &str = "start_from";
 
 /// Metadata of a model file: the recipe that made it.
 const RECIPE: &str = "kilter.recipe";
@@ -63,7 +69,7 @@ pub enum Input {
 
 /// A kind of network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     Mlp,
     Cnn,
     ResNet,
@@ -153,9 +159,12 @@ impl Network {
         let named = named.ok_or_else(|| Failure::refused(format!("there is no network `{name}`")))?;
         let (outline, metrics, fact) = match named.kind {
             kind if kind.writes() => {
-                let text = kilter_data::text(data).map_err(Failure::refused)?;
-                let characters = language::characters(&text);
-                let fact = format!("text {data}: {} characters of {} kinds", text.chars().count(), characters.len());
+                let books = kilter_data::books(data).map_err(Failure::refused)?;
+                let texts = || books.iter().map(|book| book.text.as_str());
+                let (count, kinds) =
+                    (texts().map(|text| text.chars().count()).sum::<usize>(), language::characters(texts()));
+                let of = if books.len() > 1 { format!(" in {} books", books.len()) } else { String::new() };
+                let fact = format!("text {data}: {count} characters of {} kinds{of}", kinds.len());
                 (space::language(kind, data)?, language::metrics(), fact)
             }
             kind => {
@@ -233,6 +242,11 @@ trait Subject: Task {
     /// What a model of it is fed.
     fn input(&self) -> Input;
 
+    /// Tokens of an example, where it is text.
+    fn tokens(&self) -> Option<u64> {
+        None
+    }
+
     /// All metrics of these weights on the examples that judge.
     fn judge(&self, params: &Params) -> Result<BTreeMap<&'static str, f64>, Failure>;
 }
@@ -248,19 +262,31 @@ fn train(
 ) -> Result<Outcome, Failure> {
     let device = device(config.text("device")?).map_err(Failure::refused)?;
     let chance = Stream::new(&[config.int("split_seed")?.unsigned_abs(), run.repeat()], "network");
-    let settings = settings(config, steps, evaluate_every, chance.child("training").bits())?;
+    let settings = settings(config, task.tokens(), steps, evaluate_every, chance.child("training").bits())?;
     let params = task.init(&chance.child("weights"), &device)?;
     let place = run.folder().join(format!("training-{}.safetensors", run.repeat()));
-    let mut training = resumed_or_new(settings, params, &place)?;
+    let json = |value: serde_json::Result<String>| value.map_err(|why| Failure::refused(why.to_string()));
+    let metadata = BTreeMap::from([
+        (RECIPE.to_owned(), name.to_owned()),
+        (CONFIG.to_owned(), json(serde_json::to_string(config))?),
+        (INPUT.to_owned(), json(serde_json::to_string(&task.input()))?),
+    ]);
+    let begun = match config.get(START_FROM) {
+        Some(_) => continued(Path::new(config.text(START_FROM)?), settings, params.clone(), config)?,
+        None => Training::new(settings, params.clone()).map_err(Failure::refused)?,
+    };
+    let before = begun.steps_done();
+    let mut training = resumed_or(begun, params, &place)?.with_notes(metadata.clone());
     let pace = (steps / 100).max(1);
     let mut interrupted = false;
     let ended = training.run(task, Some(&place), &mut |report: &StepReport| {
-        if report.step.is_multiple_of(pace) || report.step == steps {
-            run.progress(report.step, steps);
+        let step = report.step - before;
+        if step.is_multiple_of(pace) || step == steps {
+            run.progress(step, steps);
         }
         let flow = match &report.evaluated {
-            Some(figures) => run.report(report.step.div_ceil(evaluate_every) - 1, figures),
-            None if report.step.is_multiple_of(pace) => run.flow(),
+            Some(figures) => run.report(step.div_ceil(evaluate_every) - 1, figures),
+            None if step.is_multiple_of(pace) => run.flow(),
             None => Flow::Go,
         };
         interrupted = flow == Flow::Stop(Why::Interrupted);
@@ -271,32 +297,51 @@ fn train(
         return Err(Failure::refused(format!("interrupted; {} holds the training", place.display())));
     }
     let result = training.result();
-    let json = |value: serde_json::Result<String>| value.map_err(|why| Failure::refused(why.to_string()));
-    let metadata = BTreeMap::from([
-        (RECIPE.to_owned(), name.to_owned()),
-        (CONFIG.to_owned(), json(serde_json::to_string(config))?),
-        (INPUT.to_owned(), json(serde_json::to_string(&task.input()))?),
-    ]);
     save_weights(&result, &run.folder().join(MODEL), &metadata).map_err(Failure::refused)?;
     let outcome = task.judge(&result)?;
-    // The model is there, so the training need not be gone on with.
-    let _ = std::fs::remove_file(&place);
+    if config.get("keep_training").is_some() && config.flag("keep_training")? {
+        std::fs::rename(&place, run.folder().join(TRAINING)).map_err(|why| Failure::unwritable(&place, &why))?;
+    } else {
+        // The model is there, so the training need not be gone on with.
+        let _ = std::fs::remove_file(&place);
+    }
     Ok(Outcome::new(outcome))
 }
 
-/// The training that a file holds, if it is this one; a new one, if there is no file.
-fn resumed_or_new(settings: TrainConfig, params: Params, place: &Path) -> Result<Training, Failure> {
+/// The training that a file holds, if it is this one; this one, if there is no file.
+fn resumed_or(begun: Training, params: Params, place: &Path) -> Result<Training, Failure> {
     if !place.exists() {
-        return Training::new(settings, params).map_err(Failure::refused);
+        return Ok(begun);
     }
     let training = Training::resume(place, params, None).map_err(Failure::refused)?;
-    if *training.config() == settings {
+    if training.config() == begun.config() {
         return Ok(training);
     }
     Err(Failure::refused(format!(
         "{} holds a training with other settings; delete it, or write the model elsewhere",
         place.display()
     )))
+}
+
+/// The training of a file over `settings.steps` more steps, in which its rate falls from what it was there.
+fn continued(file: &Path, settings: TrainConfig, params: Params, config: &Config) -> Result<Training, Failure> {
+    let of_file = |why: &dyn std::fmt::Display| Failure::refused(format!("{}: {why}", file.display()));
+    let stands = Training::resume(file, params, None).map_err(|why| match why {
+        TrainError::Checkpoint(why @ CheckpointError::NoTraining { .. }) => {
+            Failure::refused(format!("{why}; a training leaves one with --set keep_training=true"))
+        }
+        why => Failure::refused(why),
+    })?;
+    let told = stands.config();
+    let same = (&told.optimizer, told.batch, told.carry, told.average)
+        == (&settings.optimizer, settings.batch, settings.carry, settings.average);
+    if !same {
+        return Err(of_file(&"it was trained with another optimizer, batch, carry or average; leave out what differs"));
+    }
+    let shape = config.text("decay_shape")?;
+    let fall = Fall::ALL.into_iter().find(|fall| fall.name() == shape).unwrap_or_default();
+    let decaying = stands.ending_in(settings.steps, fall).map_err(|why| of_file(&why))?;
+    Ok(decaying.every(settings.evaluate_every, settings.checkpoint_every, settings.patience))
 }
 
 fn whole(config: &Config, name: &str) -> Result<u64, Failure> {
@@ -307,8 +352,14 @@ fn size(config: &Config, name: &str) -> Result<usize, Failure> {
     Ok(whole(config, name)? as usize)
 }
 
-/// How a configuration trains.
-fn settings(config: &Config, steps: u64, evaluate_every: u64, seed: u64) -> Result<TrainConfig, Failure> {
+/// How a configuration trains; `tokens` of each example, where it is text.
+fn settings(
+    config: &Config,
+    tokens: Option<u64>,
+    steps: u64,
+    evaluate_every: u64,
+    seed: u64,
+) -> Result<TrainConfig, Failure> {
     let weight_decay = config.float("weight_decay")?;
     let optimizer = match config.text("optimizer")? {
         "sgd" => {
@@ -323,27 +374,58 @@ fn settings(config: &Config, steps: u64, evaluate_every: u64, seed: u64) -> Resu
         "muon" => Optimizer::Muon(MuonConfig { weight_decay, ..MuonConfig::default() }),
         other => return Err(Failure::refused(format!("there is no optimizer `{other}`"))),
     };
-    let shape = match config.text("schedule")? {
-        "constant" => Shape::Constant,
-        "linear" => Shape::Linear { floor: 0.0 },
-        "cosine" => Shape::Cosine { floor: 0.0 },
-        "wsd" => Shape::WarmupStableDecay { decay: 0.2, floor: 0.0 },
-        other => return Err(Failure::refused(format!("there is no schedule `{other}`"))),
-    };
+    let batch = size(config, "batch")?;
+    let (learning_rate, schedule) = schedule(config, batch as u64 * tokens.unwrap_or(1), steps)?;
     let positive = |name: &str| config.float(name).map(|value| (value > 0.0).then_some(value));
     Ok(TrainConfig {
         steps,
-        batch: size(config, "batch")?,
+        batch,
         accumulation: size(config, "accumulation")?,
-        learning_rate: config.float("learning_rate")?,
-        schedule: Schedule { warmup: (config.float("warmup")? * steps as f64).round(), shape },
+        learning_rate,
+        schedule,
         optimizer,
         clip: positive("clip")?,
         average: positive("average")?,
         evaluate_every,
         patience: whole(config, "patience")?,
         checkpoint_every: whole(config, "checkpoint_every")?,
+        carry: config.get("carry").map_or(Ok(false), |_| config.flag("carry"))?,
         seed,
         ..TrainConfig::default()
     })
+}
+
+/// The peak rate, and how the rate moves over steps of so many tokens.
+fn schedule(config: &Config, step_tokens: u64, steps: u64) -> Result<(f64, Schedule), Failure> {
+    let kind = config.text("schedule")?;
+    let warmup = (config.float("warmup")? * steps as f64).round();
+    let (peak, shape) = match kind {
+        "power" => {
+            // min(eta_max, a · batch · n^b) after n tokens is eta_max up to where the power passes it, and falls from there.
+            let (b, eta_max) = (config.float("b")?, config.float("eta_max")?);
+            let batch = step_tokens as f64 / config.float("batch_unit_tokens")?;
+            let reach = (eta_max / (config.float("a")? * batch)).powf(1.0 / b) / step_tokens as f64;
+            (eta_max, Shape::Power { reach, exponent: b })
+        }
+        other => (
+            config.float("learning_rate")?,
+            match other {
+                "constant" | "wsd" => Shape::Constant,
+                "linear" => Shape::Linear { floor: 0.0 },
+                "cosine" => Shape::Cosine { floor: 0.0 },
+                other => return Err(Failure::refused(format!("there is no schedule `{other}`"))),
+            },
+        ),
+    };
+    let ending = match kind {
+        "wsd" | "power" => {
+            let length = (config.float("decay")? * steps as f64).round().min(steps as f64 - warmup);
+            let shape = config.text("decay_shape")?;
+            let fall = Fall::ALL.into_iter().find(|fall| fall.name() == shape);
+            let fall = fall.ok_or_else(|| Failure::refused(format!("there is no decay `{shape}`")))?;
+            (length > 0.0).then_some(Ending { start: steps as f64 - length, length, fall })
+        }
+        _ => None,
+    };
+    Ok((peak, Schedule { warmup, shape, ending }))
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::room::Room;
+use crate::room::{KILTER, Room};
 
 #[test]
 fn the_step_law_answers_with_its_limits() {
@@ -111,6 +111,7 @@ fn every_prediction_has_a_figure() {
         runs.push_str(&format!("1e8,2e9,{},{},{loss}\n", 1e-3 * f64::from(rate).exp2(), 8.0 * f64::from(batch).exp2()));
     }
     fs::write(room.at("runs.csv"), runs).unwrap();
+    fs::write(room.at("curve.csv"), losses()).unwrap();
     let all = [
         ("predict step-law --model-size 1.07B --tokens 56.9B", "prediction"),
         ("predict step-law --fit runs.csv", "surface at 0.25 %"),
@@ -119,6 +120,7 @@ fn every_prediction_has_a_figure() {
         ("predict compute-class --tokens-per-second 20k --hours 6 --batch 128 --seq-len 512", "the paper's classes"),
         ("predict transfer --from-width 256 --to-width 8192 --heads 8", "matrices inside"),
         ("predict parametrization --named ntk", "layer 2"),
+        ("predict curve curve.csv --at 40B", "95 % there"),
         ("predict start --model-size 124M --tokens 2.5B -o start.toml", "one spread"),
         ("plan cluster gpt-1.3b --devices 8 --hardware a100-80 --global-batch 512", "none better in both"),
         ("plan cluster gpt-125m --devices 1 --hardware rtx-4090", "activations"),
@@ -229,7 +231,39 @@ fn an_impossible_cluster_says_what_would_do() {
     assert!(room.files().is_empty());
 }
 
-/// What the sheets call bad input, as a user gives it: each is refused or doubted with what would be right.
+/// A curve that follows its law to four digits.
+fn losses() -> String {
+    let rows = (0..8)
+        .map(|k| 1e8 * 2.0_f64.powi(k))
+        .map(|tokens| format!("{tokens},{:.4}\n", 1.9 + 60.0 * tokens.powf(-0.25)));
+    std::iter::once("tokens,loss\n".to_owned()).chain(rows).collect()
+}
+
+#[test]
+fn a_curve_is_continued_no_further_than_it_says() {
+    let room = Room::new();
+    fs::write(room.at("curve.csv"), losses()).unwrap();
+    let said = room.line("predict curve curve.csv --at 50B --json").done().json();
+    let (value, expected) = (&said["prediction"]["value"], 1.9 + 60.0 * 5e10_f64.powf(-0.25));
+    assert!(value["low"].as_f64().unwrap() < expected && value["high"].as_f64().unwrap() > expected, "{said}");
+    assert!((value["estimate"].as_f64().unwrap() / expected - 1.0).abs() < 0.005, "{said} and {expected}");
+    room.line("predict curve curve.csv --at 50B").done().says("loss at 5e10 tokens").remarks("as far ahead");
+    room.line("predict curve curve.csv --at 3e9").done().remarks("nothing is extrapolated");
+    room.line("predict curve curve.csv --at 1T").with(2).remarks("at most 16").remarks("2.0480e11");
+    room.line("predict curve curve.csv --y los --at 1B").with(2).remarks("did you mean `loss`?");
+    room.line("predict curve curve.csv --at 0").with(2).remarks("above 0");
+    room.line("predict curve nothing.csv --at 1B").with(2).remarks("STUDY:TRIAL");
+    fs::write(room.at("three.csv"), "step,loss\n1,3\n2,2.5\n3,2.4\n").unwrap();
+    room.line("predict curve three.csv --at 5").with(2).remarks("3 rows");
+    let report = |s: u32| format!("'{KILTER}' report --step {s} loss={}\n", 2.0 + 1.0 / (f64::from(s) + 1.0));
+    room.script("t.sh", &(0..8).map(report).collect::<String>());
+    room.line("tune --study t --param x=1|2 --minimize=loss --trials 1 --quiet -- sh t.sh").done();
+    // 2 + 1/12.
+    room.line("predict curve t:0 --at 12").done().says("loss at 12 evaluations: 2.083");
+    room.line("predict curve t:9 --at 12").with(2).remarks("no trial 9");
+}
+
+/// What is no question, as a user gives it: each is refused or doubted with what would be right.
 #[test]
 fn wrong_questions_are_answered_with_what_would_be_right() {
     let room = Room::new();
@@ -307,4 +341,23 @@ fn runs_that_tell_too_little_are_named() {
     fit(&bound).done().remarks("moves with the other one in every run");
     fs::write(room.at("runs.csv"), "N,D,lr,batch,los\n1,2,3,4,5\n").unwrap();
     room.line("predict step-law --fit runs.csv").with(2).remarks("there is no column loss (is it `los`?)");
+}
+
+/// A run that asks for more memory than it may have dies, and the study goes on.
+#[test]
+fn a_job_dies_at_its_cap_and_no_other() {
+    let room = Room::new();
+    let small = "--set width=64 --set context=32 --set threads=1 --set accumulation=1 --set optimizer=sgd";
+    room.line(&format!(
+        "tune training-job --study t {small} --set cap_mb=24 --param micro_batch=1|64 --sampler grid --workers 1 --quiet"
+    ))
+    .done();
+    let said = room.line("trials t --json").done().json();
+    let states: Vec<(i64, &str)> = said["trials"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|trial| (trial["params"]["micro_batch"].as_i64().unwrap(), trial["state"].as_str().unwrap()))
+        .collect();
+    assert!(states.contains(&(1, "complete")) && states.contains(&(64, "failed")), "{states:?}");
 }

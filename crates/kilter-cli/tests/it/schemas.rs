@@ -212,6 +212,11 @@ fn predictions_and_plans_are_as_their_schemas_say() {
     check("predict_compute_class", "predict compute-class --tokens-per-second 1e4 --hours 6 --batch 8 --seq-len 512");
     check("predict_transfer", "predict transfer --from-width 64 --to-width 512");
     check("predict_parametrization", "predict parametrization --named ntk");
+    let curve = (0..6).map(|k| 2.0_f64.powi(k)).map(|x| format!("{x},{}\n", 2.0 + 1.0 / x));
+    fs::write(room.at("curve.csv"), std::iter::once("step,loss\n".to_owned()).chain(curve).collect::<String>())
+        .unwrap();
+    check("predict_curve", "predict curve curve.csv --at 40");
+    check("predict_curve", "predict curve curve.csv --at 3");
     check("predict_start", "predict start --model-size 1B --tokens 20B");
     check("plan_cluster", "plan cluster gpt-1.3b --devices 8 --hardware a100-80 --global-batch 64");
     check("plan_cluster", "plan cluster gpt-1.3b --devices 8 --hardware a100-80");

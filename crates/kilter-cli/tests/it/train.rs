@@ -110,3 +110,37 @@ fn a_recipe_without_a_model_says_so() {
     room.line("train decision-tree").done().says("log_loss").remarks("leaves no model");
     assert!(room.files().is_empty(), "{:?}", room.files());
 }
+
+/// A training under a schedule that needs no end is ended twice, from the same file, over different lengths.
+#[test]
+fn a_kept_training_is_ended_when_it_is_wanted() {
+    let room = Room::new();
+    fs::write(room.at("song.txt"), "la li lu, only the man in the moon sees us. ".repeat(100)).unwrap();
+    let set = "--set width=16 --set heads=1 --set layers=1 --set context=16 --set checkpoint_every=20";
+    let words = format!(
+        "train char-gpt --data song.txt {set} --set schedule=power --set decay=0 --set steps=60 --set keep_training=true \
+         -o run.safetensors"
+    );
+    room.line(&words).done().remarks("--start-from run.training.safetensors");
+    assert!(room.exists("run.safetensors") && room.exists("run.training.safetensors"));
+    let before = room.line("apply run.safetensors --prompt la --length 3 --json").done().json();
+    holds("apply_text", &before);
+    let ended = |steps: u64| {
+        let words = format!(
+            "train char-gpt --start-from run.training.safetensors --set steps={steps} -o end{steps}.safetensors --json"
+        );
+        let said = room.line(&words).done().json();
+        holds("train", &said);
+        assert_eq!((&said["params"]["width"], &said["params"]["schedule"]), (&16.into(), &"power".into()));
+        said["metrics"]["loss"].as_f64().unwrap()
+    };
+    let (short, long) = (ended(5), ended(30));
+    assert!(long < short, "{long} and {short}");
+    room.line("train char-gpt --start-from run.safetensors").with(1).remarks("--set keep_training=true");
+    room.line("train char-lstm --start-from run.training.safetensors").with(2).remarks("it is a `char-gpt`");
+    room.line("train char-gpt --start-from gone.safetensors").with(2).remarks("there is no such file");
+    room.line("train char-gpt --start-from run.training.safetensors --set batch=8 -o x.safetensors")
+        .with(1)
+        .remarks("leave out what differs");
+    room.line("train char-gpt --set schedule=power --set b=0.1").with(2).remarks("-0.4");
+}

@@ -3,6 +3,7 @@
 use burn::tensor::{Tensor, activation};
 use serde::{Deserialize, Serialize};
 
+use crate::context::Context;
 use crate::init::Init;
 use crate::params::{Declared, Role, Scope};
 
@@ -25,15 +26,16 @@ impl Lstm {
         declared.tensor("bias", &[4 * self.hidden], init, Role::Vector);
     }
 
-    /// `[batch, tokens, inputs]` to `[batch, tokens, hidden]`, from a state of zeros.
-    pub fn forward(&self, weights: &Scope<'_>, x: Tensor<3>) -> Tensor<3> {
+    /// `[batch, tokens, inputs]` to `[batch, tokens, hidden]`, from the state that the pass carries here, or from zeros.
+    pub fn forward(&self, weights: &Scope<'_>, x: Tensor<3>, context: &mut Context<'_>) -> Tensor<3> {
         let [batch, tokens, inputs] = x.dims();
         let h = self.hidden;
         let of_input = x.reshape([batch * tokens, inputs]).matmul(weights.get::<2>("weight_input").transpose());
         let of_input = (of_input + weights.get::<1>("bias").unsqueeze()).reshape([batch, tokens, 4 * h]);
         let recurrent = weights.get::<2>("weight_hidden").transpose();
-        let zeros = Tensor::<2>::zeros([batch, h], (&of_input.device(), of_input.dtype()));
-        let (mut state, mut cell) = (zeros.clone(), zeros);
+        let [state_name, cell_name] = ["state", "cell"].map(|name| weights.full(name));
+        let mut state = context.state(&state_name, [batch, h], &of_input);
+        let mut cell = context.state(&cell_name, [batch, h], &of_input);
         let mut outputs = Vec::with_capacity(tokens);
         for t in 0..tokens {
             let now: Tensor<2> = of_input.clone().slice([0..batch, t..t + 1, 0..4 * h]).reshape([batch, 4 * h]);
@@ -44,6 +46,8 @@ impl Lstm {
             state = activation::sigmoid(gate(3)) * cell.clone().tanh();
             outputs.push(state.clone().reshape([batch, 1, h]));
         }
+        context.leave(state_name, state);
+        context.leave(cell_name, cell);
         Tensor::cat(outputs, 1)
     }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{LayerNorm, Linear};
 use crate::context::Context;
 use crate::init::Init;
-use crate::op::{Curve, gelu, quasi_lstm};
+use crate::op::{Curve, gelu, quasi_lstm, quasi_lstm_state};
 use crate::params::{Declared, Scope};
 
 /// Cells whose gates see the input alone, and a map back to the width.
@@ -39,11 +39,18 @@ impl QuasiLstm {
         declared.part("output", |d| self.output().declare(d));
     }
 
-    /// `[batch · tokens, width]` to the same, from a state of zeros.
+    /// `[batch · tokens, width]` to the same, from the state that the pass carries here, or from zeros.
     pub fn forward(&self, weights: &Scope<'_>, x: Tensor<2>, batch: usize, context: &mut Context<'_>) -> Tensor<2> {
-        let before = Tensor::<2>::zeros([batch, self.units], (&x.device(), x.dtype()));
+        let name = weights.full("cell");
+        let before = context.state(&name, [batch, self.units], &x);
+        let time = x.dims()[0] / batch;
+        // A stretch shorter than a context is cut into what divides both.
+        let block = (1..=self.block).rev().find(|block| time.is_multiple_of(*block)).unwrap_or(1);
         let gates = self.gates().forward(&weights.of("gates"), x, context);
-        self.output().forward(&weights.of("output"), quasi_lstm(gates, before, self.block), context)
+        if context.is_carrying() {
+            context.leave(name, quasi_lstm_state(&gates, &before));
+        }
+        self.output().forward(&weights.of("output"), quasi_lstm(gates, before, block), context)
     }
 
     /// Multiply-adds per token.

@@ -48,7 +48,7 @@ impl LstmLanguageModel {
         let x = self.tokens().forward(&scope.of("tokens"), tokens);
         let mut x: Tensor<3> = context.dropout(x, self.dropout).reshape([batch, length, self.width]);
         for i in 0..self.layers {
-            x = self.cells().forward(&scope.of(&format!("cells.{i}")), x);
+            x = self.cells().forward(&scope.of(&format!("cells.{i}")), x, context);
             x = context.dropout(x, self.dropout);
         }
         self.head().forward(&scope.of("head"), x.reshape([batch * length, self.width]), context)

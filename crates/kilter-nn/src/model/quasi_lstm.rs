@@ -18,7 +18,7 @@ use crate::params::{Declared, Params, Scope};
 pub struct QuasiLstmLanguageModel {
     /// Tokens that there are.
     pub vocabulary: usize,
-    /// Tokens seen at a time, at most; each stretch begins from a state of zeros.
+    /// Tokens seen at a time, at most; each stretch begins from a state of zeros, unless the pass carries one to it.
     pub context: usize,
     /// Width, and cells of each block.
     pub width: usize,

@@ -19,7 +19,7 @@ pub mod quasi_lstm;
 pub use attention::{Mask, attention};
 pub use batch_norm::{Moments, batch_norm};
 pub use conv2d::{Conv2dShape, conv2d};
-pub use cross_entropy::cross_entropy;
+pub use cross_entropy::{IGNORED, cross_entropy};
 pub use dropout::dropout;
 pub use embedding::embedding;
 pub use gelu::{Curve, gelu};

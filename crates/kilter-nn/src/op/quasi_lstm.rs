@@ -4,7 +4,7 @@
 //! On the CPU one kernel runs over time, side by side for the sequences of a batch. Elsewhere the line is cut into blocks,
 //! each a lower triangle of products of forget gates, so that a step waits for `time / block` others instead of `time`.
 
-use burn::tensor::{Tensor, activation};
+use burn::tensor::{Tensor, TensorData, activation};
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
@@ -64,15 +64,39 @@ pub fn quasi_lstm_in_blocks(gates: Tensor<2>, before: Tensor<2>, block: usize) -
 /// The state after a stretch of gates, without a gradient: what a next stretch begins with.
 pub fn quasi_lstm_state(gates: &Tensor<2>, before: &Tensor<2>) -> Tensor<2> {
     let [batch, units] = before.dims();
-    let (gates_data, before_data) = (gates.clone().inner().into_data(), before.clone().inner().into_data());
-    let gates: Vec<f64> = gates_data.iter::<f64>().collect();
-    let state: Vec<f64> = before_data.iter::<f64>().collect();
-    let (_, _, cells) = forward(&gates, &state, units);
-    let time = cells.len() / (batch * units);
-    let last = |b: usize| cells[(b * time + time - 1) * units..(b * time + time) * units].to_vec();
-    let numbers: Vec<f64> = (0..batch).flat_map(last).collect();
-    let data = burn::tensor::TensorData::new(numbers, [batch, units]).convert_dtype(before.dtype());
-    Tensor::from_data(data, (&before.device(), before.dtype()))
+    let (gates, state) = (gates.clone().into_data(), before.clone().into_data());
+    let last = match (gates.as_slice::<f32>(), state.as_slice::<f32>()) {
+        (Ok(gates), Ok(state)) => TensorData::new(last_cells(gates, state, units), [batch, units]),
+        _ => {
+            let (gates, state): (Vec<f64>, Vec<f64>) = (gates.iter().collect(), state.iter().collect());
+            TensorData::new(last_cells(&gates, &state, units), [batch, units]).convert_dtype(before.dtype())
+        }
+    };
+    Tensor::from_data(last, (&before.device(), before.dtype()))
+}
+
+/// The cells of the last step.
+fn last_cells<R: Real>(seen: &[R], before: &[R], units: usize) -> Vec<R> {
+    let batch = before.len() / units;
+    let time = seen.len() / (4 * units * batch.max(1));
+    let one = R::one();
+    let mut cells = before.to_vec();
+    cells.par_chunks_mut(units).zip(seen.par_chunks(4 * time * units)).for_each(|(cell, seen)| {
+        let mut open = vec![R::zero(); 3 * units];
+        for seen in seen.chunks(4 * units) {
+            for u in 0..units {
+                open[u] = -(seen[u] + R::of(FORGET_BIAS));
+                open[units + u] = -seen[units + u];
+                open[2 * units + u] = -(seen[2 * units + u] + seen[2 * units + u]);
+            }
+            R::exp_all(&mut open);
+            for u in 0..units {
+                let [f, i, z] = [0, 1, 2].map(|gate| one / (one + open[gate * units + u]));
+                cell[u] = f * cell[u] + i * (z + z - one);
+            }
+        }
+    });
+    cells
 }
 
 #[derive(Debug)]

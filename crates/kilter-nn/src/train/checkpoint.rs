@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use burn::tensor::{Tensor, TensorData};
 use kilter_weights::storage::{Declared, Writer};
 use kilter_weights::{Checkpoint, Dtype, WeightsError};
 use serde::{Deserialize, Serialize};
@@ -45,11 +46,15 @@ struct Told {
     /// The optimizer's vectors of each parameter.
     memory: Vec<Vec<String>>,
     averaged: bool,
+    /// The names of the states of recurrent layers, for each part of a batch.
+    #[serde(default)]
+    carried: Vec<Vec<String>>,
 }
 
 const KEY: &str = "kilter.training";
 const MEMORY: &str = "optimizer/";
 const AVERAGE: &str = "average/";
+const CARRIED: &str = "carried/";
 
 fn write(
     path: &Path,
@@ -137,6 +142,12 @@ impl Training {
         for (spec, average) in specs.iter().zip(self.average.iter().flatten()) {
             tensors.push((format!("{AVERAGE}{}", spec.name), spec.shape.clone(), average.clone()));
         }
+        for (part, states) in self.carried.iter().enumerate() {
+            for (name, state) in states {
+                let numbers = host(&state.clone().reshape([state.dims().iter().product::<usize>()]));
+                tensors.push((format!("{CARRIED}{part}/{name}"), state.dims().to_vec(), numbers));
+            }
+        }
         let names = |state: &State<f32>| state.vectors.iter().map(|(name, _)| name.clone()).collect();
         let told = Told {
             config: self.config.clone(),
@@ -145,9 +156,11 @@ impl Training {
             since_best: self.since_best,
             memory: self.memory.iter().map(names).collect(),
             averaged: self.average.is_some(),
+            carried: self.carried.iter().map(|states| states.keys().cloned().collect()).collect(),
         };
-        let told = serde_json::to_string(&told).unwrap_or_default();
-        write(path, tensors, &BTreeMap::from([(KEY.to_owned(), told)]))
+        let mut metadata = self.notes.clone();
+        metadata.insert(KEY.to_owned(), serde_json::to_string(&told).unwrap_or_default());
+        write(path, tensors, &metadata)
     }
 
     /// Goes on where a file stopped. The network is that of `params`; `steps` may be more than before.
@@ -173,6 +186,19 @@ impl Training {
         if told.averaged {
             let of = |spec: &crate::params::Spec| read(&file, path, &format!("{AVERAGE}{}", spec.name), &spec.shape);
             training.average = Some(specs.iter().map(|spec| of(spec).map(narrow)).collect::<Result<_, _>>()?);
+        }
+        for (part, names) in told.carried.into_iter().enumerate() {
+            let of = |name: String| -> Result<_, CheckpointError> {
+                let full = format!("{CARRIED}{part}/{name}");
+                let sides = file.get(&full).map_or([0, 0], |tensor| {
+                    let shape = tensor.shape();
+                    [0, 1].map(|at| shape.get(at).map_or(0, |side| *side as usize))
+                });
+                let numbers = read(&file, path, &full, &sides)?;
+                let data = TensorData::new(numbers, sides).convert_dtype(params.dtype());
+                Ok((name, Tensor::from_data(data, (params.device(), params.dtype()))))
+            };
+            training.carried.push(names.into_iter().map(of).collect::<Result<_, _>>()?);
         }
         (training.done, training.best, training.since_best) = (told.done, told.best, told.since_best);
         Ok(training)

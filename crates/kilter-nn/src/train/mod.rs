@@ -8,6 +8,7 @@ mod groups;
 pub use checkpoint::{CheckpointError, load_weights, save_weights};
 pub use groups::Group;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,12 +17,12 @@ use kilter_numerics::Stream;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::context::Context;
+use crate::context::{Context, States};
 use crate::layer::BatchNorm;
 use crate::op::Real;
 use crate::optim::{Optimizer, Parameter, State};
 use crate::params::{Params, ParamsError, Role};
-use crate::schedule::{Schedule, ScheduleError};
+use crate::schedule::{Ending, Fall, Schedule, ScheduleError, Shape};
 
 /// What is trained: a loss on examples.
 pub trait Task {
@@ -63,6 +64,9 @@ pub struct TrainConfig {
     pub patience: u64,
     /// Steps between checkpoints; 0: none.
     pub checkpoint_every: u64,
+    /// Examples are stretches of one text, in order: each row of a batch goes on where its last one ended, with the states
+    /// that recurrent layers had there; gradients end at a stretch's beginning. Otherwise examples are shuffled.
+    pub carry: bool,
     /// Seed of order, dropout and initial weights.
     pub seed: u64,
 }
@@ -82,6 +86,7 @@ impl Default for TrainConfig {
             evaluate_every: 0,
             patience: 0,
             checkpoint_every: 0,
+            carry: false,
             seed: 0,
         }
     }
@@ -160,9 +165,12 @@ pub struct Training {
     params: Params,
     average: Option<Vec<Vec<f32>>>,
     memory: Vec<State<f32>>,
+    /// The states that recurrent layers end the last step with, for each part of a batch.
+    carried: Vec<States>,
     done: u64,
     best: Option<f64>,
     since_best: u64,
+    notes: BTreeMap<String, String>,
 }
 
 /// How a training ended.
@@ -198,11 +206,62 @@ impl Training {
         }
         config.schedule.check()?;
         let memory = vec![State::default(); params.specs().len()];
-        let mut training = Self { config, params, average: None, memory, done: 0, best: None, since_best: 0 };
+        let mut training = Self {
+            config,
+            params,
+            average: None,
+            memory,
+            carried: Vec::new(),
+            done: 0,
+            best: None,
+            since_best: 0,
+            notes: BTreeMap::new(),
+        };
         if training.config.average.is_some() {
             training.average = Some(training.params.values().iter().map(host).collect());
         }
         Ok(training)
+    }
+
+    /// With further metadata for its checkpoints: what made it.
+    #[must_use]
+    pub fn with_notes(mut self, notes: BTreeMap<String, String>) -> Self {
+        self.notes = notes;
+        self
+    }
+
+    /// This training from where it stands, over `steps` more in which the rate falls from what it is now. All else is as
+    /// it was, so a training whose rate does not depend on its length can be ended whenever it is wanted (Hu et al.,
+    /// *MiniCPM*, 2024, section 4).
+    ///
+    /// # Errors
+    /// No steps, or a rate that has fallen to 0 already.
+    pub fn ending_in(mut self, steps: u64, fall: Fall) -> Result<Self, TrainError> {
+        let setting = |what, got: String, wanted| TrainError::Setting { what, got, wanted };
+        if steps == 0 {
+            return Err(setting("the length of the decay", "0 steps".to_owned(), "at least 1"));
+        }
+        let factor = self.config.schedule.factor(self.done as f64, self.config.steps as f64);
+        let rate = self.config.learning_rate * factor;
+        if rate <= 0.0 {
+            let wanted = "above 0: start from where the training was before its own decay";
+            return Err(setting("the learning rate that the training stands at", rate.to_string(), wanted));
+        }
+        let ending = Ending { start: self.done as f64, length: steps as f64, fall };
+        self.config.learning_rate = rate;
+        self.config.steps = self.done + steps;
+        self.config.schedule = Schedule { ending: Some(ending), ..Schedule::of(Shape::Constant) };
+        // What evaluations brought before says nothing of the decay.
+        (self.best, self.since_best) = (None, 0);
+        Ok(self)
+    }
+
+    /// With other steps between evaluations and checkpoints, and another patience.
+    #[must_use]
+    pub fn every(mut self, evaluate: u64, checkpoint: u64, patience: u64) -> Self {
+        (self.config.evaluate_every, self.config.checkpoint_every) = (evaluate, checkpoint);
+        self.config.patience = patience;
+        self
     }
 
     /// The weights as they are trained.
@@ -241,6 +300,13 @@ impl Training {
         progress: &mut dyn Progress,
     ) -> Result<Ended, TrainError> {
         let mut order = Order::new(self.config.seed, task.examples());
+        if self.config.carry && task.examples() < self.config.batch {
+            return Err(TrainError::Setting {
+                what: "batch",
+                got: self.config.batch.to_string(),
+                wanted: "at most the number of examples, so that each row has a stretch of its own to go on in",
+            });
+        }
         let mut kept = place.filter(|place| place.exists()).map(Path::to_owned);
         let ended = loop {
             if self.done >= self.config.steps {
@@ -284,12 +350,25 @@ impl Training {
         let factor = config.schedule.factor(self.done as f64, config.steps as f64);
         let learning_rate = config.learning_rate * factor;
         let not_finite = |what: String| TrainError::NotFinite { what, step, learning_rate, kept: None };
-        let batch = order.batch(self.done, config.batch);
+        let batch = if config.carry {
+            let stretch = (task.examples() / config.batch) as u64;
+            // Where the rows begin anew, nothing is carried.
+            if self.done.is_multiple_of(stretch) {
+                self.carried.clear();
+            }
+            (0..config.batch as u64).map(|row| (row * stretch + self.done % stretch) as usize).collect()
+        } else {
+            order.batch(self.done, config.batch)
+        };
+        let mut carried = Vec::new();
         let mut gradients: Vec<Vec<f32>> = Vec::new();
         let mut loss_sum = 0.0;
         let part = batch.len().div_ceil(config.accumulation);
         for (i, examples) in batch.chunks(part).enumerate() {
             let mut context = Context::training(Stream::new(&[config.seed, self.done, i as u64], "dropout"));
+            if config.carry {
+                context = context.carrying(self.carried.get(i).cloned().unwrap_or_default());
+            }
             let share = examples.len() as f64 / batch.len() as f64;
             let loss = task.loss(&self.params, examples, &mut context);
             let value = loss.clone().inner().into_data().iter::<f64>().next().unwrap_or(f64::NAN);
@@ -298,6 +377,7 @@ impl Training {
             }
             loss_sum += value * share;
             let taped = if share < 1.0 { (loss * share).backward() } else { loss.backward() };
+            carried.push(context.states());
             let moments = context.moments();
             if gradients.is_empty() {
                 gradients = vec![Vec::new(); self.params.specs().len()];
@@ -323,6 +403,7 @@ impl Training {
         let gradient_norm = squares.iter().sum::<f64>().sqrt();
         let scale = config.clip.map_or(1.0, |clip| if gradient_norm > clip { clip / gradient_norm } else { 1.0 });
         self.update(step, learning_rate, gradients, scale as f32);
+        self.carried = if self.config.carry { carried } else { Vec::new() };
         self.done = step;
         Ok(StepReport { step, loss: loss_sum, learning_rate, gradient_norm, evaluated: None })
     }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use burn::tensor::{Tensor, TensorData};
-use kilter_nn::context::Context;
-use kilter_nn::model::{Mlp, Network};
+use kilter_nn::context::{Context, States};
+use kilter_nn::model::{LstmLanguageModel, Mlp, Network, QuasiLstmLanguageModel};
 use kilter_nn::op::cross_entropy;
-use kilter_nn::params::Params;
-use kilter_nn::train::{Ended, Task, TrainConfig, TrainError, Training, device, load_weights};
+use kilter_nn::params::{Params, numbers};
+use kilter_nn::schedule::{Ending, Fall, Schedule, Shape};
+use kilter_nn::train::{Ended, StepReport, Task, TrainConfig, TrainError, Training, device, load_weights};
 use kilter_numerics::Stream;
 
 /// Two rings of points, which no straight line parts.
@@ -70,7 +71,7 @@ fn two_rings_are_told_apart() {
     let mut training = training(300);
     let mut last = None;
     let ended = training
-        .run(&task, None, &mut |report: &kilter_nn::train::StepReport| {
+        .run(&task, None, &mut |report: &StepReport| {
             last = report.evaluated.clone();
             true
         })
@@ -85,13 +86,13 @@ fn a_resumed_training_equals_an_uninterrupted_one() {
     let (task, folder) = (Rings::new(), tempfile::tempdir().unwrap());
     let path = folder.path().join("training.safetensors");
     let mut whole = training(60);
-    whole.run(&task, None, &mut |_: &kilter_nn::train::StepReport| true).unwrap();
+    whole.run(&task, None, &mut |_: &StepReport| true).unwrap();
     let mut first = training(60);
-    let ended = first.run(&task, Some(&path), &mut |report: &kilter_nn::train::StepReport| report.step < 25).unwrap();
+    let ended = first.run(&task, Some(&path), &mut |report: &StepReport| report.step < 25).unwrap();
     assert_eq!(ended, Ended::Stopped);
     let mut second = Training::resume(&path, training(60).params().clone(), None).unwrap();
     assert_eq!(second.steps_done(), 25);
-    second.run(&task, None, &mut |_: &kilter_nn::train::StepReport| true).unwrap();
+    second.run(&task, None, &mut |_: &StepReport| true).unwrap();
     assert_eq!(whole.params().flat(), second.params().flat());
     assert_eq!(whole.result().flat(), second.result().flat());
 }
@@ -99,7 +100,7 @@ fn a_resumed_training_equals_an_uninterrupted_one() {
 #[test]
 fn a_loss_that_is_no_number_ends_the_training_and_names_the_step() {
     let task = Rings { spoilt: true, ..Rings::new() };
-    let why = training(5).run(&task, None, &mut |_: &kilter_nn::train::StepReport| true).unwrap_err();
+    let why = training(5).run(&task, None, &mut |_: &StepReport| true).unwrap_err();
     assert!(matches!(&why, TrainError::NotFinite { step: 1, what, .. } if what == "the loss"), "{why}");
 }
 
@@ -107,7 +108,7 @@ fn a_loss_that_is_no_number_ends_the_training_and_names_the_step() {
 fn weights_of_another_network_are_refused_by_name_and_sizes() {
     let (task, folder) = (Rings::new(), tempfile::tempdir().unwrap());
     let path = folder.path().join("training.safetensors");
-    training(1).run(&task, Some(&path), &mut |_: &kilter_nn::train::StepReport| true).unwrap();
+    training(1).run(&task, Some(&path), &mut |_: &StepReport| true).unwrap();
     let other = Mlp::new(&[2, 16, 2]).init(&Stream::new(&[0], "weights"), &device("cpu").unwrap());
     let why = load_weights(&other, &path).unwrap_err().to_string();
     assert!(why.contains("layers.0.weight") && why.contains("[32, 2]") && why.contains("[16, 2]"), "{why}");
@@ -121,11 +122,158 @@ fn cut_batches_give_the_whole_batches_gradient() {
         let config = TrainConfig { steps: 3, batch: 30, accumulation, ..TrainConfig::default() };
         let params = network.init(&Stream::new(&[3], "weights"), &device("cpu").unwrap());
         let mut training = Training::new(config, params).unwrap();
-        training.run(&task, None, &mut |_: &kilter_nn::train::StepReport| true).unwrap();
+        training.run(&task, None, &mut |_: &StepReport| true).unwrap();
         training.params().flat()
     };
     for (a, b) in run(1).into_iter().zip(run(3)) {
         // Adam divides by the gradient's own size, which magnifies rounding where gradients are tiny.
         assert!((a - b).abs() < 1e-4, "{a} and {b}");
     }
+}
+
+/// A text whose next letter follows from the one six before: no window of three sees it.
+struct Echo {
+    network: QuasiLstmLanguageModel,
+    text: Vec<i64>,
+}
+
+const WINDOW: usize = 3;
+
+impl Echo {
+    fn new() -> Self {
+        let mut stream = Stream::new(&[9], "letters");
+        let text = (0..120).map(|_| i64::from(stream.uniform() < 0.5)).collect();
+        let network = QuasiLstmLanguageModel { vocabulary: 2, context: 3, width: 8, layers: 2, block: 1, dropout: 0.0 };
+        Self { network, text }
+    }
+
+    fn init(&self) -> Params {
+        self.network.init(&Stream::new(&[1], "weights"), &device("cpu").unwrap())
+    }
+}
+
+impl Task for Echo {
+    fn examples(&self) -> usize {
+        (self.text.len() - 1) / WINDOW
+    }
+
+    fn loss(&self, params: &Params, examples: &[usize], context: &mut Context<'_>) -> Tensor<1> {
+        let of = |shift: usize| -> Arc<[i64]> {
+            examples.iter().flat_map(|&w| &self.text[w * WINDOW + shift..(w + 1) * WINDOW + shift]).copied().collect()
+        };
+        cross_entropy(self.network.forward(params, of(0), examples.len(), context), of(1), 0.0)
+    }
+
+    fn evaluate(&self, _: &Params) -> Vec<(&'static str, f64)> {
+        Vec::new()
+    }
+}
+
+/// Two halves of a text, the second from the states of the first, are the whole text.
+#[test]
+fn states_carried_over_make_one_text_of_two() {
+    let text: Vec<i64> = (0..24).map(|i| (i * i) % 5).collect();
+    // Two rows of twelve.
+    let half = |from: usize| -> Arc<[i64]> { [&text[from..from + 6], &text[12 + from..18 + from]].concat().into() };
+    let (quasi, lstm) = (
+        QuasiLstmLanguageModel { vocabulary: 5, context: 12, width: 8, layers: 2, block: 4, dropout: 0.0 },
+        LstmLanguageModel { vocabulary: 5, context: 12, width: 8, layers: 2, dropout: 0.0 },
+    );
+    let on = device("cpu").unwrap();
+    type Forward<'a> = Box<dyn Fn(Arc<[i64]>, &mut Context<'_>) -> Vec<f64> + 'a>;
+    let (quasi_weights, lstm_weights) = (
+        quasi.init(&Stream::new(&[2], "weights"), &on).detached(),
+        lstm.init(&Stream::new(&[2], "weights"), &on).detached(),
+    );
+    let both: [Forward<'_>; 2] = [
+        Box::new(|tokens, context| numbers(&quasi.forward(&quasi_weights, tokens, 2, context))),
+        Box::new(|tokens, context| numbers(&lstm.forward(&lstm_weights, tokens, 2, context))),
+    ];
+    for forward in both {
+        let whole = forward(text.clone().into(), &mut Context::evaluation());
+        let mut first = Context::evaluation().carrying(States::new());
+        let begin = forward(half(0), &mut first);
+        let states = first.states();
+        assert!(!states.is_empty());
+        let end = forward(half(6), &mut Context::evaluation().carrying(states));
+        let forgotten = forward(half(6), &mut Context::evaluation());
+        // Rows of five logits: six positions of the first row, then of the second.
+        let parts = [&begin[..30], &end[..30], &begin[30..], &end[30..]].concat();
+        for (a, b) in whole.iter().zip(&parts) {
+            assert!((a - b).abs() < 1e-5, "{a} and {b}");
+        }
+        assert!(end.iter().zip(&forgotten).any(|(a, b)| (a - b).abs() > 1e-4));
+    }
+}
+
+/// With what it carries, a killed training ends in the very weights of one that nobody disturbed, and in others without.
+#[test]
+fn a_resumed_training_carries_its_states_on() {
+    let (task, folder) = (Echo::new(), tempfile::tempdir().unwrap());
+    let path = folder.path().join("training.safetensors");
+    let of = |carry: bool| {
+        let config =
+            TrainConfig { steps: 12, batch: 4, accumulation: 2, carry, learning_rate: 0.02, ..TrainConfig::default() };
+        Training::new(config, task.init()).unwrap()
+    };
+    let mut whole = of(true);
+    whole.run(&task, None, &mut |_: &StepReport| true).unwrap();
+    // Nine windows for each of four rows: the seventh step is in the middle, the tenth begins anew.
+    let mut first = of(true);
+    first.run(&task, Some(&path), &mut |report: &StepReport| report.step < 7).unwrap();
+    let mut second = Training::resume(&path, task.init(), None).unwrap();
+    second.run(&task, None, &mut |_: &StepReport| true).unwrap();
+    assert_eq!(whole.params().flat(), second.params().flat());
+    let mut without = of(false);
+    without.run(&task, None, &mut |_: &StepReport| true).unwrap();
+    assert_ne!(whole.params().flat(), without.params().flat());
+    let config = TrainConfig { batch: 64, carry: true, ..TrainConfig::default() };
+    let mut wide = Training::new(config, task.init()).unwrap();
+    let why = wide.run(&task, None, &mut |_: &StepReport| true).unwrap_err().to_string();
+    assert!(why.contains("batch is 64") && why.contains("stretch of its own"), "{why}");
+}
+
+/// A training that is ended where it stands: all is as it was but the rate, which falls to nothing from what it was.
+#[test]
+fn a_training_can_be_ended_wherever_it_stands() {
+    let task = Rings::new();
+    let mut stable = training(100);
+    stable.run(&task, None, &mut |report: &StepReport| report.step < 20).unwrap();
+    let mut ending = stable.clone().ending_in(10, Fall::Linear).unwrap();
+    let mut rates = Vec::new();
+    let ended = ending
+        .run(&task, None, &mut |report: &StepReport| {
+            rates.push(report.learning_rate);
+            true
+        })
+        .unwrap();
+    assert_eq!((ended, ending.steps_done(), rates.len()), (Ended::Finished, 30, 10));
+    for (k, rate) in rates.iter().enumerate() {
+        assert!((rate - 0.01 * (1.0 - k as f64 / 10.0)).abs() < 1e-15, "{rates:?}");
+    }
+    let why = ending.ending_in(5, Fall::Linear).unwrap_err().to_string();
+    assert!(why.contains("before its own decay"), "{why}");
+    assert!(stable.ending_in(0, Fall::Exp).unwrap_err().to_string().contains("at least 1"));
+}
+
+#[test]
+fn schedules_fall_from_where_their_decay_finds_them() {
+    let power = Schedule { warmup: 10.0, ..Schedule::of(Shape::Power { reach: 5.0, exponent: -0.5 }) };
+    let ended = |fall| Schedule { ending: Some(Ending { start: 80.0, length: 20.0, fall }), ..power.clone() };
+    for fall in Fall::ALL {
+        let schedule = ended(fall);
+        schedule.check().unwrap();
+        // The warm-up rises to where the power begins, which is below its peak here.
+        for done in [0.0, 5.0, 9.0, 10.0, 40.0, 80.0] {
+            assert_eq!(schedule.factor(done, 100.0), power.factor(done, 100.0), "{fall:?} at {done}");
+        }
+        assert!((schedule.factor(5.0, 100.0) - 0.5 * 0.5_f64.sqrt()).abs() < 1e-15);
+        let rates: Vec<f64> = (80..=100).map(|done| schedule.factor(f64::from(done), 100.0)).collect();
+        assert!(rates.windows(2).all(|pair| pair[1] < pair[0]), "{fall:?}: {rates:?}");
+        assert_eq!(schedule.factor(100.0, 100.0), schedule.factor(150.0, 100.0));
+        let last = schedule.factor(100.0, 100.0) / power.factor(80.0, 100.0);
+        assert!((last - if fall == Fall::Exp { 1e-3 } else { 0.0 }).abs() < 1e-15, "{fall:?}: {last}");
+    }
+    let early = Schedule { warmup: 90.0, ..ended(Fall::Exp) };
+    assert!(early.check().unwrap_err().to_string().contains("warm-up"));
 }

@@ -10,6 +10,7 @@ use kilter_numerics::Stream;
 use kilter_space::Config;
 use kilter_study::Failure;
 use kilter_weights::Checkpoint;
+use serde::de::DeserializeOwned;
 
 use super::language::{self, Model};
 use super::pictures::Sorter;
@@ -40,27 +41,40 @@ pub struct Applied {
     pub learnt_from: bool,
 }
 
+/// What the metadata of a model file says under this name.
+fn told<T: DeserializeOwned>(path: &Path, what: &str) -> Result<T, Failure> {
+    let text = told_text(path, what)?;
+    serde_json::from_str(&text).map_err(|why| Failure::refused(format!("{}: its `{what}`: {why}", path.display())))
+}
+
+fn told_text(path: &Path, what: &str) -> Result<String, Failure> {
+    let file = Checkpoint::open(path).map_err(Failure::refused)?;
+    file.metadata().get(what).cloned().ok_or_else(|| {
+        Failure::refused(format!(
+            "{} says nothing of how it was made (its metadata has no `{what}`); models that `kilter train` leaves do",
+            path.display()
+        ))
+    })
+}
+
+/// The recipe and the configuration that made a model, or a training to start from.
+///
+/// # Errors
+/// It cannot be read, or was made by something else.
+pub fn made_by(path: &Path) -> Result<(String, Config), Failure> {
+    Ok((told_text(path, RECIPE)?, told(path, CONFIG)?))
+}
+
 impl Trained {
     /// Reads a model file; which network it holds is in its metadata.
     ///
     /// # Errors
     /// It cannot be read, was made by something else, or lacks a tensor; says what would be right.
     pub fn open(path: &Path, on: &str) -> Result<Self, Failure> {
-        let file = Checkpoint::open(path).map_err(Failure::refused)?;
-        let lacks = |what: &str| {
-            Failure::refused(format!(
-                "{} says nothing of how it was made (its metadata has no `{what}`); models that `kilter train` leaves do",
-                path.display()
-            ))
-        };
-        let told = |what: &'static str| file.metadata().get(what).ok_or_else(|| lacks(what));
-        let recipe = told(RECIPE)?.clone();
+        let (recipe, config) = made_by(path)?;
         let named = NAMED.iter().find(|named| named.name == recipe);
         let kind = named.ok_or_else(|| Failure::refused(format!("this build has no network `{recipe}`")))?.kind;
-        let unreadable =
-            |what: &str, why: serde_json::Error| Failure::refused(format!("{}: its `{what}`: {why}", path.display()));
-        let config: Config = serde_json::from_str(told(CONFIG)?).map_err(|why| unreadable(CONFIG, why))?;
-        let input: Input = serde_json::from_str(told(INPUT)?).map_err(|why| unreadable(INPUT, why))?;
+        let input: Input = told(path, INPUT)?;
         let device = device(on).map_err(Failure::refused)?;
         let chance = Stream::new(&[0], "weights");
         let like = match &input {

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use kilter_laws::compute_class::budget;
 use kilter_meter::{available_bytes, forget_peak, peak_resident_bytes};
-use kilter_nn::train::{StepReport, TrainConfig, Training, device};
+use kilter_nn::train::{StepReport, Task, TrainConfig, Training, device};
 use kilter_numerics::Stream;
 use kilter_space::Config;
 use kilter_study::{Failure, Run};
@@ -162,8 +162,10 @@ fn timed(config: &Config, task: &Writing, batch: u64, timing: Timing) -> Result<
         patience: 0,
         checkpoint_every: 0,
         evaluate_every: 0,
-        ..settings(config, steps, 0, chance.child("training").bits())?
+        ..settings(config, Subject::tokens(task), steps, 0, chance.child("training").bits())?
     };
+    // A text too short for so many rows is timed all the same.
+    let plain = TrainConfig { carry: plain.carry && task.examples() >= plain.batch, ..plain };
     let params = Subject::init(task, &chance.child("weights"), &device)?;
     let (parameters, embedding) = (params.learned() as u64, task.embedding() as u64);
     let mut training = Training::new(plain, params).map_err(Failure::refused)?;

@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use kilter_nn::context::Context;
+use kilter_data::Book;
+use kilter_laws::compute_class::{Window, windows};
+use kilter_nn::context::{Context, States};
 use kilter_nn::model::{Gpt, LstmLanguageModel, Network, QuasiLstmLanguageModel};
-use kilter_nn::op::cross_entropy;
+use kilter_nn::op::{IGNORED, cross_entropy};
 use kilter_nn::params::Params;
-use kilter_nn::train::Task;
+use kilter_nn::train::{Task, Training};
 use kilter_nn::{Device, Tensor};
 use kilter_numerics::Stream;
 use kilter_space::Config;
@@ -15,10 +17,10 @@ use kilter_study::{Better, Failure, Metric};
 
 use super::{Input, Kind, Subject, size};
 
-/// Share of a text that is its validation, and as much again its test.
+/// Share of a text that is its validation, and as much again its test; of several books, whole ones.
 const HELD_BACK: f64 = 0.1;
 
-/// Windows that judge, at most: on long texts those at the beginning of the held-out part.
+/// Contexts of targets that judge, at most: on long texts those at the beginning of the held-out part.
 const JUDGES: usize = 1024;
 
 /// Windows per evaluation pass.
@@ -33,9 +35,9 @@ pub fn metrics() -> Vec<Metric> {
     ]
 }
 
-/// The characters of a text, each once, in order.
-pub fn characters(text: &str) -> Vec<char> {
-    text.chars().collect::<BTreeSet<char>>().into_iter().collect()
+/// The characters of texts, each once, in order.
+pub fn characters<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<char> {
+    texts.flat_map(str::chars).collect::<BTreeSet<char>>().into_iter().collect()
 }
 
 /// A network that gives each next character's logits.
@@ -91,39 +93,51 @@ impl Model {
     }
 }
 
+/// A text as numbers of its characters: two bytes each, since a library of books has many.
+type Text = Vec<u16>;
+
 /// A network that learns to continue a text.
 pub struct Writing {
     model: Model,
     characters: Vec<char>,
-    learn: Vec<i64>,
-    judge: Vec<i64>,
+    learn: Text,
+    judge: Text,
+    /// What judges is scored in these windows.
+    windows: Vec<Window>,
+    /// Do recurrent layers go on, in training and in judgement, with the state that they had before a window?
+    carry: bool,
 }
 
 impl Writing {
     pub fn open(kind: Kind, config: &Config) -> Result<Self, Failure> {
         let data = config.text("data")?;
-        let text = kilter_data::text(data).map_err(Failure::refused)?;
-        let characters = characters(&text);
-        let place: HashMap<char, i64> = characters.iter().zip(0..).map(|(&c, i)| (c, i)).collect();
-        let tokens: Vec<i64> = text.chars().filter_map(|c| place.get(&c).copied()).collect();
+        let books = kilter_data::books(data).map_err(Failure::refused)?;
+        let characters = characters(books.iter().map(|book| book.text.as_str()));
+        let place: HashMap<char, u16> = characters.iter().zip(0..).map(|(&c, i)| (c, i)).collect();
+        let tokens = |book: &Book| -> Text { book.text.chars().filter_map(|c| place.get(&c).copied()).collect() };
+        let tokens: Vec<Text> = books.iter().map(tokens).collect();
         let model = Model::of(kind, config, characters.len())?;
         let context = model.context();
-        let tenth = (tokens.len() as f64 * HELD_BACK) as usize;
+        let on_test = config.text("score_on")? == "test";
+        let (learn, judge) = parts(&tokens, on_test);
+        // Configurations of older studies have no such settings.
+        let setting = |name: &str| config.get(name).map_or(Ok(0), |_| size(config, name));
+        let last = match setting("last_n")? {
+            0 => context,
+            last => last,
+        };
+        let windows = windows(judge.len(), context, last).map_err(Failure::refused)?;
+        let windows: Vec<Window> = windows.take(JUDGES * context / last).collect();
         let least = context + 1;
-        if tenth < least {
+        if windows.is_empty() || learn.len() < least {
             return Err(Failure::refused(format!(
-                "{data}: {} characters are too few for a context of {}: a tenth is held back, which must be {least} \
-                 characters at least; set a smaller context, or bring more text",
-                tokens.len(),
-                context
+                "{data}: {} characters are too few for a context of {context}: what is held back, a tenth or whole books, \
+                 must be {least} characters at least; set a smaller context, or bring more text",
+                tokens.iter().map(Vec::len).sum::<usize>(),
             )));
         }
-        let (held_back, validation) = (tokens.len() - tenth, tokens.len() - 2 * tenth);
-        let (learn, judge) = match config.text("score_on")? {
-            "test" => (tokens[..held_back].to_vec(), tokens[held_back..].to_vec()),
-            _ => (tokens[..validation].to_vec(), tokens[validation..held_back].to_vec()),
-        };
-        Ok(Self { model, characters, learn, judge })
+        let carry = config.get("carry").map_or(Ok(false), |_| config.flag("carry"))?;
+        Ok(Self { model, characters, learn, judge, windows, carry })
     }
 
     /// Characters seen at a time.
@@ -137,38 +151,98 @@ impl Writing {
         table.map_or(0, |spec| spec.count())
     }
 
-    /// The mean loss of the characters after each of these windows' own, in nats.
-    fn loss_of(&self, params: &Params, text: &[i64], windows: &[usize], context: &mut Context<'_>) -> Tensor<1> {
-        let length = self.model.context();
-        let of = |shift: usize| -> Arc<[i64]> {
-            windows.iter().flat_map(|&w| &text[w * length + shift..(w + 1) * length + shift]).copied().collect()
-        };
-        let logits = self.model.forward(params, of(0), windows.len(), context);
-        cross_entropy(logits, of(1), 0.0)
+    /// The mean loss of the characters after each of these stretches' own, in nats, of those that `scored` wants: by the
+    /// place of the target.
+    fn loss_of(
+        &self,
+        params: &Params,
+        text: &[u16],
+        stretches: &[std::ops::Range<usize>],
+        scored: impl Fn(usize, usize) -> bool,
+        context: &mut Context<'_>,
+    ) -> Tensor<1> {
+        let inputs = stretches.iter().flat_map(|stretch| &text[stretch.clone()]).map(|&c| i64::from(c)).collect();
+        let target = |(row, at): (usize, usize)| if scored(row, at) { i64::from(text[at]) } else { IGNORED };
+        let places = stretches.iter().enumerate();
+        let targets =
+            places.flat_map(|(row, s)| (s.start + 1..s.end + 1).map(move |at| (row, at))).map(target).collect();
+        let logits = self.model.forward(params, inputs, stretches.len(), context);
+        cross_entropy(logits, targets, 0.0)
     }
 
-    fn windows(&self, text: &[i64]) -> usize {
-        (text.len() - 1) / self.model.context()
+    /// The mean loss of a training's weights as they stand.
+    pub fn loss_of_result(&self, training: &Training) -> f64 {
+        let loss = self.mean_loss(&training.result());
+        if loss.is_finite() { loss } else { f64::INFINITY }
     }
 
+    /// The mean loss of all targets that are scored. Windows without a state are judged side by side; a state is carried
+    /// from window to window in as many streams, each of which reads one whole window first.
     fn mean_loss(&self, params: &Params) -> f64 {
         let params = params.detached();
-        let windows: Vec<usize> = (0..self.windows(&self.judge).min(JUDGES)).collect();
-        let of = |windows: &[usize]| {
-            let loss = self.loss_of(&params, &self.judge, windows, &mut Context::evaluation());
-            kilter_nn::params::numbers(&loss)[0] * windows.len() as f64
+        let mut sum = 0.0;
+        let last = self.windows.first().map_or(1, |window| window.scored_targets[1] - window.scored_targets[0]);
+        let mut score = |stretches: &[std::ops::Range<usize>], states: States| {
+            let mut context = Context::evaluation().carrying(states);
+            let wanted = |row: usize, at: usize| at + last > stretches[row].end;
+            let loss = self.loss_of(&params, &self.judge, stretches, wanted, &mut context);
+            sum += kilter_nn::params::numbers(&loss)[0] * (stretches.len() * last) as f64;
+            context.states()
         };
-        windows.chunks(PASS).map(of).sum::<f64>() / windows.len() as f64
+        let whole = |window: &Window| window.input[0]..window.input[1];
+        // The end of a stretch is the last target; its last input is before that.
+        let (streams, left) = if self.carry && self.windows.len() > 1 {
+            let streams = PASS.min(self.windows.len() / 2).max(1);
+            self.windows.split_at(self.windows.len() / streams * streams)
+        } else {
+            self.windows.split_at(0)
+        };
+        if !streams.is_empty() {
+            let count = PASS.min(self.windows.len() / 2).max(1);
+            let each = streams.len() / count;
+            let mut states = States::new();
+            for k in 0..each {
+                let of = |stream: usize| {
+                    let window = &streams[stream * each + k];
+                    if k == 0 { whole(window) } else { window.input[1] - last..window.input[1] }
+                };
+                states = score(&(0..count).map(of).collect::<Vec<_>>(), states);
+            }
+        }
+        for windows in left.chunks(PASS) {
+            score(&windows.iter().map(whole).collect::<Vec<_>>(), States::new());
+        }
+        sum / (self.windows.len() * last) as f64
+    }
+}
+
+/// What to learn from and what judges: of one text its end, of several whole books.
+fn parts(books: &[Text], on_test: bool) -> (Text, Text) {
+    if let [only] = books {
+        let tenth = (only.len() as f64 * HELD_BACK) as usize;
+        let (held_back, validation) = (only.len() - tenth, only.len() - 2 * tenth);
+        return match on_test {
+            true => (only[..held_back].to_vec(), only[held_back..].to_vec()),
+            false => (only[..validation].to_vec(), only[validation..held_back].to_vec()),
+        };
+    }
+    let tenth = ((books.len() as f64 * HELD_BACK) as usize).max(1);
+    let (held_back, validation) = (books.len() - tenth, books.len().saturating_sub(2 * tenth));
+    match on_test {
+        true => (books[..held_back].concat(), books[held_back..].concat()),
+        false => (books[..validation].concat(), books[validation..held_back].concat()),
     }
 }
 
 impl Task for Writing {
     fn examples(&self) -> usize {
-        self.windows(&self.learn)
+        (self.learn.len() - 1) / self.model.context()
     }
 
     fn loss(&self, params: &Params, examples: &[usize], context: &mut Context<'_>) -> Tensor<1> {
-        self.loss_of(params, &self.learn, examples, context)
+        let length = self.model.context();
+        let stretches: Vec<_> = examples.iter().map(|at| at * length..(at + 1) * length).collect();
+        self.loss_of(params, &self.learn, &stretches, |_, _| true, context)
     }
 
     fn evaluate(&self, params: &Params) -> Vec<(&'static str, f64)> {
@@ -185,12 +259,17 @@ impl Subject for Writing {
         Input::Characters { characters: self.characters.iter().collect() }
     }
 
+    fn tokens(&self) -> Option<u64> {
+        Some(self.context() as u64)
+    }
+
     fn judge(&self, params: &Params) -> Result<BTreeMap<&'static str, f64>, Failure> {
         let loss = self.mean_loss(params);
         // Per byte of text, so that it compares whatever the tokens are.
-        let judged = self.windows(&self.judge).min(JUDGES) * self.context();
-        let bytes = |token: &i64| self.characters.get(*token as usize).map_or(1, |c| c.len_utf8());
-        let bytes: usize = self.judge[1..=judged].iter().map(bytes).sum();
+        let first = self.windows.first().map_or(0, |window| window.scored_targets[0]);
+        let end = self.windows.last().map_or(0, |window| window.scored_targets[1]);
+        let bytes = |token: &u16| self.characters.get(usize::from(*token)).map_or(1, |c| c.len_utf8());
+        let (judged, bytes) = (end - first, self.judge[first..end].iter().map(bytes).sum::<usize>());
         Ok(BTreeMap::from([
             ("loss", loss),
             ("bits_per_character", loss / std::f64::consts::LN_2),

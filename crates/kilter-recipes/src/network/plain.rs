@@ -9,7 +9,7 @@ use kilter_numerics::Stream;
 use kilter_space::{Config, Defaults, Value, Walk};
 use kilter_study::{Failure, Run};
 
-use super::language::Writing;
+pub(crate) use super::language::Writing;
 use super::{NAMED, Network, Subject, settings};
 
 /// What became of it.
@@ -20,12 +20,38 @@ pub(crate) struct Trained {
     pub seconds: f64,
 }
 
-/// A configuration of a network on text: its defaults but for these.
-pub(crate) fn configured(name: &str, set: &[(&str, Value)]) -> Result<Config, Failure> {
-    let recipe = Network::new(name).ok_or_else(|| Failure::refused(format!("there is no network `{name}`")))?;
+/// A configuration of a network on a text: its defaults but for these.
+pub(crate) fn configured(name: &str, data: &str, set: &[(&str, Value)]) -> Result<Config, Failure> {
+    let recipe = Network::on(name, data)?;
     let set: Vec<(String, Value)> = set.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
     let outline = recipe.outline().ok_or_else(|| Failure::refused("a network declares its space"))?;
     Ok(Defaults::config(&outline.specialise(&set, &[])?)?)
+}
+
+/// A training of a network on text that has not begun, with a schedule of its own if one is given, and its text.
+pub(crate) fn begun(
+    name: &str,
+    config: &Config,
+    steps: u64,
+    schedule: Option<Schedule>,
+) -> Result<(Writing, Training), Failure> {
+    let kind = NAMED.iter().find(|named| named.name == name).map(|named| named.kind);
+    let kind = kind.ok_or_else(|| Failure::refused(format!("there is no network `{name}`")))?;
+    let task = Writing::open(kind, config)?;
+    let device = device(config.text("device")?).map_err(Failure::refused)?;
+    let chance = Stream::new(&[config.int("split_seed")?.unsigned_abs()], "network");
+    let usual = settings(config, Subject::tokens(&task), steps, 0, chance.child("training").bits())?;
+    let schedule = schedule.unwrap_or_else(|| usual.schedule.clone());
+    let plain = TrainConfig { schedule, checkpoint_every: 0, patience: 0, ..usual };
+    let params = Subject::init(&task, &chance.child("weights"), &device)?;
+    Ok((task, Training::new(plain, params).map_err(Failure::refused)?))
+}
+
+/// Goes on with a training until so many steps are taken. Fails where the loss does, or where the run is to stop.
+pub(crate) fn until(training: &mut Training, task: &Writing, steps: u64, run: &mut Run) -> Result<(), Failure> {
+    let goes_on = |report: &StepReport| report.step < steps && run.flow() == kilter_study::Flow::Go;
+    training.run(task, None, &mut { goes_on }).map_err(Failure::refused)?;
+    if training.steps_done() < steps { Err(Failure::refused("interrupted")) } else { Ok(()) }
 }
 
 /// Trains a network on text for so many steps, with a schedule of its own if one is given. Fails where the loss does.
@@ -36,29 +62,15 @@ pub(crate) fn plainly(
     schedule: Option<Schedule>,
     run: &mut Run,
 ) -> Result<Trained, Failure> {
-    let kind = NAMED.iter().find(|named| named.name == name).map(|named| named.kind);
-    let kind = kind.ok_or_else(|| Failure::refused(format!("there is no network `{name}`")))?;
-    let task = Writing::open(kind, config)?;
-    let device = device(config.text("device")?).map_err(Failure::refused)?;
-    let chance = Stream::new(&[config.int("split_seed")?.unsigned_abs()], "network");
-    let usual = settings(config, steps, 0, chance.child("training").bits())?;
-    let schedule = schedule.unwrap_or_else(|| usual.schedule.clone());
-    let plain = TrainConfig { schedule, checkpoint_every: 0, patience: 0, ..usual };
-    let params = Subject::init(&task, &chance.child("weights"), &device)?;
-    let mut training = Training::new(plain, params).map_err(Failure::refused)?;
+    let (task, mut training) = begun(name, config, steps, schedule)?;
     let began = Instant::now();
-    let mut seconds = 0.0;
-    let ended = training.run(&task, None, &mut |report: &StepReport| {
-        if report.evaluated.is_none() {
-            seconds = began.elapsed().as_secs_f64();
-        }
-        run.flow() == kilter_study::Flow::Go
-    });
-    ended.map_err(Failure::refused)?;
-    if training.steps_done() < steps {
-        return Err(Failure::refused("interrupted"));
-    }
     // The last step ends with an evaluation, so it is timed by the others.
-    let seconds = if steps > 1 { seconds * steps as f64 / (steps - 1) as f64 } else { began.elapsed().as_secs_f64() };
+    let mut seconds = None;
+    if steps > 1 {
+        until(&mut training, &task, steps - 1, run)?;
+        seconds = Some(began.elapsed().as_secs_f64() * steps as f64 / (steps - 1) as f64);
+    }
+    until(&mut training, &task, steps, run)?;
+    let seconds = seconds.unwrap_or_else(|| began.elapsed().as_secs_f64());
     Ok(Trained { metrics: task.judge(&training.result())?, seconds })
 }

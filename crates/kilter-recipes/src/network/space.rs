@@ -10,14 +10,16 @@ fn entry(name: &str, domain: &str, default: impl Into<Value>, about: &str) -> Re
 }
 
 /// How weights are learnt, whatever the network.
-fn training(rate: f64, decay: f64) -> Result<Vec<Entry>, SpaceError> {
+fn training(rate: f64, decay: f64, schedules: &str) -> Result<Vec<Entry>, SpaceError> {
+    let peak = entry("learning_rate", "log:1e-5..1e-1", rate, "the peak rate")?;
     Ok(vec![
-        entry("learning_rate", "log:1e-5..1e-1", rate, "the peak rate")?,
+        // The power schedule has its own.
+        if schedules.contains("power") { peak.when("schedule != 'power'")? } else { peak },
         entry("optimizer", "adamw|adam|nadam|lion|muon|adafactor|sgd", "adamw", "how steps follow from gradients")?,
         entry("momentum", "0..0.99", 0.9, "share of the last step that is kept")?.when("optimizer == 'sgd'")?,
         entry("weight_decay", "log:1e-6..1", decay, "pull of matrices towards zero")?,
         entry("batch", "int:log:8..512", 32_i64, "examples per step")?,
-        entry("schedule", "constant|linear|cosine|wsd", "cosine", "how the rate falls")?,
+        entry("schedule", schedules, "cosine", "how the rate falls")?,
         entry("warmup", "0..0.5", 0.05, "share of the steps in which the rate rises")?,
         entry("dropout", "0..0.7", 0.0, "share of hidden numbers that a step leaves out")?,
     ])
@@ -28,10 +30,20 @@ fn settings(data: &str) -> Result<Vec<Entry>, SpaceError> {
         entry("clip", "0..1e6", 1.0, "longest gradient; 0: any")?.setting(),
         entry("average", "0..0.99999", 0.0, "decay of the averaged weights that are kept; 0: the last ones are")?
             .setting(),
+        entry("decay", "0..0.5", 0.1, "share of the steps, the last ones, in which wsd and power fall")?.setting(),
+        entry(
+            "decay_shape",
+            "exp_zero|exp|linear|sqrt|cosine",
+            "exp_zero",
+            "how they fall, and a training from another",
+        )?
+        .setting(),
         entry("accumulation", "int:1..512", 1_i64, "parts of a batch, to save memory")?.setting(),
         entry("patience", "int:0..1000", 0_i64, "ends after so many evaluations that bring nothing; 0: never")?
             .setting(),
         entry("checkpoint_every", "int:0..1000000", 500_i64, "steps between checkpoints; 0: none")?.setting(),
+        entry("keep_training", "true|false", false, "leaves, beside the model, what another training can start from")?
+            .setting(),
         entry("split_seed", "int:0..1000000", 0_i64, "which examples are held out, and the training's chance")?
             .setting(),
         entry("score_on", "validation|test", "validation", "examples drawn from the rest, or those held out")?
@@ -69,7 +81,7 @@ pub fn pictures(kind: Kind, shape: [usize; 3], data: &str) -> Result<Outline, Sp
         ],
     };
     let rate = if kind == Kind::ResNet { 3e-3 } else { 1e-3 };
-    entries.extend(training(rate, 1e-2)?);
+    entries.extend(training(rate, 1e-2, "constant|linear|cosine|wsd")?);
     entries.push(entry("epochs", "int:1..1000", 10_i64, "how often every example is seen")?.setting());
     entries.extend(settings(data)?);
     Outline::new(entries)
@@ -79,13 +91,28 @@ pub fn pictures(kind: Kind, shape: [usize; 3], data: &str) -> Result<Outline, Sp
 pub fn language(kind: Kind, data: &str) -> Result<Outline, SpaceError> {
     let mut entries = vec![
         entry("layers", "int:1..8", 2_i64, "blocks, each of what mixes characters and a perceptron")?,
-        entry("width", "32|64|128|256", 64_i64, "numbers per character")?,
+        entry("width", "16|32|64|128|256", 64_i64, "numbers per character")?,
         entry("context", "int:log:16..256", 64_i64, "characters seen at a time")?,
     ];
     if kind == Kind::CharGpt {
         entries.insert(2, entry("heads", "1|2|4|8", 4_i64, "of attention")?);
     }
-    entries.extend(training(3e-3, 0.1)?);
+    entries.extend(training(3e-3, 0.1, "constant|linear|cosine|wsd|power")?);
+    // Power Scheduler (2024): the rate is a · batch · tokens^b, and at most eta_max.
+    entries.extend([
+        entry("a", "3..5", 4.0, "amplitude of the power schedule")?.when("schedule == 'power'")?,
+        entry("b", "-0.6..-0.4", -0.51, "its exponent of the tokens seen")?.when("schedule == 'power'")?,
+        entry("eta_max", "log:1e-3..1e-1", 0.02, "its largest rate")?.when("schedule == 'power'")?,
+        entry("batch_unit_tokens", "int:1..1000000", 4096_i64, "characters that its amplitude calls a batch of one")?
+            .when("schedule == 'power'")?
+            .setting(),
+    ]);
+    if kind != Kind::CharGpt {
+        let about = "the state of a stretch is where the next one begins, in training and in judgement";
+        entries.push(entry("carry", "true|false", true, about)?.setting());
+    }
+    let about = "characters that a window of the judgement scores, its last ones: a divisor of the context; 0: all";
+    entries.push(entry("last_n", "int:0..256", 0_i64, about)?.setting());
     entries.push(entry("steps", "int:1..10000000", 300_i64, "steps of the training")?.setting());
     let about = "hours of training instead of steps, as this machine's speed buys them; 0: steps";
     entries.push(entry("class_hours", "0..1e6", 0.0, about)?.setting());

@@ -361,7 +361,7 @@ pub fn perceptron(examples: Examples<'_>, config: &Config, stream: &Stream) -> R
         epochs: size(config, "mlp.epochs")?,
         batch,
         learning_rate: config.float("mlp.learning_rate")?,
-        schedule: Schedule { warmup: 0.0, shape: Shape::Constant },
+        schedule: Schedule::of(Shape::Constant),
         optimizer: Optimizer::Adam(adam),
         variation: Variation::default(),
         patience: PATIENCE,
@@ -396,7 +396,7 @@ pub fn convolutional(
         epochs: size(config, "cnn.epochs")?,
         batch: CNN_BATCH,
         learning_rate: config.float("cnn.learning_rate")?,
-        schedule: Schedule { warmup: 0.0, shape: Shape::Cosine { floor: 0.0 } },
+        schedule: Schedule::of(Shape::Cosine { floor: 0.0 }),
         optimizer: Optimizer::Adam(AdamConfig { weight_decay: decay, decoupled: true, ..AdamConfig::default() }),
         variation: Variation { flip: config.flag("cnn.flip")?, shift: config.flag("cnn.shift")? },
         // The rate falls to the end, and the best epochs are often the last.

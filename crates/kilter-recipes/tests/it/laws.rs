@@ -24,7 +24,8 @@ const ALL: [&Reproduction; 5] = [
     &power_scheduler::REPRODUCTION,
 ];
 
-/// Every arm names a recipe and settings that it knows, and gives the first claim's metric; every claim names arms.
+/// Every arm names a recipe and settings that it knows, and some claim is about it; every claim names arms, and metrics
+/// that they give.
 #[test]
 fn arms_and_claims_fit_their_recipes() {
     for reproduction in ALL {
@@ -34,8 +35,9 @@ fn arms_and_claims_fit_their_recipes() {
             let set: Vec<(&str, Value)> =
                 arm.set.iter().map(|(name, value)| (*name, kilter_space::parse_value(value))).collect();
             config(&*recipe, &set);
-            let first = reproduction.claims[0].metric;
-            assert!(recipe.metrics().iter().any(|metric| metric.name == first), "{}: {}", reproduction.name, arm.name);
+            let mut claims = reproduction.claims.iter();
+            let is_claimed = claims.any(|claim| claim.ours.contains(&arm.name) || claim.baseline.contains(&arm.name));
+            assert!(is_claimed, "{}: {}", reproduction.name, arm.name);
         }
         for claim in reproduction.claims {
             for arm in claim.ours.iter().chain(claim.baseline) {
@@ -137,4 +139,31 @@ fn a_class_buys_as_many_steps_as_the_machine_is_quick() {
     assert!(metrics["slope"].is_finite() && metrics["r_squared"] <= 1.0 + 1e-12, "{metrics:?}");
     let timed = run(compute_class::LADDER, &[("family", "char-lstm".into()), ("classes", 0_i64.into())]).unwrap();
     assert!(!timed.metrics.contains_key("normalised_perplexity"));
+}
+
+/// Activations of hidden layers are as large at any width under muP, and not otherwise.
+#[test]
+fn coordinates_stay_as_large_under_mup_and_grow_without() {
+    let check = |kind: &str| run(mup::COORDINATES, &[("parametrization", kind.into())]).unwrap().metrics;
+    let (ours, theirs) = (check("mup"), check("standard"));
+    // The claim's own bound, on the seed of the first arm.
+    assert!(ours["hidden_slope"] < 0.1 && ours["steepest_slope"] < 0.1, "{ours:?}");
+    assert!(theirs["steepest_slope"] > 0.1, "{theirs:?}");
+}
+
+/// One real run, without a cap that would end this very process.
+#[test]
+fn a_job_tells_its_speed_and_memory() {
+    let set =
+        [("width", 64_i64.into()), ("cap_mb", 1e5.into()), ("micro_batch", 8_i64.into()), ("context", 32_i64.into())];
+    let metrics = run(kilter_recipes::laws::job::JOB, &set).unwrap().metrics;
+    assert!(metrics["tokens_per_second"] > 0.0 && metrics["peak_mb"] > 1.0, "{metrics:?}");
+}
+
+/// Arms that measure different things share only the time they take.
+#[test]
+fn a_study_of_arms_has_a_goal_that_every_arm_gives() {
+    assert_eq!(step_law::REPRODUCTION.goal(Scale::Quick).metric, "gap_percent");
+    assert_eq!(mup::REPRODUCTION.goal(Scale::Quick).metric, "wall_seconds");
+    assert_eq!(power_scheduler::REPRODUCTION.goal(Scale::Quick).metric, "loss");
 }

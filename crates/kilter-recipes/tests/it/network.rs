@@ -5,7 +5,7 @@ use std::path::Path;
 
 use kilter_recipes::Network;
 use kilter_recipes::network::{MODEL, Trained, names};
-use kilter_space::{Config, Defaults, Value};
+use kilter_space::{Config, Defaults, Value, Walk};
 use kilter_study::{Failure, Flow, Outcome, Recipe, Run, RunPort, Why};
 use tempfile::TempDir;
 
@@ -212,4 +212,145 @@ fn a_training_by_hours_has_the_steps_that_they_buy() {
     assert!(seen.remarks().iter().any(|said| said.contains("72 steps")), "{:?}", seen.remarks());
     let refused = run("char-gpt", &set(1e-9), TempDir::new().unwrap().path()).unwrap_err().to_string();
     assert!(refused.contains("smallest class that works"), "{refused}");
+}
+
+/// Ten letters that come by chance and, seven places later, once more: only who remembers further than a window of four
+/// knows the next one.
+fn echoes(folder: &Path) -> String {
+    let mut stream = kilter_numerics::Stream::new(&[3], "letters");
+    let mut letters: Vec<u8> = (0..7).map(|_| b'a' + stream.index(10) as u8).collect();
+    for at in 0..20_000 {
+        let next = if at % 2 == 0 { letters[letters.len() - 7] } else { b'a' + stream.index(10) as u8 };
+        letters.push(next);
+    }
+    let path = folder.join("echoes.txt");
+    fs::write(&path, letters).unwrap();
+    path.to_string_lossy().into_owned()
+}
+
+/// A recurrent network whose state is carried from window to window learns what no window holds; without it cannot.
+#[test]
+fn what_lies_before_a_window_is_remembered() {
+    let folder = TempDir::new().unwrap();
+    let data = echoes(folder.path());
+    let recipe = Network::on("char-lstm", &data).unwrap();
+    let loss = |carry: bool| {
+        let set = [
+            ("steps", Value::Int(400)),
+            ("learning_rate", Value::Float(0.02)),
+            ("width", Value::Int(64)),
+            ("layers", Value::Int(1)),
+            ("context", Value::Int(16)),
+            ("batch", Value::Int(16)),
+            ("carry", carry.into()),
+            ("last_n", Value::Int(2)),
+        ];
+        let outcome = recipe.run(&config(&recipe, &set), &mut Run::offline(0).with_folder(folder.path().to_owned()));
+        outcome.unwrap().metrics["loss"]
+    };
+    // Of one letter out of ten nothing is known: ln 10 = 2.30 for every second one at best.
+    let (carried, forgotten) = (loss(true), loss(false));
+    assert!(carried > 1.1 && carried < forgotten + 0.02, "{carried} and {forgotten}");
+}
+
+/// A song follows from any dozen of its letters, and not from one: sliding windows give a transformer as many to read before
+/// what is scored.
+#[test]
+fn sliding_windows_know_more_and_must_divide() {
+    let folder = TempDir::new().unwrap();
+    let song = folder.path().join("song.txt");
+    fs::write(&song, "la li lu, only the man in the moon sees us. ".repeat(100)).unwrap();
+    let recipe = Network::on("char-gpt", &song.to_string_lossy()).unwrap();
+    let of = |last: i64| {
+        let set = [
+            ("steps", Value::Int(80)),
+            ("learning_rate", Value::Float(0.01)),
+            ("width", Value::Int(32)),
+            ("heads", Value::Int(1)),
+            ("layers", Value::Int(1)),
+            ("context", Value::Int(16)),
+            ("last_n", Value::Int(last)),
+        ];
+        recipe.run(&config(&recipe, &set), &mut Run::offline(0).with_folder(folder.path().to_owned()))
+    };
+    let (whole, sliding) = (of(0).unwrap().metrics, of(4).unwrap().metrics);
+    assert!(sliding["loss"] < 0.8 * whole["loss"], "{sliding:?} and {whole:?}");
+    // Every letter is one byte.
+    assert!((sliding["normalised_perplexity"] / sliding["loss"].exp() - 1.0).abs() < 1e-9, "{sliding:?}");
+    let refused = of(5).unwrap_err().to_string();
+    assert!(refused.contains("last_n 5 must divide seq_len 16"), "{refused}");
+}
+
+/// Of several books whole ones judge, and their authors' letters are all known.
+#[test]
+fn books_are_held_back_whole() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("books.jsonl");
+    let book = |letter: &str| format!("{{\"title\":\"{letter}\",\"text\":\"{}\"}}\n", letter.repeat(300));
+    fs::write(&path, ["ab", "c", "d"].map(book).concat()).unwrap();
+    let recipe = Network::on("char-gpt", &path.to_string_lossy()).unwrap();
+    assert!(recipe.facts()[0].contains("4 kinds in 3 books"), "{:?}", recipe.facts());
+    let set = |on: &str| {
+        vec![
+            ("steps", Value::Int(60)),
+            ("learning_rate", Value::Float(0.02)),
+            ("width", Value::Int(16)),
+            ("heads", Value::Int(1)),
+            ("layers", Value::Int(1)),
+            ("context", Value::Int(16)),
+            ("score_on", on.into()),
+        ]
+    };
+    let loss = |on: &str| {
+        let run = &mut Run::offline(0).with_folder(folder.path().to_owned());
+        recipe.run(&config(&recipe, &set(on)), run).unwrap().metrics["loss"]
+    };
+    // Who learnt from `abab…` alone is surprised by `cccc…`; who learnt from both still is by `dddd…`.
+    assert!(loss("validation") > 2.0 && loss("test") > 2.0, "{} {}", loss("validation"), loss("test"));
+}
+
+/// The rates of a training under `schedule = power` are those of the law's own schedule, in tokens.
+#[test]
+fn a_power_schedule_in_steps_is_the_one_in_tokens() {
+    use kilter_laws::power_scheduler::{DecayShape, PowerConfig, Schedule};
+    let folder = TempDir::new().unwrap();
+    let set = [
+        ("schedule", "power".into()),
+        ("steps", Value::Int(50)),
+        ("warmup", Value::Float(0.1)),
+        ("batch", Value::Int(8)),
+        ("width", Value::Int(16)),
+        ("heads", Value::Int(1)),
+        ("layers", Value::Int(1)),
+        ("context", Value::Int(16)),
+        ("keep_training", true.into()),
+    ];
+    run("char-gpt", &set, folder.path()).unwrap();
+    let kept = folder.path().join(kilter_recipes::network::TRAINING);
+    let (recipe, asked) = kilter_recipes::network::made_by(&kept).unwrap();
+    assert_eq!((recipe.as_str(), asked.text("schedule").unwrap()), ("char-gpt", "power"));
+    let text = String::from_utf8_lossy(&fs::read(&kept).unwrap()[8..20_000]).into_owned();
+    let header: serde_json::Value = serde_json::Deserializer::from_str(&text).into_iter().next().unwrap().unwrap();
+    let told: serde_json::Value =
+        serde_json::from_str(header["__metadata__"]["kilter.training"].as_str().unwrap()).unwrap();
+    let ours: kilter_nn::train::TrainConfig = serde_json::from_value(told["config"].clone()).unwrap();
+    let config = PowerConfig { batch_tokens: 128.0, warmup_tokens: 5 * 128, ..PowerConfig::default() };
+    let theirs = Schedule::power(&config).unwrap().ending_at(50 * 128, 5 * 128, DecayShape::ExpZero).unwrap();
+    for step in 0..=50_u64 {
+        let rate = ours.learning_rate * ours.schedule.factor(step as f64, 50.0);
+        let expected = theirs.learning_rate(step * 128);
+        assert!((rate - expected).abs() <= 1e-12 * expected.max(1e-300), "step {step}: {rate} and {expected}");
+    }
+    // The kept training can be ended from where it stands only while its rate has not fallen.
+    let again = |set: &[(&str, Value)]| -> Result<Outcome, Failure> {
+        let recipe = Network::new("char-gpt").unwrap();
+        let outline = recipe.outline().unwrap();
+        let from = kilter_space::Domain::Fixed(kept.to_string_lossy().as_ref().into());
+        let outline = outline.with(kilter_recipes::network::START_FROM, from).unwrap();
+        let set: Vec<(String, Value)> = set.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        let config = Defaults::config(&outline.specialise(&set, &[]).unwrap()).unwrap();
+        recipe.run(&config, &mut Run::offline(0).with_folder(TempDir::new().unwrap().keep()))
+    };
+    let over = again(&set).unwrap_err().to_string();
+    assert!(over.contains("before its own decay"), "{over}");
 }
