@@ -101,6 +101,20 @@ fn a_starting_point_is_a_space_that_can_be_searched() {
     .done();
 }
 
+/// Tokens are what a budget buys, or the data once; how often the data are seen is said.
+#[test]
+fn a_starting_point_may_be_asked_by_time_and_by_data() {
+    let room = Room::new();
+    let said = room.line("predict start --model-size 2M --data penelope --budget 1h --tokens-per-second 30k").done();
+    said.says("1.08e8 tokens").remarks("see them").remarks("beyond four times");
+    let once = room.line("predict start --model-size 2M --data penelope --token-chars 1").done();
+    once.says("1.19513e5 tokens").remarks("see them 1 times");
+    room.line("predict start --model-size 2M").with(2).remarks("--budget 6h --tokens-per-second 20k");
+    room.line("predict start --model-size 2M --budget 6h").with(2).remarks("--tokens-per-second");
+    room.line("predict start --model-size 2M --budget soon --tokens-per-second 9").with(2).remarks("30s, 10m or 2h");
+    room.line("predict start --model-size 2M --data penelope --token-chars 0").with(2).remarks("more than 0");
+}
+
 /// Every prediction is drawn in every form, and each form holds what was predicted.
 #[test]
 fn every_prediction_has_a_figure() {

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use kilter_nn::Tensor;
+use kilter_nn::context::Context;
+use kilter_nn::params::Params;
 use kilter_nn::schedule::Schedule;
-use kilter_nn::train::{StepReport, TrainConfig, Training, device};
+use kilter_nn::train::{StepReport, Task, TrainConfig, Training, device};
 use kilter_numerics::Stream;
 use kilter_space::{Config, Defaults, Value, Walk};
-use kilter_study::{Failure, Run};
+use kilter_study::{Failure, Flow, Run};
 
 pub(crate) use super::language::Writing;
 use super::{NAMED, Network, Subject, settings};
@@ -47,10 +50,27 @@ pub(crate) fn begun(
     Ok((task, Training::new(plain, params).map_err(Failure::refused)?))
 }
 
+/// A text that is learnt from, and judged only by whoever asks: not after the last step, whose time would be wrong then.
+struct Unjudged<'a>(&'a Writing);
+
+impl Task for Unjudged<'_> {
+    fn examples(&self) -> usize {
+        self.0.examples()
+    }
+
+    fn loss(&self, params: &Params, examples: &[usize], context: &mut Context<'_>) -> Tensor<1> {
+        self.0.loss(params, examples, context)
+    }
+
+    fn evaluate(&self, _: &Params) -> Vec<(&'static str, f64)> {
+        Vec::new()
+    }
+}
+
 /// Goes on with a training until so many steps are taken. Fails where the loss does, or where the run is to stop.
 pub(crate) fn until(training: &mut Training, task: &Writing, steps: u64, run: &mut Run) -> Result<(), Failure> {
-    let goes_on = |report: &StepReport| report.step < steps && run.flow() == kilter_study::Flow::Go;
-    training.run(task, None, &mut { goes_on }).map_err(Failure::refused)?;
+    let goes_on = |report: &StepReport| report.step < steps && run.flow() == Flow::Go;
+    training.run(&Unjudged(task), None, &mut { goes_on }).map_err(Failure::refused)?;
     if training.steps_done() < steps { Err(Failure::refused("interrupted")) } else { Ok(()) }
 }
 
@@ -64,13 +84,7 @@ pub(crate) fn plainly(
 ) -> Result<Trained, Failure> {
     let (task, mut training) = begun(name, config, steps, schedule)?;
     let began = Instant::now();
-    // The last step ends with an evaluation, so it is timed by the others.
-    let mut seconds = None;
-    if steps > 1 {
-        until(&mut training, &task, steps - 1, run)?;
-        seconds = Some(began.elapsed().as_secs_f64() * steps as f64 / (steps - 1) as f64);
-    }
     until(&mut training, &task, steps, run)?;
-    let seconds = seconds.unwrap_or_else(|| began.elapsed().as_secs_f64());
+    let seconds = began.elapsed().as_secs_f64();
     Ok(Trained { metrics: task.judge(&training.result())?, seconds })
 }

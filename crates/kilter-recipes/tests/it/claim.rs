@@ -42,15 +42,21 @@ const fn claim(better: Better, baseline: &'static [&'static str], judge: Judge) 
 
 /// A history in which each arm has these values, seed by seed.
 fn history(ours: &[f64], theirs: &[f64]) -> History {
+    let of = |arm: &'static str, values: &[f64]| {
+        let trial = |(seed, value): (usize, &f64)| (arm, seed, BTreeMap::from([("m".to_owned(), *value)]));
+        values.iter().enumerate().map(trial).collect::<Vec<_>>()
+    };
+    history_of([of("ours", ours), of("theirs", theirs)].concat())
+}
+
+/// A history of arms under seeds with these metrics.
+fn history_of(trials: Vec<(&str, usize, BTreeMap<String, f64>)>) -> History {
     let mut history = History::default();
     let mut revision = 0;
-    let arms = [("ours", ours), ("theirs", theirs)];
-    let trials = arms.iter().flat_map(|(arm, values)| values.iter().enumerate().map(move |(seed, v)| (*arm, seed, *v)));
-    for (number, (arm, seed, value)) in trials.enumerate() {
+    for (number, (arm, seed, metrics)) in trials.into_iter().enumerate() {
         let answers =
             vec![(Name::new("arm").unwrap(), Value::from(arm)), (Name::new("seed").unwrap(), Value::from(seed as i64))];
         let opened = Opened { config: Config::new(answers), ..Opened::default() };
-        let metrics: BTreeMap<String, f64> = [("m".to_owned(), value)].into();
         let end = End {
             state: EndState::Complete,
             metrics,
@@ -143,4 +149,34 @@ fn every_arm_of_every_reproduction_runs() {
         }
         assert!(recipe.outline().is_some());
     }
+}
+
+/// Two laws of which ours is steeper cross at (5/3)^5 = 12.9 hours: later than the classes, or among them.
+#[test]
+fn a_crossing_holds_beyond_the_largest_class_only() {
+    const CLASSES: [(&str, &str); 3] =
+        [("hours_1", "perplexity_1"), ("hours_2", "perplexity_2"), ("hours_3", "perplexity_3")];
+    let judged = |hours: [f64; 3], theirs: f64| {
+        let run = |arm: &'static str, law: &dyn Fn(f64) -> f64| {
+            let metrics = |seed: usize| {
+                // Seeds differ by a thousandth.
+                let of = |h: f64| law(h) * (1.0 + 1e-3 * ((seed as f64 + h).sin()));
+                let classes = CLASSES.iter().zip(hours);
+                let both = classes.flat_map(|((h, p), hours)| [((*h).to_owned(), hours), ((*p).to_owned(), of(hours))]);
+                both.chain([("m".to_owned(), 0.0)]).collect::<BTreeMap<_, _>>()
+            };
+            (0..3).map(|seed| (arm, seed, metrics(seed))).collect::<Vec<_>>()
+        };
+        let trials = [run("ours", &|h| 5.0 * h.powf(-0.3)), run("theirs", &|h| 3.0 * h.powf(theirs))].concat();
+        let crosses = claim(Better::Lower, &["theirs"], Judge::CrossesLater { classes: &CLASSES });
+        let claims: &'static [Claim] = Box::leak(Box::new([crosses]));
+        reproduction(claims).judge(&claims[0], &history_of(trials))
+    };
+    let later = judged([1.0, 2.0, 4.0], -0.1);
+    let hours = later.crossing_hours.unwrap();
+    assert_eq!(later.finding, Finding::Holds);
+    assert!(hours.low > 4.0 && (hours.low..hours.high).contains(&(5.0_f64 / 3.0).powi(5)), "{hours:?}");
+    assert_eq!(judged([1.0, 8.0, 64.0], -0.1).finding, Finding::Fails);
+    // Ours is worse everywhere, and falls no faster.
+    assert_eq!(judged([1.0, 2.0, 4.0], -0.9).finding, Finding::Fails);
 }
