@@ -14,6 +14,7 @@ use crate::args::InStorage;
 use crate::fault::Fault;
 use crate::look::{chosen, look_at};
 use crate::scaling::{self, ScalingArgs};
+use crate::statistics::{self, StatisticsArgs};
 use crate::style::{Voice, short, sparkline};
 use crate::table::table;
 use crate::throughput::{self, ThroughputArgs};
@@ -31,6 +32,8 @@ enum What {
     Diagnosis(DiagnosisArgs),
     /// Tokens per second of a network on text, and the batch that brings most of them
     Throughput(ThroughputArgs),
+    /// What `kilter merge fisher` and `kilter merge regmean` want to know of a model
+    Statistics(StatisticsArgs),
     /// What families of models reach in hours of a device: their laws, and where they cross
     Scaling(ScalingArgs),
 }
@@ -66,6 +69,7 @@ pub fn measure(args: &Measure, voice: &Voice) -> Result<ExitCode, Fault> {
     match &args.what {
         What::Diagnosis(args) => diagnosis(args, voice),
         What::Throughput(args) => throughput::measure(args, voice).map(|()| ExitCode::SUCCESS),
+        What::Statistics(args) => statistics::measure(args, voice).map(|()| ExitCode::SUCCESS),
         What::Scaling(args) => scaling::measure(args, voice).map(|()| ExitCode::SUCCESS),
     }
 }

@@ -1,29 +1,34 @@
 //! `kilter merge`: several checkpoints of one architecture into one.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 
 use clap::Args;
-use kilter_space::{Value, parse_value};
+use kilter_recipes::network::{self, MODEL as MODEL_FILE};
+use kilter_space::{Config, Value, parse_value};
+use kilter_study::State;
+use kilter_weights::merge::average::PerTensor;
 use kilter_weights::merge::{MergeReport, common_of, find, merge as write_merged};
 use kilter_weights::soup::{self, Accept, Better, GreedyConfig, SoupReport};
-use kilter_weights::{Checkpoint, Dtype, Options};
-use regex::Regex;
+use kilter_weights::storage::Written;
+use kilter_weights::{Checkpoint, Dtype, Options, WeightsError};
 use serde_json::{Value as Json, json};
 
 use crate::fault::Fault;
+use crate::look::look_at;
 use crate::pairs::setting;
-use crate::session::quoted;
+use crate::scorer::{MODEL, Program, Scorer};
 use crate::style::{Voice, short};
 use crate::table::table;
-use crate::weights::{Work, answers, open, target};
+use crate::weights::{Answers, Work, open, target};
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "METHOD is soup (uniform or greedy), linear, task-arithmetic, ties, dare, slerp or breadcrumbs.\n\nExamples:\n  \
-                  kilter merge soup a.safetensors b.safetensors --set kind=uniform \\\n      \
-                  -o soup.safetensors\n  kilter merge soup \
+    after_help = "METHOD is soup (uniform, greedy or learned), linear, slerp, fisher, regmean, task-arithmetic, ties, dare or \
+                  breadcrumbs. `kilter tune merge METHOD` searches a method's own hyperparameters.\n\nExamples:\n  kilter \
+                  merge soup a.safetensors b.safetensors --set kind=uniform \\\n      -o soup.safetensors\n  kilter merge soup \
                   --greedy --maximize runs/*.safetensors -o soup.safetensors \\\n      -- python3 eval.py {model}\n  kilter \
+                  merge soup --greedy --study mlp --top 10 -o soup.safetensors\n  kilter \
                   merge breadcrumbs --base base.safetensors a.safetensors b.safetensors \\\n      --set keep=0.15 --set scale=0.3 \
                   -o multi.safetensors"
 )]
@@ -32,41 +37,49 @@ pub struct Merge {
     #[arg(value_name = "METHOD")]
     pub method: String,
     /// The models: .safetensors files, .safetensors.index.json files, or folders with either
-    #[arg(value_name = "MODEL", required = true)]
+    #[arg(value_name = "MODEL", required_unless_present = "study")]
     pub models: Vec<PathBuf>,
-    /// A command that scores a model for a greedy soup; {model} stands for its path
+    /// A command that scores a model for a greedy soup, or sees what was merged; {model} stands for its path
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<String>,
 
     /// The model that the others were tuned from
     #[arg(long, value_name = "MODEL")]
     pub base: Option<PathBuf>,
+    /// What fisher and regmean know of each model, in the models' order (repeatable); `kilter measure statistics` writes it
+    #[arg(long, value_name = "FILE")]
+    pub statistics: Vec<PathBuf>,
     /// Fix this hyperparameter of the method (repeatable)
     #[arg(long, value_name = "NAME=VALUE")]
     pub set: Vec<String>,
+    #[command(flatten)]
+    pub answers: Answers,
     /// The file to write; .safetensors.index.json makes shards
     #[arg(short, long, value_name = "PATH")]
     pub out: Option<PathBuf>,
+    /// Delete the merged model when the command has seen it
+    #[arg(long)]
+    pub scratch: bool,
 
-    /// Choose a soup's ingredients by their score
-    #[arg(long, help_heading = "Greedy soups")]
+    /// Choose a soup's ingredients by their score; without a command the recipe that made the models scores them
+    #[arg(long, help_heading = "Soups")]
     pub greedy: bool,
-    /// Where the command's score is: a pattern (last match, first group) [default: the last number]
-    #[arg(long, value_name = "REGEX", help_heading = "Greedy soups")]
+    /// Take the models that this study's complete trials left, best first
+    #[arg(long, value_name = "NAME", help_heading = "Soups")]
+    pub study: Option<String>,
+    /// So many of them
+    #[arg(long, value_name = "N", help_heading = "Soups")]
+    pub top: Option<usize>,
+    /// Where the command's score is: a pattern (last match, first group) [default: the last number]; or the recipe's metric
+    #[arg(long, value_name = "REGEX or NAME", help_heading = "Soups")]
     pub metric: Option<String>,
     /// Smaller scores are better
-    #[arg(long, conflicts_with = "maximize", help_heading = "Greedy soups")]
+    #[arg(long, conflicts_with = "maximize", help_heading = "Soups")]
     pub minimize: bool,
     /// Larger scores are better
-    #[arg(long, help_heading = "Greedy soups")]
+    #[arg(long, help_heading = "Soups")]
     pub maximize: bool,
 }
-
-/// Where a command is told which checkpoint to score.
-const MODEL: &str = "{model}";
-
-/// Lines of a failed command's output that are shown.
-const SHOWN: usize = 5;
 
 /// Merges; everything that can be checked beforehand is.
 pub fn merge(args: &Merge, voice: &Voice) -> Result<ExitCode, Fault> {
@@ -76,17 +89,30 @@ pub fn merge(args: &Merge, voice: &Voice) -> Result<ExitCode, Fault> {
         return stir(args, set, out, voice);
     }
     let method = find(&args.method)?;
-    if args.greedy || !args.command.is_empty() {
+    if args.greedy || args.study.is_some() || args.top.is_some() || args.metric.is_some() {
         return Err(Fault::call(format!(
-            "{} needs no score: --greedy and a command after -- belong to `kilter merge soup`",
+            "{} chooses nothing: --greedy, --study, --top and --metric belong to `kilter merge soup`",
             method.name
         )));
+    }
+    let example = format!("kilter merge {} … -o merged.safetensors -- python3 eval.py {MODEL}", method.name);
+    let program = (!args.command.is_empty()).then(|| Program::new(&args.command, &example)).transpose()?;
+    if args.scratch && program.is_none() {
+        return Err(Fault::call(format!(
+            "--scratch deletes what a command has seen; give the command, as in:\n  {example}"
+        )));
+    }
+    if voice.json && program.is_some() {
+        return Err(Fault::call("--json is one document, and the command writes beside it; leave out one of them"));
+    }
+    if method.statistics.is_none() && !args.statistics.is_empty() {
+        return Err(Fault::call(format!("{} needs no statistics; leave out --statistics", method.name)));
     }
     let models = open(&args.models)?;
     let base = args.base.as_ref().map(|path| Checkpoint::open(path)).transpose()?;
     let outline = (method.outline)(models.len()).map_err(Fault::call)?;
-    let config = answers(&outline, &set)?;
-    let built = (method.build)(&config, models.len())?;
+    let config = args.answers.over(&outline, &set)?;
+    let built = (method.build)(&config, models.len(), open(&args.statistics)?)?;
     if base.is_some() && !built.needs_base() {
         return Err(Fault::call(format!(
             "{} works without a base: leave out --base, or give it as a model",
@@ -98,9 +124,14 @@ pub fn merge(args: &Merge, voice: &Voice) -> Result<ExitCode, Fault> {
     let progress = |done, total| work.progress(done, total);
     let options = Options { allow_non_finite, progress: &progress, ..Options::default() };
     let models: Vec<&Checkpoint> = models.iter().collect();
-    match work.end(write_merged(&*built, base.as_ref(), &models, dtype, out, &options))? {
-        Ok(report) => tell(&report, json!(report), &work, voice),
-        Err(code) => Ok(code),
+    let report = match work.end(write_merged(&*built, base.as_ref(), &models, dtype, out, &options))? {
+        Ok(report) => report,
+        Err(code) => return Ok(code),
+    };
+    let told = if args.scratch { Ok(ExitCode::SUCCESS) } else { tell(&report, json!(report), &work, voice) };
+    match program {
+        None => told,
+        Some(program) => told.and_then(|_| shown(&program, out, &report.written, args.scratch)),
     }
 }
 
@@ -109,33 +140,49 @@ fn stir(args: &Merge, mut set: Vec<(String, Value)>, out: &Path, voice: &Voice) 
     if args.base.is_some() {
         return Err(Fault::call("a soup works without a base: leave out --base, or give it as a model"));
     }
+    if args.scratch || !args.statistics.is_empty() {
+        return Err(Fault::call("a soup needs no statistics, and is kept: leave out --statistics and --scratch"));
+    }
     if args.greedy {
         set.push(("kind".to_owned(), parse_value("greedy")));
     }
-    let config = answers(&soup::outline(args.models.len()).map_err(Fault::call)?, &set)?;
+    let paths = candidates(args)?;
+    let config = args.answers.over(&soup::outline(paths.len()).map_err(Fault::call)?, &set)?;
     let (dtype, allow_non_finite) = common_of(&config)?;
-    let is_greedy = config.text("kind").map_err(Fault::call)? == "greedy";
-    let judge = if is_greedy { Some(Judge::new(args)?) } else { None };
-    if !is_greedy && !args.command.is_empty() {
-        return Err(Fault::call("a uniform soup takes every model and asks for no score; leave out the command"));
+    let kind = config.text("kind").map_err(Fault::call)?;
+    if kind != "greedy" && !args.command.is_empty() {
+        return Err(Fault::call(format!("a {kind} soup asks for no score; leave out the command")));
     }
-    let models = open(&args.models)?;
+    let models = open(&paths)?;
     let models: Vec<&Checkpoint> = models.iter().collect();
     let work = Work::begin(voice)?;
     let progress = |done, total| work.progress(done, total);
     let options = Options { allow_non_finite, progress: &progress, ..Options::default() };
-    let Some(judge) = judge else {
-        return match work.end(soup::uniform(&models, dtype, out, &options))? {
+    if kind != "greedy" {
+        let made = match kind {
+            "learned" => learn(&config, &models, dtype, out, &options, &work, voice)?,
+            _ => soup::uniform(&models, dtype, out, &options),
+        };
+        return match work.end(made)? {
             Ok(report) => tell(&report, json!(report), &work, voice),
             Err(code) => Ok(code),
         };
+    }
+    let better = match (args.maximize, args.minimize) {
+        (true, _) => Some(Better::Higher),
+        (_, true) => Some(Better::Lower),
+        _ => None,
+    };
+    let scorer = match args.command.is_empty() {
+        true => Scorer::own(models[0].path(), args.metric.as_deref(), better)?,
+        false => Scorer::program(&args.command, args.metric.as_deref(), better)?,
     };
     let greedy = GreedyConfig {
-        better: judge.better,
+        better: scorer.better,
         accept: if config.text("accept").map_err(Fault::call)? == "better" { Accept::Better } else { Accept::NotWorse },
         max_ingredients: usize::try_from(config.int("max_ingredients").map_err(Fault::call)?).ok(),
     };
-    match work.end(taste(&judge, &models, greedy, dtype, out, &options, &work))? {
+    match work.end(taste(&scorer, &models, greedy, dtype, out, &options, &work))? {
         Ok(report) => {
             if !voice.json {
                 voice.say(&ranking(&report, &models))?;
@@ -147,19 +194,108 @@ fn stir(args: &Merge, mut set: Vec<(String, Value)>, out: &Path, voice: &Voice) 
     }
 }
 
+/// The models of a soup: those named, or those that a study's best trials left.
+fn candidates(args: &Merge) -> Result<Vec<PathBuf>, Fault> {
+    let Some(study) = &args.study else {
+        return match (args.models.is_empty(), args.top) {
+            (true, _) => {
+                Err(Fault::call("which models? Name their files, or a study whose trials left some: --study NAME"))
+            }
+            (false, Some(_)) => {
+                Err(Fault::call("--top says how many of a study's models; name the study: --study NAME"))
+            }
+            (false, None) => Ok(args.models.clone()),
+        };
+    };
+    let (place, entry, history) = look_at(Some(study), &args.answers.storage)?;
+    let goal =
+        entry.spec.goals.first().ok_or_else(|| Fault::call(format!("{study} has no goal to rank its trials by")))?;
+    let folder = place.trials_folder(&entry.spec.name);
+    let mut ranked: Vec<(f64, PathBuf)> = history
+        .rows()
+        .filter(|row| row.state == State::Complete)
+        .filter_map(|row| {
+            let model = folder.join(row.number.to_string()).join(MODEL_FILE);
+            Some((goal.better.as_loss(row.value(&goal.metric)?), model)).filter(|(_, model)| model.is_file())
+        })
+        .collect();
+    ranked.sort_by(|a, b| a.0.total_cmp(&b.0));
+    if ranked.is_empty() {
+        return Err(Fault::call(format!(
+            "no complete trial of {study} left a model: looked for {}/NUMBER/{MODEL_FILE}, which recipes of networks write, and \
+             a command of your own into {{folder}}",
+            folder.display()
+        )));
+    }
+    let wanted = args.top.unwrap_or(ranked.len());
+    let best = ranked.into_iter().take(wanted).map(|(_, model)| model);
+    Ok(best.chain(args.models.iter().cloned()).collect())
+}
+
+/// Runs a command on what was written; its exit code is the call's.
+pub fn shown(program: &Program<'_>, out: &Path, written: &Written, scratch: bool) -> Result<ExitCode, Fault> {
+    let status = program.show(out);
+    if scratch {
+        written.files.iter().try_for_each(std::fs::remove_file).map_err(Fault::work)?;
+    }
+    match status? {
+        status if status.success() => Ok(ExitCode::SUCCESS),
+        status => Err(Fault::work(format!("the command ended with {status}"))),
+    }
+}
+
+/// Learns how to mix models by the validation examples of the recipe that made them, and mixes them.
+fn learn(
+    config: &Config,
+    models: &[&Checkpoint],
+    dtype: Option<Dtype>,
+    out: &Path,
+    options: &Options<'_>,
+    work: &Work,
+    voice: &Voice,
+) -> Result<Result<MergeReport, WeightsError>, Fault> {
+    let paths: Vec<&Path> = models.iter().map(|model| model.path()).collect();
+    let learned = network::learn_soup(&paths, config, &mut |done, of| {
+        work.remark(&format!("epoch {done} of {of}"));
+        !work.is_interrupted()
+    });
+    let learned = match learned {
+        Ok(learned) => learned,
+        Err(_) if work.is_interrupted() => return Ok(Err(WeightsError::Interrupted)),
+        Err(why) => return Err(Fault::call(why)),
+    };
+    if !voice.json && !voice.quiet {
+        let mean = |model: usize| {
+            let of_tensors = learned.weights.values().map(|weights| weights[model]);
+            of_tensors.sum::<f64>() / learned.weights.len().max(1) as f64
+        };
+        let rows =
+            paths.iter().enumerate().map(|(at, path)| vec![path.display().to_string(), short(mean(at))]).collect();
+        voice.say(&table(&["model", "mean weight"].map(str::to_owned), rows))?;
+        voice.say(&format!(
+            "\nloss on the validation examples {} → {}; temperature {}\n",
+            short(learned.loss_uniform),
+            short(learned.loss),
+            short(learned.beta)
+        ))?;
+    }
+    let mixed = PerTensor { weights: learned.weights, settings: learned.settings };
+    Ok(write_merged(&mixed, None, models, dtype, out, options))
+}
+
 /// Chooses and writes a greedy soup, telling each score as it comes.
 fn taste(
-    judge: &Judge,
+    scorer: &Scorer<'_>,
     models: &[&Checkpoint],
     config: GreedyConfig,
     dtype: Option<Dtype>,
     out: &Path,
     options: &Options<'_>,
     work: &Work,
-) -> Result<SoupReport, kilter_weights::WeightsError> {
+) -> Result<SoupReport, WeightsError> {
     let mut tasted = 0;
     soup::greedy(models, config, dtype, out, options, |path| {
-        let score = judge.score(path);
+        let score = scorer.score(path);
         if work.is_interrupted() {
             return Err("interrupted".to_owned());
         }
@@ -207,74 +343,4 @@ fn tell(report: &MergeReport, mut document: Json, work: &Work, voice: &Voice) ->
         work.close(&report.written, report.bytes_in)?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Scores a checkpoint by a command.
-struct Judge {
-    command: Vec<String>,
-    metric: Regex,
-    better: Better,
-}
-
-/// A number as programs print it.
-const NUMBER: &str = r"(?i)(?:^|[^\w.])([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|nan|[-+]?inf)(?:$|[^\w.]|\.(?:$|\s))";
-
-impl Judge {
-    fn new(args: &Merge) -> Result<Self, Fault> {
-        let example = "kilter merge soup --greedy --maximize a.safetensors b.safetensors -o soup.safetensors -- python3 \
-                       eval.py {model}";
-        if args.command.is_empty() {
-            return Err(Fault::call(format!(
-                "a greedy soup needs a command that scores a model, as in:\n  {example}\n  or average all models with --set \
-                 kind=uniform"
-            )));
-        }
-        if !args.command.iter().any(|word| word.contains(MODEL)) {
-            return Err(Fault::call(format!(
-                "the command must say where the model's path goes: {MODEL}, as in:\n  {example}"
-            )));
-        }
-        let better = match (args.maximize, args.minimize) {
-            (true, false) => Better::Higher,
-            (false, true) => Better::Lower,
-            _ => return Err(Fault::call("is a higher score better? Say --maximize or --minimize")),
-        };
-        let metric = Regex::new(args.metric.as_deref().unwrap_or(NUMBER))
-            .map_err(|why| Fault::call(format!("--metric: {why}")))?;
-        if metric.captures_len() < 2 {
-            return Err(Fault::call("--metric needs a group around the number, as in --metric 'acc=([0-9.]+)'"));
-        }
-        Ok(Self { command: args.command.clone(), metric, better })
-    }
-
-    /// Runs the command on a checkpoint; the last match of its output counts.
-    fn score(&self, model: &Path) -> Result<f64, String> {
-        let path = model.display().to_string();
-        let mut command = match self.command.as_slice() {
-            [line] if line.contains(char::is_whitespace) => {
-                let mut shell = Command::new("sh");
-                shell.args(["-c", &line.replace(MODEL, &quoted(&path))]);
-                shell
-            }
-            words => {
-                let mut command = Command::new(&words[0]);
-                command.args(words[1..].iter().map(|word| word.replace(MODEL, &path)));
-                command
-            }
-        };
-        let ran = command.stdin(Stdio::null()).output().map_err(|why| format!("{}: {why}", self.command[0]))?;
-        let (said, complained) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
-        let last = || {
-            let lines: Vec<&str> = said.lines().chain(complained.lines()).collect();
-            let shown = lines[lines.len().saturating_sub(SHOWN)..].iter().map(|line| format!("\n    {line}"));
-            let shown: String = shown.collect();
-            if shown.is_empty() { "; it printed nothing".to_owned() } else { format!("; its last lines were:{shown}") }
-        };
-        if !ran.status.success() {
-            return Err(format!("{}{}", ran.status, last()));
-        }
-        let number =
-            self.metric.captures_iter(&said).last().and_then(|found| found.get(1)?.as_str().trim().parse().ok());
-        number.ok_or_else(|| format!("no number was found in its output{}", last()))
-    }
 }

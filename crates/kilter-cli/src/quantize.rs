@@ -1,24 +1,36 @@
 //! `kilter quantize`: a checkpoint in fewer bits, and back.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use kilter_weights::quantize::{QuantizeConfig, QuantizeReport, dequantize, outline, quantize as write_quantised};
-use kilter_weights::{Checkpoint, Options};
+use kilter_recipes::network::{LearnConfig, LearnedLayer, exponents, learn_codes};
+use kilter_space::Config;
+use kilter_study::process::Client;
+use kilter_weights::quantize::{
+    QuantizeConfig, QuantizeReport, dequantize, outline, quantize as write_quantised, quantize_with,
+};
+use kilter_weights::storage::Written;
+use kilter_weights::{Checkpoint, Options, WeightsError};
 use serde_json::json;
+use tempfile::TempDir;
 
 use crate::fault::Fault;
+use crate::merge::shown;
 use crate::pairs::setting;
+use crate::scorer::{MODEL, Program};
 use crate::style::{Voice, bytes, short};
+use crate::subject::data_path;
 use crate::table::table;
-use crate::weights::{Work, answers, target};
+use crate::weights::{Answers, Work, target};
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Settings: method=power (or uniform, log; none turns a quantised file back to floats), bits=4, \
-                  granularity=channel, exponent=tensor, outliers=0, norm=2.\n\nExamples:\n  kilter quantize \
-                  model.safetensors --set bits=4 -o small.safetensors\n  kilter quantize small.safetensors --set method=none -o \
+    after_help = "Settings: method=power (or uniform, log; nupes learns codes with data; none turns a quantised file back to \
+                  floats), bits=4, granularity=channel, exponent=tensor, outliers=0, norm=2; of nupes steps=2000, \
+                  calibration=512.\n\nExamples:\n  kilter quantize \
+                  model.safetensors --set bits=4 -o small.safetensors\n  \
+                  kilter quantize digits.safetensors --set method=nupes --set bits=3 \\\n      -o small.safetensors\n  kilter quantize small.safetensors --set method=none -o \
                   floats.safetensors"
 )]
 pub struct Quantize {
@@ -28,10 +40,24 @@ pub struct Quantize {
     /// Fix this hyperparameter (repeatable)
     #[arg(long, value_name = "NAME=VALUE")]
     pub set: Vec<String>,
+    /// With method=nupes: learn on these examples [default: those that the model learnt from]
+    #[arg(long, value_name = "NAME or FILE")]
+    pub data: Option<String>,
+    #[command(flatten)]
+    pub answers: Answers,
     /// The file to write; .safetensors.index.json makes shards
     #[arg(short, long, value_name = "PATH")]
     pub out: Option<PathBuf>,
+    /// Delete what was written when the command has seen it
+    #[arg(long)]
+    pub scratch: bool,
+    /// A command that sees the quantised model, turned back to floats; {model} stands for its path
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
 }
+
+/// What a trial reports beside what its command says: the bytes of the quantised model.
+pub const BYTES: &str = "bytes";
 
 /// So many tensors are shown, unless more is asked for.
 const SHOWN: usize = 20;
@@ -40,8 +66,25 @@ const SHOWN: usize = 20;
 pub fn quantize(args: &Quantize, voice: &Voice) -> Result<ExitCode, Fault> {
     let set = args.set.iter().map(|text| setting(text)).collect::<Result<Vec<_>, _>>()?;
     let out = target(args.out.as_deref())?;
-    let config = answers(&outline().map_err(Fault::call)?, &set)?;
-    let config = QuantizeConfig::from_config(&config)?;
+    let answered = args.answers.over(&outline().map_err(Fault::call)?, &set)?;
+    let config = QuantizeConfig::from_config(&answered)?;
+    let learns = answered.text("method").map_err(Fault::call)? == "nupes";
+    if args.data.is_some() && !learns {
+        return Err(Fault::call("codes are learned with data by --set method=nupes; the other grids need none"));
+    }
+    let example = format!("kilter quantize model.safetensors -o small.safetensors -- python3 eval.py {MODEL}");
+    let program = (!args.command.is_empty()).then(|| Program::new(&args.command, &example)).transpose()?;
+    if args.scratch && program.is_none() {
+        return Err(Fault::call(format!(
+            "--scratch deletes what a command has seen; give the command, as in:\n  {example}"
+        )));
+    }
+    if voice.json && program.is_some() {
+        return Err(Fault::call("--json is one document, and the command writes beside it; leave out one of them"));
+    }
+    if config.is_none() && program.is_some() {
+        return Err(Fault::call("method=none gives the floats themselves; run the command on them"));
+    }
     let model = Checkpoint::open(&args.model)?;
     let work = Work::begin(voice)?;
     let progress = |done, total| work.progress(done, total);
@@ -61,24 +104,106 @@ pub fn quantize(args: &Quantize, voice: &Voice) -> Result<ExitCode, Fault> {
         }
         return Ok(ExitCode::SUCCESS);
     };
-    let report = match work.end(write_quantised(&model, &config, out, &options))? {
+    let learned = learns.then(|| Learned::new(args, &answered, config.bits, out, &work)).transpose();
+    let learned = match learned {
+        Err(_) if work.is_interrupted() => None,
+        learned => learned?,
+    };
+    let written = match &learned {
+        None if work.is_interrupted() => Err(WeightsError::Interrupted),
+        None => write_quantised(&model, &config, out, &options),
+        Some(learned) => quantize_with(&learned.weights, &config, &exponents(&learned.layers), out, &options),
+    };
+    let mut report = match work.end(written)? {
         Ok(report) => report,
         Err(code) => return Ok(code),
     };
+    if learned.is_some() {
+        report.bytes_in = model.bytes();
+    }
+    let learned = learned.map_or(Vec::new(), |learned| learned.layers);
     for note in &report.notes {
         voice.remark(&format!("note: {note}"));
     }
     if voice.json {
         let mut document = json!(report);
         document["wall_seconds"] = json!(work.seconds());
+        if learns {
+            document["learned"] = json!(learned);
+        }
         voice.document(&document)?;
         return Ok(ExitCode::SUCCESS);
+    }
+    if !voice.quiet && !learned.is_empty() {
+        voice.say(&learnt(&learned))?;
     }
     if !voice.quiet && !report.quality.is_empty() {
         voice.say(&quality(&report, voice.verbose))?;
     }
-    work.close(&report.written, report.bytes_in)?;
-    Ok(ExitCode::SUCCESS)
+    if !args.scratch {
+        work.close(&report.written, report.bytes_in)?;
+    }
+    match program {
+        None => Ok(ExitCode::SUCCESS),
+        Some(program) => seen(&program, &report.written, out, args.scratch, &options),
+    }
+}
+
+/// Codes that were learned: the weights that they stand for lie in a folder beside the output until it is written.
+struct Learned {
+    layers: Vec<LearnedLayer>,
+    weights: Checkpoint,
+    _place: TempDir,
+}
+
+impl Learned {
+    fn new(args: &Quantize, answered: &Config, bits: u32, out: &Path, work: &Work) -> Result<Self, Fault> {
+        let whole = |name: &str| answered.int(name).map(i64::unsigned_abs).map_err(Fault::call);
+        let config = LearnConfig { bits, steps: whole("steps")?, ..LearnConfig::default() };
+        let data = args.data.as_deref().map(data_path);
+        let place = beside(out)?;
+        let weights = place.path().join("model.safetensors");
+        let examples = whole("calibration")? as usize;
+        let layers = learn_codes(&args.model, data.as_deref(), examples, &config, &weights, &mut |done, of| {
+            work.remark(&format!("layer {done} of {of} learned"));
+            !work.is_interrupted()
+        });
+        Ok(Self { layers: layers.map_err(Fault::call)?, weights: Checkpoint::open(&weights)?, _place: place })
+    }
+}
+
+/// A folder beside the output, gone when it is dropped.
+fn beside(out: &Path) -> Result<TempDir, Fault> {
+    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let made = tempfile::Builder::new().prefix(".kilter-floats-").tempdir_in(folder);
+    made.map_err(|why| Fault::work(format!("cannot write to {}: {why}", folder.display())))
+}
+
+/// What was learned of each layer.
+fn learnt(layers: &[LearnedLayer]) -> String {
+    let header = ["layer", "exponent", "learned", "output error", "learned"].map(str::to_owned);
+    let row = |layer: &LearnedLayer| {
+        let numbers = [layer.exponent, layer.loss].concat().into_iter().map(short);
+        std::iter::once(layer.name.clone()).chain(numbers).collect()
+    };
+    format!("{}\n", table(&header, layers.iter().map(row).collect()))
+}
+
+/// Lets a command see the quantised model as floats, which lie beside it meanwhile. In a trial its size is reported.
+fn seen(
+    program: &Program<'_>,
+    written: &Written,
+    out: &Path,
+    scratch: bool,
+    options: &Options<'_>,
+) -> Result<ExitCode, Fault> {
+    if let Ok(mut client) = Client::from_environment() {
+        client.report(None, &[(BYTES, written.bytes as f64)]).map_err(Fault::work)?;
+    }
+    let place = beside(out)?;
+    let floats = place.path().join("model.safetensors");
+    dequantize(&Checkpoint::open(out)?, &floats, options)?;
+    shown(program, &floats, written, scratch)
 }
 
 /// What became of each tensor, the worst first.

@@ -21,6 +21,7 @@ use crate::session;
 use crate::study_file::{Origin, StudyFile, space_in};
 use crate::style::Voice;
 use crate::subject::{of_command, of_recipe};
+use crate::weights::of_weights;
 
 #[derive(Debug, Args)]
 #[command(
@@ -35,6 +36,10 @@ use crate::subject::{of_command, of_recipe};
                   [parameters.momentum]\n  float = [0, 0.99]\n  when = \"optimizer == 'sgd'\"\n  \
                   [[constraints]]\n  require = \"lr < 0.01 or momentum < 0.5\"\n\nExamples:\n  kilter tune breast-cancer --trials 50\n  \
                   kilter tune tabular --data houses.csv --target price\n  \
+                  kilter tune merge ties --base base.safetensors \\\n      --models a.safetensors b.safetensors --maximize \\\n      \
+                  --metric 'acc=([0-9.]+)' -- python3 eval.py {model}\n  \
+                  kilter tune quantize model.safetensors --maximize=acc --minimize=bytes \\\n      \
+                  --metric acc='acc=([0-9.]+)' -- python3 eval.py {model}\n  \
                   kilter tune --param lr=log:1e-5..1e-1 --param layers=int:1..8 \\\n      --metric 'loss=([0-9.eE+-]+)' \
                   --minimize \\\n      -- python3 train.py --lr {lr} --layers {layers}"
 )]
@@ -42,6 +47,9 @@ pub struct Tune {
     /// The recipe to tune (`kilter recipes` lists them), or nothing with -- COMMAND
     #[arg(value_name = "RECIPE")]
     pub recipe: Option<String>,
+    /// With `merge` its method (`kilter merge --help` lists them); with `quantize` the model
+    #[arg(value_name = "OBJECT")]
+    pub object: Option<String>,
     /// The command to tune; {name} stands for a parameter, {config} for a JSON file of all; also {folder}, {trial},
     /// {seed}, {repeat}
     #[arg(last = true, value_name = "COMMAND")]
@@ -53,6 +61,16 @@ pub struct Tune {
     /// The column to be predicted
     #[arg(long, value_name = "COLUMN", help_heading = "Data")]
     pub target: Option<String>,
+
+    /// With `merge`: the models
+    #[arg(long, value_name = "MODEL", num_args = 1.., help_heading = "Models")]
+    pub models: Vec<PathBuf>,
+    /// With `merge`: the model that the others were tuned from
+    #[arg(long, value_name = "MODEL", help_heading = "Models")]
+    pub base: Option<PathBuf>,
+    /// With `merge fisher` and `merge regmean`: what they know of each model, in the models' order
+    #[arg(long, value_name = "FILE", num_args = 1.., help_heading = "Models")]
+    pub statistics: Vec<PathBuf>,
 
     /// Search this hyperparameter (repeatable)
     #[arg(long, value_name = "NAME=DOMAIN", help_heading = "What is searched")]
@@ -170,7 +188,17 @@ pub fn tune(mut args: Tune, voice: &Voice) -> Result<ExitCode, Fault> {
     }
     let timeout_seconds = args.timeout.as_deref().map(|text| seconds("--timeout", text, "")).transpose();
     let timeout_seconds = timeout_seconds.map_err(from.option(&["timeout"]))?;
+    let spends = matches!(args.recipe.as_deref(), Some("merge" | "quantize"));
+    if !spends
+        && (args.object.is_some() || args.base.is_some() || !args.models.is_empty() || !args.statistics.is_empty())
+    {
+        return Err(Fault::call(
+            "a second word, --models, --base and --statistics belong to `kilter tune merge METHOD --models …` and `kilter tune \
+             quantize MODEL`",
+        ));
+    }
     let what = match (&args.recipe, args.command.is_empty()) {
+        (Some(verb), _) if spends => of_weights(verb, &args, space.as_ref(), &set, &params, directions, &from)?,
         (Some(name), true) => of_recipe(name, &args, space.as_ref(), &set, &params, directions, &from)?,
         (None, false) => of_command(&args, space.as_ref(), &set, &params, directions, &from)?,
         (Some(name), false) if kilter_recipes::find(name).is_none() => {

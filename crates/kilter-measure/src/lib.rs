@@ -3,6 +3,7 @@
 pub mod classes;
 pub mod classification;
 pub mod diagnosis;
+pub mod landscape;
 pub mod regression;
 
 use thiserror::Error;

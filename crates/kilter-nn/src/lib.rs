@@ -3,11 +3,13 @@
 pub mod context;
 pub mod init;
 pub mod layer;
+pub mod mixture;
 pub mod model;
 pub mod op;
 pub mod optim;
 pub mod params;
+pub mod quantize;
 pub mod schedule;
 pub mod train;
 
-pub use burn::tensor::{Device, Tensor, TensorData};
+pub use burn::tensor::{DType, Device, Tensor, TensorData};

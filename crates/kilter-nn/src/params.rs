@@ -228,6 +228,13 @@ impl Params {
         Self { values, device, ..self.clone() }
     }
 
+    /// The same weights on a device, as fresh leaves.
+    #[must_use]
+    pub fn on(&self, device: &Device) -> Self {
+        let numbers = self.values.iter().map(numbers).collect();
+        Self::of(self.specs().to_vec(), numbers, device, self.dtype)
+    }
+
     /// The same weights in another precision, as fresh leaves.
     #[must_use]
     pub fn cast(&self, dtype: DType) -> Self {

@@ -8,7 +8,7 @@ use kilter_numerics::Stream;
 use kilter_numerics::compare::{CompareError, Interval, mean_interval, paired_difference};
 use kilter_search::{pruner, sampler};
 use kilter_space::{
-    Chooser, Config, Defaults, Entry, Fit, Halt, Outline, Value, Walk, parse_domain, parse_value, replay,
+    Chooser, Config, Defaults, Domain, Entry, Fit, Halt, Outline, Value, Walk, parse_domain, parse_value, replay,
 };
 use kilter_study::{
     Asked, Better, Conduct, End, Failure, Flow, Goal, History, Limits, Memory, Metric, Outcome, Recipe, Row, Run,
@@ -416,8 +416,13 @@ pub struct Arms {
 impl Arms {
     fn new(reproduction: &'static Reproduction, scale: Scale) -> Option<Self> {
         let arms: Vec<&str> = reproduction.arms_at(scale).map(|arm| arm.name).collect();
+        let arm = match arms.as_slice() {
+            // A choice has several values.
+            [only] => Domain::Fixed((*only).into()),
+            several => parse_domain(&several.join("|")).ok()?,
+        };
         let outline = Outline::new(vec![
-            Entry::new("arm", parse_domain(&arms.join("|")).ok()?).ok()?.about("what is run"),
+            Entry::new("arm", arm).ok()?.about("what is run"),
             Entry::new("seed", parse_domain("int:0..1000000").ok()?).ok()?.about("its seed"),
         ]);
         let mut metrics: Vec<Metric> = Vec::new();

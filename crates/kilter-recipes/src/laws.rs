@@ -13,50 +13,10 @@ pub mod step_law;
 use std::sync::Arc;
 
 use kilter_search::{pruner, sampler};
-use kilter_space::{Chooser, Config, Entry, Halt, Outline, SpaceError, Value, Walk, parse_domain};
-use kilter_study::{
-    Asked, Better, Conduct, End, Failure, Goal, Limits, Memory, Metric, Outcome, Recipe, Run, Stopwatch, Study,
-    StudySpec,
-};
+use kilter_space::{Config, Outline};
+use kilter_study::{Asked, Conduct, End, Failure, Goal, Limits, Memory, Outcome, Stopwatch, Study, StudySpec};
 
-use crate::claim::{Arm, Claim, Judge};
-
-/// A recipe that measures one thing.
-pub struct Measuring {
-    name: &'static str,
-    about: &'static str,
-    outline: Outline,
-    metrics: Vec<Metric>,
-    run: fn(&Config, &mut Run) -> Result<Outcome, Failure>,
-}
-
-impl Walk for Measuring {
-    fn walk(&self, chooser: &mut dyn Chooser) -> Result<(), Halt> {
-        self.outline.walk(chooser)
-    }
-
-    fn outline(&self) -> Option<&Outline> {
-        Some(&self.outline)
-    }
-}
-
-impl Recipe for Measuring {
-    fn name(&self) -> &str {
-        self.name
-    }
-
-    fn about(&self) -> &str {
-        self.about
-    }
-
-    fn metrics(&self) -> &[Metric] {
-        &self.metrics
-    }
-
-    fn run(&self, config: &Config, run: &mut Run) -> Result<Outcome, Failure> {
-        (self.run)(config, run)
-    }
-}
+use crate::measuring::{Measuring, arm, entry, higher, lower, reported, seed};
 
 /// The names of those that are worth tuning by themselves.
 pub fn names() -> impl Iterator<Item = &'static str> {
@@ -83,23 +43,6 @@ pub fn find(name: &str) -> Option<Measuring> {
     };
     // The spaces are constants of this room; a test walks them.
     Some(made.unwrap_or_else(|why| unreachable!("the space of {name}: {why}")))
-}
-
-fn entry(name: &str, domain: &str, default: impl Into<Value>, about: &str) -> Result<Entry, SpaceError> {
-    let domain = parse_domain(domain).unwrap_or_else(|why| unreachable!("the domain of {name}: {why}"));
-    Ok(Entry::new(name, domain)?.default(default)?.about(about))
-}
-
-fn seed(about: &str) -> Result<Entry, SpaceError> {
-    Ok(entry("seed", "int:0..1000000", 0_i64, about)?.setting())
-}
-
-fn lower(name: &str) -> Metric {
-    Metric::new(name, Better::Lower)
-}
-
-fn higher(name: &str) -> Metric {
-    Metric::new(name, Better::Higher)
 }
 
 /// A search in memory: every trial's configuration and its outcome or failure, in order.
@@ -140,20 +83,4 @@ fn searched(
         course.push((trial.config().clone(), value));
     }
     Ok(course)
-}
-
-const fn arm(name: &'static str, recipe: &'static str, set: &'static [(&'static str, &'static str)]) -> Arm {
-    Arm { name, recipe, data: None, set, tuned: None, only_full: false, costly: None }
-}
-
-/// A claim that is reported and decides nothing.
-const fn reported(
-    sentence: &'static str,
-    metric: &'static str,
-    better: Better,
-    ours: &'static [&'static str],
-    baseline: &'static [&'static str],
-    judge: Judge,
-) -> Claim {
-    Claim { sentence, metric, better, ours, baseline, judge, gate: false }
 }

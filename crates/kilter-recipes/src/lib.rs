@@ -4,8 +4,10 @@ pub mod breast_cancer;
 pub mod breast_cancer_images;
 pub mod claim;
 pub mod laws;
+pub mod measuring;
 pub mod network;
 pub mod tabular;
+pub mod weights;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -32,6 +34,9 @@ pub fn reproductions() -> Vec<&'static Reproduction> {
         &laws::mup::REPRODUCTION,
         &laws::cluster::REPRODUCTION,
         &laws::power_scheduler::REPRODUCTION,
+        &weights::soups::REPRODUCTION,
+        &weights::breadcrumbs::REPRODUCTION,
+        &weights::nupes::REPRODUCTION,
     ]
 }
 
@@ -40,6 +45,7 @@ fn named(name: &str) -> Option<Arc<dyn Recipe>> {
         .map(|recipe| Arc::new(recipe) as Arc<dyn Recipe>)
         .or_else(|| Network::new(name).map(|recipe| Arc::new(recipe) as Arc<dyn Recipe>))
         .or_else(|| laws::find(name).map(|recipe| Arc::new(recipe) as Arc<dyn Recipe>))
+        .or_else(|| weights::find(name).map(|recipe| Arc::new(recipe) as Arc<dyn Recipe>))
 }
 
 /// The recipe of this name; also the arms of a reproduction, which are a recipe of their own

@@ -13,19 +13,29 @@ mod class;
 mod language;
 mod pictures;
 pub(crate) mod plain;
+pub(crate) mod quantize;
+pub(crate) mod soup;
 mod space;
+mod statistics;
 
 pub use apply::{Applied, Trained, made_by};
 pub use class::{Stopped, Sweep, Throughput, Timing, sweep, throughput};
+pub use kilter_nn::quantize::LearnConfig;
+pub use quantize::{LearnedLayer, exponents, learn_codes};
+pub use soup::{LearnedSoup, learn_soup};
+pub(crate) use statistics::measured;
+pub use statistics::{Statistic, statistics};
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
-use kilter_nn::Device;
+use kilter_nn::context::Context;
 use kilter_nn::optim::{AdafactorConfig, AdamConfig, LionConfig, MuonConfig, NAdamConfig, Optimizer, SgdConfig};
 use kilter_nn::params::Params;
 use kilter_nn::schedule::{Ending, Fall, Schedule, Shape};
 use kilter_nn::train::{CheckpointError, StepReport, Task, TrainConfig, TrainError, Training, device, save_weights};
+use kilter_nn::{Device, Tensor};
 use kilter_numerics::Stream;
 use kilter_space::{Chooser, Config, Halt, Outline, Walk};
 use kilter_study::{Failure, Flow, Metric, Outcome, Recipe, Run, Why};
@@ -234,8 +244,17 @@ impl Recipe for Network {
     }
 }
 
+/// Which examples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Those that are learnt from.
+    Learn,
+    /// Those that judge.
+    Judge,
+}
+
 /// A network with its data, as the adapter below wants it.
-trait Subject: Task {
+pub(crate) trait Subject: Task {
     /// Fresh weights.
     fn init(&self, stream: &Stream, device: &Device) -> Result<Params, Failure>;
 
@@ -246,6 +265,18 @@ trait Subject: Task {
     fn tokens(&self) -> Option<u64> {
         None
     }
+
+    /// How many examples there are: pictures, or windows of text.
+    fn count(&self, part: Part) -> usize;
+
+    /// Logits of some examples, `[rows, classes]`, and each row's class.
+    fn logits(
+        &self,
+        part: Part,
+        params: &Params,
+        examples: &[usize],
+        context: &mut Context<'_>,
+    ) -> (Tensor<2>, Arc<[i64]>);
 
     /// All metrics of these weights on the examples that judge.
     fn judge(&self, params: &Params) -> Result<BTreeMap<&'static str, f64>, Failure>;

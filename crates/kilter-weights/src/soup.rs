@@ -10,7 +10,7 @@
 
 use std::path::Path;
 
-use kilter_space::{Domain, Entry, Int, Outline, SpaceError};
+use kilter_space::{Domain, DomainError, Entry, Float, Int, Outline, SpaceError};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -94,7 +94,7 @@ pub struct SoupReport {
 /// None for at least one candidate.
 pub fn outline(candidates: usize) -> Result<Outline, SpaceError> {
     let mut entries = vec![
-        words("kind", &["greedy", "uniform"], "greedy chooses by score, uniform averages all")?,
+        words("kind", &["greedy", "uniform", "learned"], "greedy chooses by score, learned weighs by gradient")?,
         words("accept", &["not_worse", "better"], "when a candidate joins a greedy soup")?.when("kind == 'greedy'")?,
     ];
     let most = i64::try_from(candidates).unwrap_or(i64::MAX);
@@ -104,6 +104,18 @@ pub fn outline(candidates: usize) -> Result<Outline, SpaceError> {
     };
     let limit = Entry::new("max_ingredients", domain)?.default(most.max(1))?.about("at most so many join");
     entries.push(limit.setting().when("kind == 'greedy'")?);
+    let domain = |name: &str, domain: Result<Domain, DomainError>| -> Result<Entry, SpaceError> {
+        Entry::new(name, domain.map_err(|why| SpaceError::Domain { name: name.to_owned(), why })?)
+    };
+    let learned = "kind == 'learned'";
+    let rate = domain("learning_rate", Float::log(1e-3, 0.5).map(Domain::Float))?.default(0.05)?;
+    let epochs = domain("epochs", Int::new(1, 20).map(Domain::Int))?.default(5_i64)?;
+    entries.extend([
+        rate.about("rate of AdamW on the mixing weights").when(learned)?,
+        epochs.about("how often every validation example is seen").when(learned)?,
+        words("granularity", &["layer", "model"], "mixing weights per tensor and model, or per model")?
+            .when(learned)?,
+    ]);
     entries.extend(common()?);
     Outline::new(entries)
 }

@@ -123,7 +123,7 @@ fn wrong_calls_say_what_would_be_right_and_write_nothing() {
     let before = room.files();
     for (line, told) in [
         ("merge soup a.safetensors b.safetensors --set kind=uniform", "-o out.safetensors"),
-        ("merge soup a.safetensors b.safetensors -o s.safetensors", "needs a command that scores a model"),
+        ("merge soup a.safetensors b.safetensors -o s.safetensors", "python3 eval.py {model}"),
         ("merge soup a.safetensors b.safetensors --maximize -o s.safetensors -- true", "where the model's path goes"),
         ("merge soup a.safetensors b.safetensors -o s.safetensors -- cat {model}", "Say --maximize or --minimize"),
         (
@@ -138,6 +138,26 @@ fn wrong_calls_say_what_would_be_right_and_write_nothing() {
         ("merge linear a.safetensors b.safetensors --set weight_1=3 -o s.safetensors", "allowed is 0"),
         ("merge linear a.safetensors b.safetensors --set weight_1=1 --set weight_1=2 -o s.safetensors", "given twice"),
         ("merge linear a.safetensors b.safetensors --greedy -o s.safetensors", "belong to `kilter merge soup`"),
+        ("merge fisher a.safetensors b.safetensors -o s.safetensors", "needs of each model the diagonal of its Fisher"),
+        (
+            "merge linear a.safetensors b.safetensors --statistics c.safetensors -o s.safetensors",
+            "leave out --statistics",
+        ),
+        ("merge linear a.safetensors b.safetensors --scratch -o s.safetensors", "give the command"),
+        ("merge linear a.safetensors b.safetensors -o s.safetensors -- true", "where the model's path goes"),
+        ("merge linear a.safetensors b.safetensors --json -o s.safetensors -- cat {model}", "one document"),
+        ("quantize a.safetensors -o q.safetensors -- true", "where the model's path goes"),
+        ("tune merge tie --models a.safetensors --maximize -- cat {model}", "did you mean `ties`?"),
+        ("tune merge ties --models b.safetensors --maximize -- cat {model}", "--base base.safetensors"),
+        ("tune merge linear --models a.safetensors b.safetensors --maximize -- cat {model}", "--param weight_1"),
+        (
+            "tune merge ties --base a.safetensors --models b.safetensors --maximize -- true",
+            "where the model's path goes",
+        ),
+        ("tune merge ties --base a.safetensors --models b.safetensors --maximize", "a command must score each model"),
+        ("tune merge soup --models b.safetensors --maximize -- cat {model}", "kilter merge soup --greedy"),
+        ("tune quantize nowhere.safetensors --maximize -- cat {model}", "cannot open nowhere.safetensors"),
+        ("tune mlp ties --trials 1", "kilter tune merge METHOD"),
         ("merge linear a.safetensors nowhere.safetensors -o s.safetensors", "cannot open nowhere.safetensors"),
         ("merge linear a.safetensors old.bin -o s.safetensors", "python3 -c"),
         ("quantize a.safetensors --set bit=4 -o q.safetensors", "did you mean `bits`?"),
@@ -182,4 +202,85 @@ fn an_interrupted_soup_leaves_nothing() {
         fs::remove_file(room.at(name)).unwrap();
     }
     assert_eq!(room.files(), before);
+}
+
+/// The first number of `w` is 1 + 2 scale: best at scale 0.5.
+#[test]
+fn the_scale_of_a_merge_is_tuned_and_the_best_is_merged() {
+    let room = kitchen();
+    let words = "tune merge task-arithmetic --base a.safetensors --models b.safetensors --minimize --metric loss=([0-9.e-]+) \
+                 --trials 12 --study scales -- sh eval.sh {model}";
+    room.line(words).done();
+    let best = room.line("best scales --json").done().json();
+    let (scale, loss) = (best["params"]["scale"].as_f64().unwrap(), best["values"][0].as_f64().unwrap());
+    assert!((loss - (2.0 * scale - 1.0).powi(2)).abs() < 1e-3, "{best}");
+    // The defaults, scale 0.3, are the first trial.
+    assert!(loss <= 0.1601, "{loss}");
+    // Models of a trial are not kept: the best is merged again.
+    let left = fs::read_dir(room.at("kilter.trials/scales/0")).unwrap();
+    let left: Vec<String> = left.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    assert!(left.iter().all(|name| !name.contains("safetensors")), "{left:?}");
+    room.line("merge task-arithmetic --base a.safetensors b.safetensors --from scales -o best.safetensors").done();
+    assert!((f64::from(numbers(&room, "best.safetensors")[0]) - (1.0 + 2.0 * scale)).abs() < 1e-6);
+}
+
+#[test]
+fn bits_are_tuned_for_error_and_size() {
+    let room = kitchen();
+    let words = "tune quantize a.safetensors --set method=uniform --minimize=loss --minimize=bytes --metric loss=loss=([0-9.e-]+) \
+                 --trials 8 --study bits -- sh eval.sh {model}";
+    room.line(words).done();
+    let trials = room.trials_of(&["bits"]);
+    assert_eq!(trials.len(), 8);
+    for trial in &trials {
+        assert_eq!(trial["state"], "complete", "{trial}");
+        // One scale or one per row, an exponent, four codes in eight bytes.
+        assert!([16.0, 20.0].contains(&trial["values"][1].as_f64().unwrap()), "{trial}");
+    }
+    room.line("quantize a.safetensors --from bits -o q.safetensors").done();
+}
+
+#[test]
+fn a_command_sees_what_was_merged() {
+    let room = kitchen();
+    let said = room.line("merge linear a.safetensors b.safetensors -o m.safetensors -- sh eval.sh {model}").done();
+    assert!(said.out.contains("loss=0"), "{}", said.out);
+    assert_eq!(numbers(&room, "m.safetensors")[0], 2.0);
+    room.line("merge linear a.safetensors b.safetensors --scratch -o n.safetensors -- sh -c false {model}")
+        .with(1)
+        .remarks("the command ended with exit status: 1");
+    assert!(!room.exists("n.safetensors"));
+}
+
+/// Two trainings from one seed; their validation chooses.
+#[test]
+fn models_of_kilters_own_are_scored_by_their_recipe() {
+    let room = Room::new();
+    let words = "tune mlp --trials 3 --set epochs=2 --set layers=1 --set width=16 --set optimizer=adamw --study nets";
+    room.line(words).done();
+    let said = room.line("merge soup --greedy --study nets --top 2 -o soup.safetensors").done();
+    assert!(said.out.contains("ingredient"), "{}", said.out);
+    room.line("apply soup.safetensors --data digits").done().says("accuracy");
+    room.line("merge soup --study nets --top 2 --set kind=learned --set epochs=1 -o learned.safetensors")
+        .done()
+        .says("loss on the validation examples");
+    let nets = |at: &str| format!("kilter.trials/nets/{at}/model.safetensors");
+    for of in ["fisher", "regmean"] {
+        for at in ["0", "1"] {
+            let line =
+                format!("measure statistics {} --of {of} --examples 20 -o {of}-{at}.safetensors --json", nets(at));
+            holds("measure_statistics", &room.line(&line).done().json());
+        }
+        let merged = format!(
+            "merge {of} {} {} --statistics {of}-0.safetensors --statistics {of}-1.safetensors -o {of}.safetensors",
+            nets("0"),
+            nets("1")
+        );
+        room.line(&merged).done();
+        room.line(&format!("apply {of}.safetensors --data digits")).done().says("accuracy");
+    }
+    room.line("quantize soup.safetensors --set bits=8 -o small.safetensors").done();
+    room.line("apply small.safetensors --data digits").done().says("accuracy");
+    room.line("merge soup --greedy --study nets --metric speed -o s.safetensors").with(2).remarks("accuracy");
+    room.line("merge soup --greedy --study nowhere -o s.safetensors").with(2).remarks("nowhere");
 }

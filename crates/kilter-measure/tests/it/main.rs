@@ -6,4 +6,5 @@
 mod classification;
 mod diagnosis;
 mod golden;
+mod landscape;
 mod other_targets;

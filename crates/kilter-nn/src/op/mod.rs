@@ -1,7 +1,7 @@
 //! Our own operations, with gradients of their own: fused, threaded, in a fixed order of summation, so that the same
 //! step gives the same bits on any number of threads.
 
-mod gemm;
+pub(crate) mod gemm;
 mod kernel;
 mod real;
 mod reduce;

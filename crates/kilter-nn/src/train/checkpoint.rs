@@ -100,9 +100,19 @@ pub fn load_weights(like: &Params, path: &Path) -> Result<Params, CheckpointErro
     Ok(params)
 }
 
-/// The numbers of a tensor of a file.
+/// The numbers of a tensor of a file, which may hold them as codes.
 fn read(file: &Checkpoint, path: &Path, name: &str, shape: &[usize]) -> Result<Vec<f64>, CheckpointError> {
     let fit = |why| CheckpointError::Fit { path: path.to_owned(), why };
+    let fits = |sides: &[u64]| {
+        let got: Vec<usize> = sides.iter().map(|&side| side as usize).collect();
+        if got == shape {
+            return Ok(());
+        }
+        Err(fit(ParamsError::Shape { name: name.to_owned(), got, wanted: shape.to_vec() }))
+    };
+    if let Some((sides, numbers)) = kilter_weights::quantize::decode(file, name)? {
+        return fits(&sides).map(|()| numbers);
+    }
     let tensor = file.get(name).ok_or_else(|| {
         let distance = |other: &str| strsim::osa_distance(other, name);
         let near = file
@@ -113,10 +123,7 @@ fn read(file: &Checkpoint, path: &Path, name: &str, shape: &[usize]) -> Result<V
             .map(str::to_owned);
         fit(ParamsError::Missing { name: name.to_owned(), near })
     })?;
-    let got: Vec<usize> = tensor.shape().iter().map(|&side| side as usize).collect();
-    if got != shape {
-        return Err(fit(ParamsError::Shape { name: name.to_owned(), got, wanted: shape.to_vec() }));
-    }
+    fits(tensor.shape())?;
     let mut numbers = vec![0.0; tensor.entries() as usize];
     tensor.dtype().decode(&tensor.window(0..tensor.bytes())?, &mut numbers);
     Ok(numbers)

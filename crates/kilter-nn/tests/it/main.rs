@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod gradients;
+mod mixture;
 mod model;
 mod optim;
 mod train;

@@ -7,14 +7,14 @@ use kilter_data::Pictures;
 use kilter_nn::params::Params;
 use kilter_nn::train::{device, load_weights};
 use kilter_numerics::Stream;
-use kilter_space::Config;
+use kilter_space::{Config, Name, Value};
 use kilter_study::Failure;
 use kilter_weights::Checkpoint;
 use serde::de::DeserializeOwned;
 
 use super::language::{self, Model};
-use super::pictures::Sorter;
-use super::{CONFIG, INPUT, Input, Kind, NAMED, RECIPE};
+use super::pictures::{Sorter, Sorting};
+use super::{CONFIG, INPUT, Input, Kind, NAMED, RECIPE, Subject};
 
 /// A trained network.
 #[derive(Debug)]
@@ -85,6 +85,47 @@ impl Trained {
         };
         let params = load_weights(&like, path).map_err(Failure::refused)?.detached();
         Ok(Self { kind, recipe, config, input, params })
+    }
+
+    /// Its weights.
+    pub(crate) fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// Its network with the examples that it learnt from and those that judged it.
+    pub(super) fn judged_by(&self) -> Result<Box<dyn Subject>, Failure> {
+        if self.config.text("score_on")? == "test" {
+            return Err(Failure::refused(
+                "it was trained on all but the test examples, which must not choose anything; train with score_on=validation",
+            ));
+        }
+        self.subject(None)
+    }
+
+    /// Its network with examples: its own, or others of the same kind.
+    pub(crate) fn subject(&self, data: Option<&str>) -> Result<Box<dyn Subject>, Failure> {
+        let config = match data {
+            None => self.config.clone(),
+            Some(data) => {
+                let answer = |(name, value): &(Name, Value)| {
+                    (name.clone(), if name.as_str() == "data" { data.into() } else { value.clone() })
+                };
+                Config::new(self.config.answers().iter().map(answer).collect())
+            }
+        };
+        Ok(if self.kind.writes() {
+            Box::new(language::Writing::open(self.kind, &config)?)
+        } else {
+            Box::new(Sorting::open(self.kind, &config)?)
+        })
+    }
+
+    /// Its recipe's metrics on the examples that judged it: never those that are held out for the test.
+    ///
+    /// # Errors
+    /// The examples cannot be read, or it learnt from them.
+    pub fn validate(&self) -> Result<BTreeMap<&'static str, f64>, Failure> {
+        self.judged_by()?.judge(&self.params)
     }
 
     /// The recipe that made it.

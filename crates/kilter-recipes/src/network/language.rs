@@ -15,7 +15,7 @@ use kilter_numerics::Stream;
 use kilter_space::Config;
 use kilter_study::{Better, Failure, Metric};
 
-use super::{Input, Kind, Subject, size};
+use super::{Input, Kind, Part, Subject, size};
 
 /// Share of a text that is its validation, and as much again its test; of several books, whole ones.
 const HELD_BACK: f64 = 0.1;
@@ -151,6 +151,13 @@ impl Writing {
         table.map_or(0, |spec| spec.count())
     }
 
+    fn part(&self, part: Part) -> &[u16] {
+        match part {
+            Part::Learn => &self.learn,
+            Part::Judge => &self.judge,
+        }
+    }
+
     /// The mean loss of the characters after each of these stretches' own, in nats, of those that `scored` wants: by the
     /// place of the target.
     fn loss_of(
@@ -257,6 +264,26 @@ impl Subject for Writing {
 
     fn input(&self) -> Input {
         Input::Characters { characters: self.characters.iter().collect() }
+    }
+
+    fn count(&self, part: Part) -> usize {
+        let windows = (self.part(part).len() - 1) / self.context();
+        if part == Part::Judge { windows.min(JUDGES) } else { windows }
+    }
+
+    fn logits(
+        &self,
+        part: Part,
+        params: &Params,
+        examples: &[usize],
+        context: &mut Context<'_>,
+    ) -> (Tensor<2>, Arc<[i64]>) {
+        let (text, length) = (self.part(part), self.model.context());
+        let of = |shift: usize| -> Arc<[i64]> {
+            let stretches = examples.iter().map(|w| w * length + shift..(w + 1) * length + shift);
+            stretches.flat_map(|stretch| &text[stretch]).map(|&c| i64::from(c)).collect()
+        };
+        (self.model.forward(params, of(0), examples.len(), context), of(1))
     }
 
     fn tokens(&self) -> Option<u64> {

@@ -15,7 +15,7 @@ use kilter_numerics::Stream;
 use kilter_space::Config;
 use kilter_study::{Failure, Metric};
 
-use super::{Input, Kind, Subject, size};
+use super::{Input, Kind, Part, Subject, size};
 use crate::tabular;
 
 /// Shares of the examples that are held back, and of the rest that judge.
@@ -167,6 +167,13 @@ impl Sorting {
         let (learn, judge) = parts(images, seed, on_test)?;
         Ok(Self { sorter, learn, judge })
     }
+
+    fn part(&self, part: Part) -> &Pictures {
+        match part {
+            Part::Learn => &self.learn,
+            Part::Judge => &self.judge,
+        }
+    }
 }
 
 /// The pictures to learn from and those that judge.
@@ -195,9 +202,8 @@ impl Task for Sorting {
     }
 
     fn loss(&self, params: &Params, examples: &[usize], context: &mut Context<'_>) -> Tensor<1> {
-        let classes: Arc<[i64]> = examples.iter().map(|&row| i64::from(self.learn.labels[row])).collect();
-        let x = self.sorter.batch(&self.learn, examples, params.device());
-        cross_entropy(self.sorter.model.forward(params, x, context), classes, 0.0)
+        let (logits, classes) = self.logits(Part::Learn, params, examples, context);
+        cross_entropy(logits, classes, 0.0)
     }
 
     fn evaluate(&self, params: &Params) -> Vec<(&'static str, f64)> {
@@ -213,6 +219,23 @@ impl Subject for Sorting {
 
     fn input(&self) -> Input {
         Input::Pictures { shape: self.sorter.shape, peak: self.sorter.peak, classes: self.sorter.classes }
+    }
+
+    fn count(&self, part: Part) -> usize {
+        self.part(part).labels.len()
+    }
+
+    fn logits(
+        &self,
+        part: Part,
+        params: &Params,
+        examples: &[usize],
+        context: &mut Context<'_>,
+    ) -> (Tensor<2>, Arc<[i64]>) {
+        let pictures = self.part(part);
+        let classes = examples.iter().map(|&row| i64::from(pictures.labels[row])).collect();
+        let x = self.sorter.batch(pictures, examples, params.device());
+        (self.sorter.model.forward(params, x, context), classes)
     }
 
     fn judge(&self, params: &Params) -> Result<BTreeMap<&'static str, f64>, Failure> {

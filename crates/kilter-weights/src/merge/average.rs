@@ -4,6 +4,8 @@
 //! inference time* (ICML 2022). Changed: sums are in f64 in the order given and rounded once, so that a soup of identical
 //! models is that model bit for bit (types up to 32 bits). Cost: one pass, one addition per entry and model.
 
+use std::collections::BTreeMap;
+
 use kilter_space::Outline;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -25,12 +27,22 @@ pub struct Linear {
     pub normalize: bool,
 }
 
+/// A weighted mean of its own for every tensor: what a learned soup comes to.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PerTensor {
+    /// For each float tensor, one weight per model; a tensor without is averaged.
+    pub weights: BTreeMap<String, Vec<f64>>,
+    /// How they were found, for the report.
+    pub settings: serde_json::Value,
+}
+
 /// The method as it is found by name.
 pub(super) const LINEAR: Method = Method {
     name: "linear",
     about: "weighted mean of the models",
     outline: |models| Outline::new(weights(models)?),
-    build: |config, models| Ok(Box::new(Linear { weights: weights_of(config, models)?, normalize: true })),
+    statistics: None,
+    build: |config, models, _| Ok(Box::new(Linear { weights: weights_of(config, models)?, normalize: true })),
 };
 
 /// The mean of rows `0..n`, summed in that order.
@@ -89,16 +101,47 @@ impl Merge for Linear {
         let sum: f64 = self.weights.iter().sum();
         let divisor = if self.normalize { divisor(sum) } else { 1.0 };
         Ok(Box::new(move |_| {
-            let apply = move |tile: &Tile<'_>, out: &mut [f64]| {
-                out.fill(0.0);
-                for (i, &weight) in self.weights.iter().enumerate() {
-                    out.iter_mut().zip(tile.row(i)).for_each(|(sum, x)| *sum += weight * x);
-                }
-                out.iter_mut().for_each(|sum| *sum /= divisor);
-            };
+            let apply = move |tile: &Tile<'_>, out: &mut [f64]| weighted_mean(tile, &self.weights, divisor, out);
             Ok(Rule { align: 1, apply: Box::new(apply) })
         }))
     }
+}
+
+impl Merge for PerTensor {
+    fn name(&self) -> &'static str {
+        "soup"
+    }
+
+    fn needs_base(&self) -> bool {
+        false
+    }
+
+    fn settings(&self) -> serde_json::Value {
+        self.settings.clone()
+    }
+
+    fn takes(&self, models: usize) -> Result<(), WeightsError> {
+        self.weights.values().try_for_each(|weights| at_least_one(self.name(), weights, models))
+    }
+
+    fn prepare<'a>(&'a self, stacks: &'a [Stack<'a>]) -> Result<Rules<'a>, WeightsError> {
+        Ok(Box::new(move |at| {
+            let stack = &stacks[at];
+            let weights = self.weights.get(stack.name()).cloned().unwrap_or_else(|| vec![1.0; stack.height()]);
+            let divisor = divisor(weights.iter().sum());
+            let apply = move |tile: &Tile<'_>, out: &mut [f64]| weighted_mean(tile, &weights, divisor, out);
+            Ok(Rule { align: 1, apply: Box::new(apply) })
+        }))
+    }
+}
+
+/// The weighted sum of the first rows over `divisor`.
+pub(super) fn weighted_mean(tile: &Tile<'_>, weights: &[f64], divisor: f64, out: &mut [f64]) {
+    out.fill(0.0);
+    for (i, &weight) in weights.iter().enumerate() {
+        out.iter_mut().zip(tile.row(i)).for_each(|(sum, x)| *sum += weight * x);
+    }
+    out.iter_mut().for_each(|sum| *sum /= divisor);
 }
 
 /// What a weighted sum is divided by: weights that cancel are not divided by (mergekit's rule, below 1e-8).

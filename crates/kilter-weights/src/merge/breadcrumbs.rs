@@ -59,7 +59,8 @@ pub(super) const METHOD: Method = Method {
         entries.extend(weights(models)?);
         Outline::new(entries)
     },
-    build: |config, models| {
+    statistics: None,
+    build: |config, models, _| {
         Ok(Box::new(Breadcrumbs {
             scale: config.float("scale")?,
             keep: config.float("keep")?,

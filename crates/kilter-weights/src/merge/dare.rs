@@ -74,7 +74,8 @@ pub(super) const METHOD: Method = Method {
         entries.extend(weights(models)?);
         Outline::new(entries)
     },
-    build: |config, models| {
+    statistics: None,
+    build: |config, models, _| {
         Ok(Box::new(Dare {
             scale: config.float("scale")?,
             density: config.float("density")?,

@@ -9,6 +9,8 @@
 pub mod average;
 pub mod breadcrumbs;
 pub mod dare;
+pub mod fisher;
+pub mod regmean;
 pub mod slerp;
 pub mod task_arithmetic;
 pub mod ties;
@@ -38,6 +40,17 @@ pub struct Rule<'a> {
 /// Gives the rule of one of the stacks it was prepared for.
 pub type Rules<'a> = Box<dyn Fn(usize) -> Result<Rule<'a>, WeightsError> + Send + Sync + 'a>;
 
+/// What a method knows of each model beside its weights.
+#[derive(Clone, Copy, Debug)]
+pub enum Statistics<'a> {
+    /// Nothing.
+    None,
+    /// Checkpoints of the models' architecture: each stack holds their tensors behind the models'.
+    Stacked(&'a [Checkpoint]),
+    /// Checkpoints of tensors that the method looks up itself.
+    Apart(&'a [Checkpoint]),
+}
+
 /// A way to merge.
 pub trait Merge: Send + Sync {
     /// Its name on the command line.
@@ -45,6 +58,11 @@ pub trait Merge: Send + Sync {
 
     /// Does it work on differences from a base? Then each stack begins with the base's tensor.
     fn needs_base(&self) -> bool;
+
+    /// What it knows of each model beside its weights. Default nothing.
+    fn statistics(&self) -> Statistics<'_> {
+        Statistics::None
+    }
 
     /// Its settings, for the report and the output's metadata.
     fn settings(&self) -> serde_json::Value;
@@ -97,12 +115,17 @@ pub fn merge(
         return Err(WeightsError::NoBase { method: method.name() });
     }
     let base = base.filter(|_| method.needs_base());
+    let (stacked_behind, apart) = match method.statistics() {
+        Statistics::None => (&[][..], &[][..]),
+        Statistics::Stacked(statistics) => (statistics, &[][..]),
+        Statistics::Apart(statistics) => (&[][..], statistics),
+    };
     let inputs: Vec<&Checkpoint> = base.into_iter().chain(models.iter().copied()).collect();
     let mut notes = Vec::new();
     let Some((&first, others)) = inputs.split_first() else {
         return Err(WeightsError::Models { method: method.name(), wanted: "at least one model", got: 0 });
     };
-    for other in others {
+    for &other in others.iter().chain(&stacked_behind.iter().collect::<Vec<_>>()) {
         first.same_architecture(other)?;
     }
     inputs
@@ -121,8 +144,11 @@ pub fn merge(
     let stacked =
         |tensor: &'_ Tensor| -> Vec<&Tensor> { inputs.iter().filter_map(|input| input.get(tensor.name())).collect() };
     let floats: Vec<&Tensor> = first.tensors().iter().filter(|tensor| tensor.dtype().is_float()).collect();
+    let with_statistics = |tensor: &'_ Tensor| -> Vec<&Tensor> {
+        stacked(tensor).into_iter().chain(stacked_behind.iter().filter_map(|of| of.get(tensor.name()))).collect()
+    };
     let stacks: Vec<Stack<'_>> =
-        floats.iter().map(|tensor| Stack::new(stacked(tensor), options.allow_non_finite)).collect();
+        floats.iter().map(|tensor| Stack::new(with_statistics(tensor), options.allow_non_finite)).collect();
     if let Some(mixed) =
         floats.iter().find(|tensor| stacked(tensor).iter().any(|other| other.dtype() != tensor.dtype()))
     {
@@ -160,7 +186,8 @@ pub fn merge(
     });
     metadata.insert("kilter.merge".to_owned(), story.to_string());
     let ordered: Vec<Declared> = order.iter().map(|&i| declared[i].clone()).collect();
-    let writer = Writer::create(target, ordered, &metadata, &inputs, options.shard_bytes)?;
+    let read: Vec<&Checkpoint> = inputs.iter().copied().chain(stacked_behind).chain(apart).collect();
+    let writer = Writer::create(target, ordered, &metadata, &read, options.shard_bytes)?;
     let plans = order.iter().map(|&i| {
         let tensor = &first.tensors()[i];
         match stack_of.get(tensor.name()) {
@@ -169,7 +196,7 @@ pub fn merge(
         }
     });
     let written = stream::write(writer, plans, total, options)?;
-    let bytes_in = inputs.iter().map(|input| input.bytes()).sum();
+    let bytes_in = read.iter().map(|input| input.bytes()).sum();
     Ok(MergeReport { method: method.name().to_owned(), settings: method.settings(), bytes_in, written, notes })
 }
 
@@ -286,8 +313,8 @@ pub(crate) fn add_scaled(base: &[f64], scale: f64, delta: &[f64], out: &mut [f64
     }
 }
 
-/// Makes a method from its hyperparameters and the number of models.
-pub type Build = fn(&Config, usize) -> Result<Box<dyn Merge>, WeightsError>;
+/// Makes a method from its hyperparameters, the number of models, and the statistics of each that it asked for.
+pub type Build = fn(&Config, usize, Vec<Checkpoint>) -> Result<Box<dyn Merge>, WeightsError>;
 
 /// What a method is called, what it asks, and how its answers make it.
 pub struct Method {
@@ -295,6 +322,8 @@ pub struct Method {
     pub name: &'static str,
     /// What it does, in one line.
     pub about: &'static str,
+    /// What it needs of each model beside its weights, if anything.
+    pub statistics: Option<&'static str>,
     /// Its hyperparameters, for so many models.
     pub outline: fn(usize) -> Result<Outline, SpaceError>,
     /// The method with these answers, for so many models.
@@ -302,8 +331,16 @@ pub struct Method {
 }
 
 /// Every method there is. Soups are averages: [`average::Uniform`], and [`crate::soup`] chooses their ingredients.
-pub const METHODS: [Method; 6] =
-    [average::LINEAR, task_arithmetic::METHOD, ties::METHOD, dare::METHOD, slerp::METHOD, breadcrumbs::METHOD];
+pub const METHODS: [Method; 8] = [
+    average::LINEAR,
+    slerp::METHOD,
+    fisher::METHOD,
+    regmean::METHOD,
+    task_arithmetic::METHOD,
+    ties::METHOD,
+    dare::METHOD,
+    breadcrumbs::METHOD,
+];
 
 /// The method of this name.
 ///
@@ -391,6 +428,21 @@ pub(crate) fn at_least_one(method: &'static str, weights: &[f64], models: usize)
         Some(weight) => Err(WeightsError::Setting(format!("{method}: a weight of {weight} is no finite number"))),
         None => Ok(()),
     }
+}
+
+/// Statistics of every model, where a method needs them.
+pub(crate) fn one_each(method: &Method, statistics: usize, models: usize) -> Result<(), WeightsError> {
+    let needed = method.statistics.map_or(0, |_| models);
+    if statistics == needed {
+        return Ok(());
+    }
+    Err(WeightsError::Setting(match method.statistics {
+        None => format!("{} needs no statistics, and {statistics} files of them are given", method.name),
+        Some(what) => format!(
+            "{} needs of each model {what}; {statistics} files of them are given for {models} models",
+            method.name
+        ),
+    }))
 }
 
 /// A share between 0 (excluded) and 1.

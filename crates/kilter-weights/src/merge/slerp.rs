@@ -27,7 +27,8 @@ pub(super) const METHOD: Method = Method {
         entries.extend(common()?);
         Outline::new(entries)
     },
-    build: |config, _| Ok(Box::new(Slerp { t: config.float("t")? })),
+    statistics: None,
+    build: |config, _, _| Ok(Box::new(Slerp { t: config.float("t")? })),
 };
 
 /// Beyond this cosine the arc is a line for every practical end (mergekit's threshold).

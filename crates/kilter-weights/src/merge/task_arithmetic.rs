@@ -33,7 +33,8 @@ pub(super) const METHOD: Method = Method {
         entries.extend(weights(models)?);
         Outline::new(entries)
     },
-    build: |config, models| {
+    statistics: None,
+    build: |config, models, _| {
         let (scale, normalize) = (config.float("scale")?, config.flag("normalize")?);
         Ok(Box::new(TaskArithmetic { scale, weights: weights_of(config, models)?, normalize }))
     },

@@ -17,15 +17,15 @@ mod read;
 mod search;
 mod write;
 
-use kilter_space::{Config, Domain, Entry, Int, Outline, SpaceError};
+use kilter_space::{Config, Domain, DomainError, Entry, Int, Outline, SpaceError};
 use serde::{Deserialize, Serialize};
 
 pub use grid::{Grid, Scratch};
-pub use integer::IntegerTable;
+pub use integer::{IntegerLinear, IntegerTable};
 pub use pack::{pack, packed_bytes, unpack};
-pub use read::dequantize;
+pub use read::{decode, dequantize};
 pub use search::{Found, Profile, search};
-pub use write::{QuantizeReport, TensorQuality, quantize};
+pub use write::{QuantizeReport, TensorQuality, quantize, quantize_with};
 
 use crate::fault::WeightsError;
 use crate::merge::{number, words};
@@ -108,19 +108,29 @@ impl Default for QuantizeConfig {
     }
 }
 
-/// The hyperparameters of quantising; `method = none` turns a quantised file back to floats.
+/// The hyperparameters of quantising; `method = none` turns a quantised file back to floats. `nupes` is the power grid with
+/// codes and exponents that whoever has the network learns first; here it is the power grid.
 ///
 /// # Errors
 /// None.
 pub fn outline() -> Result<Outline, SpaceError> {
     let bits = Int::new(2, 8).map_err(|why| SpaceError::Domain { name: "bits".to_owned(), why })?;
-    let quantising = "method != 'none'";
+    let (quantising, choosing) = ("method != 'none'", "method != 'none' and method != 'nupes'");
+    let learning = "method == 'nupes'";
+    let whole = |name: &str, range: Result<Int, DomainError>, default: i64| {
+        let domain = range.map(Domain::Int).map_err(|why| SpaceError::Domain { name: name.to_owned(), why })?;
+        Entry::new(name, domain)?.default(default)
+    };
     let searching = "method == 'power' and exponent != 'fixed'";
     Outline::new(vec![
-        words("method", &["power", "uniform", "log", "none"], "grid of the codes; none turns codes back to floats")?,
+        words(
+            "method",
+            &["power", "nupes", "uniform", "log", "none"],
+            "grid of the codes; nupes learns them with data; none turns codes back to floats",
+        )?,
         Entry::new("bits", Domain::Int(bits))?.default(4_i64)?.about("bits per weight").when(quantising)?,
         words("granularity", &["channel", "tensor", "block32", "block64", "block128"], "which weights share a scale")?
-            .when(quantising)?,
+            .when(choosing)?,
         words("exponent", &["tensor", "global", "channel", "fixed"], "what one exponent is searched for")?
             .when("method == 'power'")?,
         number("exponent_value", 0.05, 2.0, 0.5, "the exponent, if it is fixed; 1 is uniform")?
@@ -128,7 +138,9 @@ pub fn outline() -> Result<Outline, SpaceError> {
         number("exponent_low", 0.05, 1.0, 0.2, "least exponent searched")?.setting().when(searching)?,
         number("exponent_high", 1.0, 2.0, 1.2, "largest exponent searched")?.setting().when(searching)?,
         number("norm", 1.0, 4.0, 2.0, "norm of the error that the search minimises")?.when(searching)?,
-        number("outliers", 0.0, 0.02, 0.0, "share of entries, the largest, kept apart in f16")?.when(quantising)?,
+        number("outliers", 0.0, 0.02, 0.0, "share of entries, the largest, kept apart in f16")?.when(choosing)?,
+        whole("steps", Int::log(100, 20_000), 2000)?.about("steps that learn a layer's codes").when(learning)?,
+        whole("calibration", Int::log(32, 4096), 512)?.about("examples that they are learned on").when(learning)?,
     ])
 }
 
@@ -152,11 +164,11 @@ impl QuantizeConfig {
             (Curve::Power, Some("fixed")) => Exponent::Fixed(config.float("exponent_value")?),
             _ => Exponent::Tensor,
         };
-        let granularity = match config.text("granularity")? {
-            "tensor" => Granularity::Tensor,
-            "block32" => Granularity::Block(32),
-            "block64" => Granularity::Block(64),
-            "block128" => Granularity::Block(128),
+        let granularity = match config.get("granularity").and_then(|value| value.as_str()) {
+            Some("tensor") => Granularity::Tensor,
+            Some("block32") => Granularity::Block(32),
+            Some("block64") => Granularity::Block(64),
+            Some("block128") => Granularity::Block(128),
             _ => Granularity::Channel,
         };
         let quantize = Self {
@@ -167,7 +179,7 @@ impl QuantizeConfig {
             exponent_low: or("exponent_low", plain.exponent_low)?,
             exponent_high: or("exponent_high", plain.exponent_high)?,
             norm: or("norm", plain.norm)?,
-            outliers: config.float("outliers")?,
+            outliers: or("outliers", plain.outliers)?,
         };
         quantize.check().map(|()| Some(quantize))
     }

@@ -14,7 +14,7 @@ use crate::stream::{self, Options, Planned, pieces};
 /// A quantised tensor as its file describes it.
 struct Coded<'a> {
     layout: Layout,
-    codes: &'a Tensor,
+    packed: &'a Tensor,
     scales: Vec<f64>,
     grids: Vec<Grid>,
     /// Ascending by index.
@@ -75,7 +75,7 @@ impl<'a> Coded<'a> {
         if exponents.iter().any(|exponent| !(0.01..=10.0).contains(exponent)) {
             return Err(wrong.because("an exponent is not between 0.01 and 10"));
         }
-        let codes = sized(part("codes", Dtype::U8)?, layout.code_bytes())?;
+        let packed = sized(part("codes", Dtype::U8)?, layout.code_bytes())?;
         let mut outliers = Vec::new();
         if layout.outliers > 0 {
             let index = sized(part("outlier_index", Dtype::U32)?, layout.outliers)?;
@@ -88,19 +88,25 @@ impl<'a> Coded<'a> {
             }
         }
         let grids = exponents.iter().map(|&exponent| Grid::new(layout.curve, layout.bits, exponent)).collect();
-        Ok(Self { layout, codes, scales, grids, outliers, wrong })
+        Ok(Self { layout, packed, scales, grids, outliers, wrong })
     }
 
-    /// Weights of a range that begins at a multiple of eight.
-    fn decode(&self, range: Range<u64>, out: &mut Vec<f64>) -> Result<(), WeightsError> {
+    /// Codes of a range that begins at a multiple of eight.
+    fn codes(&self, range: Range<u64>) -> Result<Vec<i8>, WeightsError> {
         let bits = self.layout.bits;
-        let window = self.codes.window(packed_bytes(range.start, bits)..packed_bytes(range.end, bits))?;
+        let window = self.packed.window(packed_bytes(range.start, bits)..packed_bytes(range.end, bits))?;
         let mut codes = vec![0_i8; (range.end - range.start) as usize];
         unpack(&window, bits, &mut codes);
         let last = largest_code(bits) as i8;
         if codes.iter().any(|&code| code < -last) {
             return Err(self.wrong.because("a code is outside the grid"));
         }
+        Ok(codes)
+    }
+
+    /// Weights of a range that begins at a multiple of eight.
+    fn decode(&self, range: Range<u64>, out: &mut Vec<f64>) -> Result<(), WeightsError> {
+        let codes = self.codes(range.clone())?;
         out.clear();
         for (group, stretch) in self.layout.stretches(range.start, codes.len()) {
             let grid = &self.grids[if self.grids.len() == 1 { 0 } else { group }];
@@ -117,18 +123,59 @@ impl<'a> Coded<'a> {
 /// Entries decoded at a time.
 const DECODED: u64 = 4096;
 
+/// What a quantised file says of its quantised tensors.
+fn layouts(model: &Checkpoint) -> Result<BTreeMap<String, Layout>, WeightsError> {
+    let wrong = |why: String| WeightsError::Index { path: model.path().to_owned(), why };
+    if model.metadata().get(FORMAT.0).map(String::as_str) != Some(FORMAT.1) {
+        return Err(wrong(format!("not a file quantised by kilter: its metadata lack {} = {}", FORMAT.0, FORMAT.1)));
+    }
+    let described = model.metadata().get(TENSORS).map_or("", String::as_str);
+    serde_json::from_str(described).map_err(|why| wrong(format!("its {TENSORS} cannot be read: {why}")))
+}
+
+/// A quantised tensor, its codes unpacked.
+pub(super) struct Unpacked {
+    pub shape: Vec<u64>,
+    pub codes: Vec<i8>,
+    pub scales: Vec<f64>,
+    pub grids: Vec<Grid>,
+    pub has_outliers: bool,
+}
+
+/// A quantised tensor of a file; nothing if the file holds none of this name.
+pub(super) fn coded(model: &Checkpoint, name: &str) -> Result<Option<Unpacked>, WeightsError> {
+    if !model.metadata().contains_key(FORMAT.0) {
+        return Ok(None);
+    }
+    let Some((name, layout)) = layouts(model)?.remove_entry(name) else { return Ok(None) };
+    let coded = Coded::open(model, &name, layout)?;
+    let codes = coded.codes(0..coded.layout.entries())?;
+    let Coded { layout, scales, grids, outliers, .. } = coded;
+    Ok(Some(Unpacked { shape: layout.shape, codes, scales, grids, has_outliers: !outliers.is_empty() }))
+}
+
+/// The shape and all numbers of a tensor that a quantised file holds as codes; nothing if it holds none of this name.
+///
+/// # Errors
+/// [`WeightsError`] if the file contradicts itself.
+pub fn decode(model: &Checkpoint, name: &str) -> Result<Option<(Vec<u64>, Vec<f64>)>, WeightsError> {
+    if !model.metadata().contains_key(FORMAT.0) {
+        return Ok(None);
+    }
+    let Some((name, layout)) = layouts(model)?.remove_entry(name) else { return Ok(None) };
+    let coded = Coded::open(model, &name, layout)?;
+    let mut numbers = Vec::new();
+    coded.decode(0..coded.layout.entries(), &mut numbers)?;
+    Ok(Some((coded.layout.shape.clone(), numbers)))
+}
+
 /// Turns a quantised file back into floats: same names, shapes and types as before.
 ///
 /// # Errors
 /// [`WeightsError`] if the file was not made by [`quantize`](super::quantize()) or contradicts itself; nothing is written then.
 pub fn dequantize(model: &Checkpoint, target: &Path, options: &Options<'_>) -> Result<Written, WeightsError> {
     let wrong = |why: String| WeightsError::Index { path: model.path().to_owned(), why };
-    if model.metadata().get(FORMAT.0).map(String::as_str) != Some(FORMAT.1) {
-        return Err(wrong(format!("not a file quantised by kilter: its metadata lack {} = {}", FORMAT.0, FORMAT.1)));
-    }
-    let described = model.metadata().get(TENSORS).map_or("", String::as_str);
-    let layouts: BTreeMap<String, Layout> =
-        serde_json::from_str(described).map_err(|why| wrong(format!("its {TENSORS} cannot be read: {why}")))?;
+    let layouts = layouts(model)?;
     let coded = layouts.iter().map(|(name, layout)| Ok((name.as_str(), Coded::open(model, name, layout.clone())?)));
     let coded: BTreeMap<&str, Coded<'_>> = coded.collect::<Result<_, WeightsError>>()?;
     let is_part = |name: &str| {

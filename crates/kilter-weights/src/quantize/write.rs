@@ -206,10 +206,16 @@ impl Subject<'_> {
     }
 
     /// Everything that must be known before a byte is written.
-    fn analyse(&self, config: &QuantizeConfig, global: Option<f64>) -> Result<(Analysis, TensorQuality), WeightsError> {
+    fn analyse(
+        &self,
+        config: &QuantizeConfig,
+        global: Option<f64>,
+        given: Option<f64>,
+    ) -> Result<(Analysis, TensorQuality), WeightsError> {
         let apart = self.apart()?;
         let scales = self.scales(&apart)?;
         let exponents = match (config.curve, config.exponent, global) {
+            (Curve::Power, ..) if given.is_some() => given.into_iter().collect(),
             (Curve::Uniform | Curve::Log, ..) => vec![1.0],
             (Curve::Power, Exponent::Fixed(exponent), _) | (Curve::Power, _, Some(exponent)) => vec![exponent],
             (Curve::Power, Exponent::Channel, None) => self.channel_exponents(config, &scales, &apart)?,
@@ -221,7 +227,7 @@ impl Subject<'_> {
         let mut found = Analysis::new(scales, exponents, apart, &self.layout);
         let mut sums = self.sums(&found, config.norm)?;
         // A profile in bins knows errors only nearly; the promise never to be worse than uniform is kept here.
-        if config.exponent == Exponent::Tensor && config.curve == Curve::Power && sums[0] > sums[2] {
+        if given.is_none() && config.exponent == Exponent::Tensor && config.curve == Curve::Power && sums[0] > sums[2] {
             found = Analysis::new(found.scales, vec![1.0], found.apart, &self.layout);
             sums = self.sums(&found, config.norm)?;
         }
@@ -325,7 +331,27 @@ pub fn quantize(
     target: &Path,
     options: &Options<'_>,
 ) -> Result<QuantizeReport, WeightsError> {
+    quantize_with(model, config, &BTreeMap::new(), target, options)
+}
+
+/// The same with exponents that are known of some tensors, by name: those that were learned.
+///
+/// # Errors
+/// As [`quantize()`]; or an exponent is not from 0.05 to 2, or settings leave no room for it.
+pub fn quantize_with(
+    model: &Checkpoint,
+    config: &QuantizeConfig,
+    exponents: &BTreeMap<String, f64>,
+    target: &Path,
+    options: &Options<'_>,
+) -> Result<QuantizeReport, WeightsError> {
     config.check()?;
+    if !exponents.is_empty() && (config.curve != Curve::Power || config.exponent == Exponent::Channel) {
+        return Err(WeightsError::setting("exponents that are known need method=power with one exponent a tensor"));
+    }
+    if let Some((name, exponent)) = exponents.iter().find(|(_, exponent)| !(0.05..=2.0).contains(*exponent)) {
+        return Err(WeightsError::Setting(format!("the exponent {exponent} of `{name}` must be from 0.05 to 2")));
+    }
     let advice = "turn it back first, as in: kilter quantize q.safetensors --set method=none -o f.safetensors";
     refuse_quantised(model, advice)?;
     let mut notes = Vec::new();
@@ -362,7 +388,7 @@ pub fn quantize(
         dtype: tensor.dtype(),
         shape: tensor.shape().to_vec(),
     };
-    let exponents = |subject: &Subject<'_>| match (config.curve, config.exponent) {
+    let exponents_of = |subject: &Subject<'_>| match (config.curve, config.exponent) {
         (Curve::Power, Exponent::Channel) => subject.layout.groups(),
         _ => 1,
     };
@@ -371,7 +397,7 @@ pub fn quantize(
     let declared: Vec<Declared> = wide
         .iter()
         .map(same)
-        .chain(subjects.iter().flat_map(|subject| subject.layout.declared(subject.name, exponents(subject))))
+        .chain(subjects.iter().flat_map(|subject| subject.layout.declared(subject.name, exponents_of(subject))))
         .chain(narrow.iter().map(same))
         .collect();
     let total = declared.iter().map(Declared::bytes).sum::<Result<u64, _>>()?;
@@ -389,12 +415,13 @@ pub fn quantize(
     };
     let quality = Mutex::new(Vec::new());
     let made = subjects.iter().flat_map(|subject| {
-        let made = subject.analyse(config, global).and_then(|(found, of_tensor)| {
-            if let Ok(mut quality) = quality.lock() {
-                quality.push(of_tensor);
-            }
-            parts(subject, found)
-        });
+        let made =
+            subject.analyse(config, global, exponents.get(subject.name).copied()).and_then(|(found, of_tensor)| {
+                if let Ok(mut quality) = quality.lock() {
+                    quality.push(of_tensor);
+                }
+                parts(subject, found)
+            });
         match made {
             Ok(parts) => parts.into_iter().map(Ok).collect(),
             Err(why) => vec![Err(why)],

@@ -1,7 +1,7 @@
 //! Golden files: `KILTER_GOLDEN`, or `testdata/golden` of the workspace.
 //!
-//! Not here, since they need a network to be trained: `14-model-soups/learned.json` (gradients of a learned soup) belongs to
-//! the network room; of `41-nupes` every file is used.
+//! Not here, since it needs a network: `14-model-soups/learned.json` (gradients of a learned soup) is of the network room; of
+//! `41-nupes` every file is used.
 
 use std::path::PathBuf;
 

@@ -1,9 +1,11 @@
 use std::path::Path;
 
 use kilter_space::{Config, Defaults, Outline, Random, Value};
-use kilter_weights::merge::average::{Linear, Uniform};
+use kilter_weights::merge::average::{Linear, PerTensor, Uniform};
 use kilter_weights::merge::breadcrumbs::{Breadcrumbs, Granularity, survivors_of_row, trim_rows};
 use kilter_weights::merge::dare::{Combine, Dare, Draws, Rescale, l1_factor};
+use kilter_weights::merge::fisher::Fisher;
+use kilter_weights::merge::regmean::RegMean;
 use kilter_weights::merge::slerp::{Slerp, arc};
 use kilter_weights::merge::task_arithmetic::TaskArithmetic;
 use kilter_weights::merge::ties::{Among, Ties, ZeroSign, elect, sign_of_total, sum_of_signs};
@@ -346,13 +348,138 @@ fn every_configuration_of_every_method_merges() {
         let mut random = Random::new(kilter_numerics::Stream::new(&[1], method.name));
         configs.extend((0..5).map(|_| random.config(&outline).unwrap()));
         for config in configs {
-            let built = (method.build)(&config, 2).unwrap();
+            let statistics = match method.name {
+                "fisher" => family.models.clone(),
+                "regmean" => vec![moments(&family, 1), moments(&family, 2)],
+                _ => Vec::new(),
+            };
+            let built = (method.build)(&config, 2, statistics).unwrap();
             assert_eq!(built.name(), method.name);
             family.merge(&*built, &[0, 1], None);
         }
     }
     let set = [("weight_2".to_owned(), Value::Float(0.5))];
     let outline = (find("breadcrumbs").unwrap().outline)(2).unwrap().specialise(&set, &[]).unwrap();
-    let built = (find("breadcrumbs").unwrap().build)(&Defaults::config(&outline).unwrap(), 2).unwrap();
+    let built = (find("breadcrumbs").unwrap().build)(&Defaults::config(&outline).unwrap(), 2, Vec::new()).unwrap();
     assert_eq!(built.settings()["weights"], serde_json::json!([1.0, 0.5]));
+}
+
+/// Second moments of the inputs of `a` `[6, 5]` over twelve random inputs.
+fn moments(family: &Family, seed: u64) -> Checkpoint {
+    let x = noise(seed, 60);
+    let entry = |i: usize, j: usize| x.chunks(5).map(|x| x[i] * x[j]).sum::<f64>() / 12.0;
+    let gram: Vec<f64> = (0..25).map(|at| entry(at / 5, at % 5)).collect();
+    let path = family.folder.path().join(format!("moments-{seed}.safetensors"));
+    save(&path, &[plain("a", Dtype::F64, &[5, 5], &gram)], &[])
+}
+
+/// What minimises a sum of squares has no gradient: sum_i w_i (W - W_i) G_i = 0.
+#[test]
+fn regmean_minimises_the_squares_it_says_and_averages_the_rest() {
+    let family = Family::new(5, 2, Dtype::F64);
+    let all = vec![moments(&family, 1), moments(&family, 2)];
+    let grams: Vec<Vec<f64>> = all.iter().map(|of| numbers(of, "a")).collect();
+    let method = RegMean { weights: vec![1.0, 0.5], off_diagonal: 1.0, moments: all };
+    let merged = family.merge(&method, &[0, 1], None);
+    let (w, a, b) = (numbers(&merged, "a"), numbers(&family.models[0], "a"), numbers(&family.models[1], "a"));
+    for row in 0..6 {
+        for j in 0..5 {
+            let of = |models: &[f64], gram: &[f64]| -> f64 {
+                (0..5).map(|k| (w[row * 5 + k] - models[row * 5 + k]) * gram[k * 5 + j]).sum()
+            };
+            let gradient = of(&a, &grams[0]) + 0.5 * of(&b, &grams[1]);
+            // The ridge is a millionth of moments of about 1, weights differ by about 2.
+            assert!(gradient.abs() < 1e-5, "{gradient}");
+        }
+    }
+    let (x, y) = (numbers(&family.models[0], "b"), numbers(&family.models[1], "b"));
+    let mean: Vec<f64> = x.iter().zip(&y).map(|(x, y)| (x + 0.5 * y) / 1.5).collect();
+    assert_close(&numbers(&merged, "b"), &mean, 1e-15, "b has no moments");
+}
+
+/// Where every input looks alike, nothing is known better than the mean; and equal models stay what they are.
+#[test]
+fn regmean_of_equal_moments_is_the_mean_and_of_equal_models_the_model() {
+    let family = Family::new(5, 2, Dtype::F64);
+    let equal = || vec![moments(&family, 3), moments(&family, 3)];
+    let of = |off_diagonal, moments| RegMean { weights: vec![1.0; 2], off_diagonal, moments };
+    let mean = family.merge(&Uniform, &[0, 1], None);
+    let expected = numbers(&mean, "a");
+    assert_close(&numbers(&family.merge(&of(0.9, equal()), &[0, 1], None), "a"), &expected, 1e-12, "equal moments");
+    let different = vec![moments(&family, 1), moments(&family, 2)];
+    let merged = family.merge(&of(0.9, different), &[1, 1], None);
+    assert_close(&numbers(&merged, "a"), &numbers(&family.models[1], "a"), 1e-12, "equal models");
+}
+
+#[test]
+fn fisher_weighs_every_entry_by_what_is_known_of_it() {
+    let family = Family::new(7, 2, Dtype::F64);
+    let known = |name: &str, a: f64| {
+        let tensors = [
+            plain("a", Dtype::F32, &[6, 5], &(0..30).map(|i| if i == 4 { 0.0 } else { a }).collect::<Vec<_>>()),
+            plain("b", Dtype::F32, &[17], &[1.0; 17]),
+            plain("s", Dtype::F32, &[], &[0.0]),
+            plain("none", Dtype::F32, &[0], &[]),
+        ];
+        save(&family.folder.path().join(name), &tensors, &[])
+    };
+    let information = vec![known("f1.safetensors", 3.0), known("f2.safetensors", 1.0)];
+    let merged = family.merge(&Fisher { weights: vec![1.0; 2], floor: 1e-6, information }, &[0, 1], None);
+    for (name, shares) in [("a", [0.75, 0.25]), ("b", [0.5, 0.5]), ("s", [0.5, 0.5])] {
+        let (x, y) = (numbers(&family.models[0], name), numbers(&family.models[1], name));
+        let mut expected: Vec<f64> = x.iter().zip(&y).map(|(x, y)| shares[0] * x + shares[1] * y).collect();
+        if name == "a" {
+            // Nothing is known of this entry, so it is averaged.
+            expected[4] = 0.5 * (x[4] + y[4]);
+        }
+        assert_close(&numbers(&merged, name), &expected, 1e-14, name);
+    }
+}
+
+#[test]
+fn statistics_that_do_not_fit_are_named() {
+    let family = Family::new(9, 2, Dtype::F32);
+    let told = |method: &dyn Merge| {
+        let models: Vec<&Checkpoint> = family.models.iter().collect();
+        let target = family.folder.path().join("refused.safetensors");
+        let refused = merge(method, None, &models, None, &target, &Options::default()).unwrap_err().to_string();
+        assert!(!target.exists());
+        refused
+    };
+    let fisher = |information| Fisher { weights: vec![1.0; 2], floor: 1e-6, information };
+    let message = told(&fisher(vec![family.base.clone()]));
+    assert!(message.contains("1 files of them are given for 2 models"), "{message}");
+    let message = told(&fisher(vec![family.base.clone(), moments(&family, 1)]));
+    assert!(message.contains("not of one architecture"), "{message}");
+    let regmean = |moments| RegMean { weights: vec![1.0; 2], off_diagonal: 0.9, moments };
+    let message = told(&regmean(vec![moments(&family, 1), family.models[0].clone()]));
+    assert!(message.contains("`a` have shape [6, 5], and [5, 5] belongs there"), "{message}");
+    let path = family.folder.path().join("negative.safetensors");
+    let negative: Vec<f64> = (0..25).map(|at| if at % 6 == 0 { -1.0 } else { 0.0 }).collect();
+    let negative = save(&path, &[plain("a", Dtype::F32, &[5, 5], &negative)], &[]);
+    let message = told(&regmean(vec![negative.clone(), negative]));
+    assert!(message.contains("not positive definite"), "{message}");
+    let onto = merge(
+        &fisher(family.models.clone()),
+        None,
+        &family.models.iter().collect::<Vec<_>>(),
+        None,
+        family.models[1].path(),
+        &Options::default(),
+    );
+    assert!(onto.unwrap_err().to_string().contains("the output is also an input"));
+}
+
+#[test]
+fn a_learned_soup_weighs_every_tensor_by_itself() {
+    let family = Family::new(3, 2, Dtype::F64);
+    let weights = [("a", vec![0.25, 0.75]), ("b", vec![1.0, 0.0])];
+    let weights = weights.into_iter().map(|(name, weights)| (name.to_owned(), weights)).collect();
+    let merged = family.merge(&PerTensor { weights, settings: serde_json::json!({}) }, &[0, 1], None);
+    let (x, y) = (numbers(&family.models[0], "a"), numbers(&family.models[1], "a"));
+    let expected: Vec<f64> = x.iter().zip(&y).map(|(x, y)| 0.25 * x + 0.75 * y).collect();
+    assert_close(&numbers(&merged, "a"), &expected, 1e-15, "a");
+    assert_eq!(bytes(&merged, "b"), bytes(&family.models[0], "b"));
+    let mean = 0.5 * (numbers(&family.models[0], "s")[0] + numbers(&family.models[1], "s")[0]);
+    assert_close(&numbers(&merged, "s"), &[mean], 1e-15, "a tensor without weights is averaged");
 }

@@ -205,7 +205,7 @@ fn the_number_of_threads_changes_no_bit() {
         let method = kilter_weights::merge::find(name).unwrap();
         let outline = (method.outline)(2).unwrap();
         let config = kilter_space::Defaults::config(&outline.specialise(&[], &[]).unwrap()).unwrap();
-        let built = (method.build)(&config, 2).unwrap();
+        let built = (method.build)(&config, 2, Vec::new()).unwrap();
         let report =
             pool.install(|| merge(&*built, Some(models[0]), &models[1..], None, &target, &Options::default())).unwrap();
         report.written.tensors[0].sha256.clone()
