@@ -2,6 +2,7 @@
 
 mod arrows;
 mod bench;
+mod fuzz;
 mod python;
 mod test;
 
@@ -12,6 +13,7 @@ const USAGE: &str = "\
 cargo xtask test [NAME-FILTER…]                   everything CI checks; filters narrow the tests step only
 cargo xtask python [PYTEST-WORD…]                 the Python package's tests, in a fresh environment with its wheel
 cargo xtask wheel                                 the Python package as a wheel, with the command line in it
+cargo xtask fuzz [--seconds N] [--seed N] [--keep] broken checkpoints until one breaks a promise; [FILE] looks at one
 cargo xtask arrows                                rooms import only rooms on lower floors
 cargo xtask bench [engine|spaces|storage|tabular|diagnosis|predict|all] [--quick]  kilter beside its peers: medians of paired rounds, and ratios
 cargo xtask bench python [--quick]                the Python package beside Optuna
@@ -26,6 +28,7 @@ fn main() -> ExitCode {
         ["python", words @ ..] => python::python(words),
         ["wheel"] => python::wheel(),
         ["arrows"] => arrows::arrows().map(|said| println!("{said}")),
+        ["fuzz", options @ ..] => fuzz::fuzz(options),
         ["bench", "python", options @ ..] => python::bench(options),
         ["bench", options @ ..] => bench::bench(options),
         [] | ["help" | "--help" | "-h"] => {

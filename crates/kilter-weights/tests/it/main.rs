@@ -9,6 +9,7 @@ mod files;
 mod golden;
 mod header;
 mod merge;
+mod mutation;
 mod quantize;
 mod rank;
 mod soup;
