@@ -110,8 +110,8 @@ fn read(file: &Checkpoint, path: &Path, name: &str, shape: &[usize]) -> Result<V
         }
         Err(fit(ParamsError::Shape { name: name.to_owned(), got, wanted: shape.to_vec() }))
     };
-    if let Some((sides, numbers)) = kilter_weights::quantize::decode(file, name)? {
-        return fits(&sides).map(|()| numbers);
+    if let Some(decoded) = kilter_weights::quantize::decode(file, name)? {
+        return fits(&decoded.shape).map(|()| decoded.numbers);
     }
     let tensor = file.get(name).ok_or_else(|| {
         let distance = |other: &str| strsim::osa_distance(other, name);

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use grid::{Grid, Scratch};
 pub use integer::{IntegerLinear, IntegerTable};
 pub use pack::{pack, packed_bytes, unpack};
-pub use read::{decode, dequantize};
+pub use read::{Decoded, decode, dequantize};
 pub use search::{Found, Profile, search};
 pub use write::{QuantizeReport, TensorQuality, quantize, quantize_with};
 

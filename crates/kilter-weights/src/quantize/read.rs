@@ -154,11 +154,20 @@ pub(super) fn coded(model: &Checkpoint, name: &str) -> Result<Option<Unpacked>, 
     Ok(Some(Unpacked { shape: layout.shape, codes, scales, grids, has_outliers: !outliers.is_empty() }))
 }
 
+/// A tensor that was held as codes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decoded {
+    /// Its shape.
+    pub shape: Vec<u64>,
+    /// Its numbers, row-major.
+    pub numbers: Vec<f64>,
+}
+
 /// The shape and all numbers of a tensor that a quantised file holds as codes; nothing if it holds none of this name.
 ///
 /// # Errors
 /// [`WeightsError`] if the file contradicts itself.
-pub fn decode(model: &Checkpoint, name: &str) -> Result<Option<(Vec<u64>, Vec<f64>)>, WeightsError> {
+pub fn decode(model: &Checkpoint, name: &str) -> Result<Option<Decoded>, WeightsError> {
     if !model.metadata().contains_key(FORMAT.0) {
         return Ok(None);
     }
@@ -166,7 +175,7 @@ pub fn decode(model: &Checkpoint, name: &str) -> Result<Option<(Vec<u64>, Vec<f6
     let coded = Coded::open(model, &name, layout)?;
     let mut numbers = Vec::new();
     coded.decode(0..coded.layout.entries(), &mut numbers)?;
-    Ok(Some((coded.layout.shape.clone(), numbers)))
+    Ok(Some(Decoded { shape: coded.layout.shape.clone(), numbers }))
 }
 
 /// Turns a quantised file back into floats: same names, shapes and types as before.
