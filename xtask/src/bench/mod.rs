@@ -29,6 +29,8 @@ mod spaces;
 mod storage;
 #[cfg(feature = "bench")]
 mod tabular;
+#[cfg(feature = "bench")]
+mod weights;
 
 /// What is asked for.
 #[cfg_attr(not(feature = "judge"), allow(dead_code, reason = "this build hands over what it cannot do"))]
@@ -53,6 +55,7 @@ struct Speed {
     diagnosis: bool,
     instructions: bool,
     predict: bool,
+    weights: bool,
     quick: bool,
     /// The instruction counts of this run are what later ones are compared with.
     keep: bool,
@@ -67,11 +70,12 @@ impl Speed {
             || self.diagnosis
             || self.instructions
             || self.predict
+            || self.weights
     }
 
     fn all(&mut self) {
         (self.engine, self.spaces, self.storage, self.tabular) = (true, true, true, true);
-        (self.diagnosis, self.instructions, self.predict) = (true, true, true);
+        (self.diagnosis, self.instructions, self.predict, self.weights) = (true, true, true, true);
     }
 }
 
@@ -97,12 +101,13 @@ impl Wanted {
                 "diagnosis" => wanted.diagnosis = true,
                 "instructions" => wanted.instructions = true,
                 "predict" => wanted.predict = true,
+                "weights" => wanted.weights = true,
                 "all" => wanted.all(),
                 "--quick" => wanted.quick = true,
                 "--keep" => wanted.keep = true,
                 _ => {
                     return Err(format!(
-                        "bench {option}: there are engine, spaces, storage, tabular, diagnosis, instructions, predict, all of them and the options --quick and --keep, or search and its own"
+                        "bench {option}: there are engine, spaces, storage, tabular, diagnosis, instructions, predict, weights, all of them and the options --quick and --keep, or search and its own"
                     ));
                 }
             }
@@ -176,6 +181,9 @@ fn measure(speed: &Speed, target: &std::path::Path) -> Result<(), String> {
     }
     if speed.predict {
         predict::bench(target, speed.quick)?.publish(&target.join("bench/predict.json"))?;
+    }
+    if speed.weights {
+        weights::bench(target, speed.quick)?.publish(&target.join("bench/weights.json"))?;
     }
     if speed.instructions {
         instructions::bench(target, speed.keep)?;
