@@ -5,6 +5,7 @@ mod apply;
 mod arch;
 mod args;
 mod ask;
+mod barrier;
 mod best;
 mod cluster;
 mod command;

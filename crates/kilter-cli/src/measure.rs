@@ -11,6 +11,7 @@ use kilter_space::Config;
 use serde_json::{Value as Json, json};
 
 use crate::args::InStorage;
+use crate::barrier::{self, BarrierArgs};
 use crate::fault::Fault;
 use crate::look::{chosen, look_at};
 use crate::scaling::{self, ScalingArgs};
@@ -32,6 +33,8 @@ enum What {
     Diagnosis(DiagnosisArgs),
     /// Tokens per second of a network on text, and the batch that brings most of them
     Throughput(ThroughputArgs),
+    /// How high the loss rises on the way from one model to another
+    Barrier(BarrierArgs),
     /// What `kilter merge fisher` and `kilter merge regmean` want to know of a model
     Statistics(StatisticsArgs),
     /// What families of models reach in hours of a device: their laws, and where they cross
@@ -69,6 +72,7 @@ pub fn measure(args: &Measure, voice: &Voice) -> Result<ExitCode, Fault> {
     match &args.what {
         What::Diagnosis(args) => diagnosis(args, voice),
         What::Throughput(args) => throughput::measure(args, voice).map(|()| ExitCode::SUCCESS),
+        What::Barrier(args) => barrier::measure(args, voice).map(|()| ExitCode::SUCCESS),
         What::Statistics(args) => statistics::measure(args, voice).map(|()| ExitCode::SUCCESS),
         What::Scaling(args) => scaling::measure(args, voice).map(|()| ExitCode::SUCCESS),
     }

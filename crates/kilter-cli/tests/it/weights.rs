@@ -281,6 +281,39 @@ fn models_of_kilters_own_are_scored_by_their_recipe() {
     }
     room.line("quantize soup.safetensors --set bits=8 -o small.safetensors").done();
     room.line("apply small.safetensors --data digits").done().says("accuracy");
+    let learned = "quantize soup.safetensors --set method=nupes --set bits=3 --set steps=100 --set calibration=64 \
+                   -o learned-3.safetensors --json";
+    let report = room.line(learned).done().json();
+    holds("quantize", &report);
+    let layers = report["learned"].as_array().unwrap();
+    assert_eq!(layers.len(), 2);
+    for (layer, quality) in layers.iter().zip(report["quality"].as_array().unwrap()) {
+        assert_eq!(layer["name"], quality["name"]);
+        // The file holds what was learned.
+        assert!(
+            (layer["exponent"][1].as_f64().unwrap() - quality["exponent"].as_f64().unwrap()).abs() < 1e-6,
+            "{report}"
+        );
+        assert!(layer["loss"][1].as_f64() <= layer["loss"][0].as_f64(), "{report}");
+    }
+    room.line("apply learned-3.safetensors --data digits").done().says("accuracy");
+    room.line("quantize soup.safetensors --data digits -o q.safetensors").with(2).remarks("--set method=nupes");
+    assert!(!room.files().iter().any(|name| name.starts_with(".kilter")), "{:?}", room.files());
     room.line("merge soup --greedy --study nets --metric speed -o s.safetensors").with(2).remarks("accuracy");
     room.line("merge soup --greedy --study nowhere -o s.safetensors").with(2).remarks("nowhere");
+}
+
+/// `w` begins with 1 and with 3, and the score is the square of its distance from 2.
+#[test]
+fn the_way_between_two_models_is_scored() {
+    let room = kitchen();
+    let words = "measure barrier a.safetensors b.safetensors --points 3 --json";
+    let said = room.line(&format!("{words} --maximize -- sh eval.sh {{model}}")).done().json();
+    holds("measure_barrier", &said);
+    // Losses 1, 0, 1: as a score to be large, the middle is one below the line.
+    assert_eq!(said["barrier"], 1.0);
+    let said = room.line(&format!("{words} --minimize -- sh eval.sh {{model}}")).done().json();
+    assert_eq!(said["barrier"], 0.0);
+    room.line(&format!("{words} -- sh eval.sh {{model}}")).with(2).remarks("Say --maximize or --minimize");
+    room.line("measure barrier a.safetensors b.safetensors").with(2).remarks("python3 eval.py {model}");
 }
