@@ -96,6 +96,9 @@ const LARGEST: f64 = 2.0;
 /// The power of the term that drives codes to whole numbers falls from the first to the second.
 const SHARPNESS: [f64; 2] = [20.0, 2.0];
 
+/// Distances from the middle between two codes that are told apart.
+const BINS: usize = 256;
+
 /// Evaluations on all inputs.
 const LOOKS: u64 = 20;
 
@@ -193,6 +196,9 @@ pub fn learn(layer: &Layer<'_>, exponent: f64, config: &LearnConfig) -> Learned 
         let done = step as f64 / config.steps as f64;
         let sharpness = SHARPNESS[0] + (SHARPNESS[1] - SHARPNESS[0]) * ((done - 0.1) / 0.8).clamp(0.0, 1.0);
         let rounding = if done > 0.1 { config.rounding } else { 0.0 };
+        // One power for each of some hundred distances, not for each code.
+        let power = |at: usize| (at as f64 / BINS as f64).powf(sharpness - 1.0);
+        let powers: Vec<f64> = (0..=BINS).map(power).collect();
         let last = codes.last as i32;
         let mut of_a = 0.0;
         for (row, scale) in codes.scales.iter().enumerate() {
@@ -206,7 +212,8 @@ pub fn learn(layer: &Layer<'_>, exponent: f64, config: &LearnConfig) -> Learned 
                 let slope = (neighbour(code + 1) - neighbour(code - 1)) / span * scale;
                 let beyond = f64::from(codes.values[at] - codes.values[at].floor());
                 let away = 2.0 * beyond - 1.0;
-                let drive = -rounding * 2.0 * sharpness * away.abs().powf(sharpness - 1.0) * away.signum();
+                let bin = (away.abs() * BINS as f64) as usize;
+                let drive = -rounding * 2.0 * sharpness * powers[bin.min(BINS)] * away.signum();
                 gradient[at] = if passes { of_weight[at] * slope + drive as f32 } else { 0.0 };
                 if code != 0 {
                     let size = f64::from(code.abs()) / f64::from(last);

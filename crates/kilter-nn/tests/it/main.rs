@@ -5,4 +5,5 @@ mod gradients;
 mod mixture;
 mod model;
 mod optim;
+mod quantize;
 mod train;

@@ -15,7 +15,7 @@ use kilter_nn::{Tensor, TensorData};
 use kilter_numerics::Stream;
 use kilter_space::{Config, Defaults, Outline, SpaceError, Value};
 use kilter_study::{Better, Failure, Outcome, Recipe, Run};
-use kilter_weights::quantize::{Curve, IntegerLinear, QuantizeConfig, quantize, quantize_with};
+use kilter_weights::quantize::{Curve, Grid, IntegerLinear, QuantizeConfig, quantize, quantize_with, with_feedback};
 use kilter_weights::{Checkpoint, Options};
 
 use super::mean;
@@ -23,7 +23,7 @@ use crate::claim::{Arm, Claim, Judge, Reproduction, Scaled};
 use crate::measuring::{Measuring, arm, entry, higher, lower, reported, seed};
 use crate::network::quantize::learned;
 use crate::network::soup::Logits;
-use crate::network::{MODEL, Network, Part, Subject, Trained, exponents};
+use crate::network::{MODEL, Network, Part, Statistic, Subject, Trained, exponents, measured};
 
 /// The recipe of one network in few bits.
 pub const BITS: &str = "network-bits";
@@ -40,7 +40,7 @@ pub(super) fn bits() -> Result<Measuring, SpaceError> {
         entry("subject", "mlp|cnn|char-gpt", "mlp", "which network")?,
         entry("bits", "int:2..8", 4_i64, "bits of a weight")?,
         entry("steps", "int:1..20000", 2000_i64, "steps that learn the codes of a layer")?,
-        entry("neighbours", "true|false", true, "is AdaRound measured, too?")?.setting(),
+        entry("neighbours", "true|false", true, "are AdaRound and GPTQ measured, too?")?.setting(),
         seed("chance")?,
     ])?;
     let mut metrics: Vec<_> = [
@@ -49,6 +49,8 @@ pub(super) fn bits() -> Result<Measuring, SpaceError> {
         "nupes_over_power",
         "adaround_over_uniform",
         "nupes_over_adaround",
+        "gptq_over_uniform",
+        "nupes_over_gptq",
         "accuracy_lost",
         "accuracy_lost_uniform",
         "accuracy_lost_nupes",
@@ -196,6 +198,23 @@ fn in_integers(model: &Checkpoint, params: &Params, x: &[f64]) -> Result<(Vec<f6
     Ok((by_integers, simulated))
 }
 
+/// Linear layers on a uniform grid, rounded with feedback by the second moments of what reaches them.
+fn fed_back(params: &Params, logits: &Logits<'_>, examples: &[usize], bits: u32) -> Result<Params, Failure> {
+    let mut stream = Stream::new(&[0], "none is drawn");
+    let moments = measured(params, logits, examples, Statistic::Moments, &mut stream, &super::trainer()?)?;
+    let mut rounded = params.detached();
+    for spec in moments.specs() {
+        let weight = numbers(&params.get::<2>(&spec.name));
+        let of_layer = numbers(&moments.get::<2>(&spec.name));
+        let made = with_feedback(&weight, &of_layer, &Grid::power(bits, 1.0)).map_err(Failure::refused)?;
+        let count = made.len();
+        let data = TensorData::new(made, [count]).convert_dtype(rounded.dtype());
+        let value = Tensor::from_data(data, (rounded.device(), rounded.dtype()));
+        rounded = rounded.with(&spec.name, value).map_err(Failure::refused)?;
+    }
+    Ok(rounded)
+}
+
 fn run(config: &Config, run: &mut Run) -> Result<Outcome, Failure> {
     let (name, seed) = (config.text("subject")?.to_owned(), config.int("seed")?);
     let bits = config.int("bits")?.unsigned_abs() as u32;
@@ -280,6 +299,9 @@ fn run(config: &Config, run: &mut Run) -> Result<Outcome, Failure> {
         let error_rounded = lab.error(&lab.logits(&of(&packed)?, None));
         metrics.push(("adaround_over_uniform", error_rounded / error_uniform));
         metrics.push(("nupes_over_adaround", error_nupes / error_rounded));
+        let error_fed = lab.error(&lab.logits(&fed_back(params, on_learnt, &chosen, bits)?, None));
+        metrics.push(("gptq_over_uniform", error_fed / error_uniform));
+        metrics.push(("nupes_over_gptq", error_nupes / error_fed));
     }
     if name == "mlp" {
         let model = open(&power_file)?;
@@ -318,11 +340,11 @@ pub static REPRODUCTION: Reproduction = Reproduction {
     name: "nupes",
     title: "Trained networks in 4, 3 and 2 bits: power grids beside uniform, logarithmic and learned ones",
     arms: &[
-        arm("mlp-w4", BITS, &[("subject", "mlp"), ("bits", "4")]),
+        arm("mlp-w4", BITS, &[("subject", "mlp"), ("bits", "4"), ("neighbours", "false")]),
         arm("mlp-w3", BITS, &[("subject", "mlp"), ("bits", "3")]),
-        only_full(arm("mlp-w2", BITS, &[("subject", "mlp"), ("bits", "2")])),
-        only_full(arm("cnn-w4", BITS, &[("subject", "cnn"), ("bits", "4")])),
-        only_full(arm("gpt-w4", BITS, &[("subject", "char-gpt"), ("bits", "4")])),
+        only_full(arm("mlp-w2", BITS, &[("subject", "mlp"), ("bits", "2"), ("neighbours", "false")])),
+        only_full(arm("cnn-w4", BITS, &[("subject", "cnn"), ("bits", "4"), ("neighbours", "false")])),
+        only_full(arm("gpt-w4", BITS, &[("subject", "char-gpt"), ("bits", "4"), ("neighbours", "false")])),
     ],
     seed_setting: "seed",
     seeds: Scaled { quick: 2, full: 5 },
@@ -341,6 +363,12 @@ pub static REPRODUCTION: Reproduction = Reproduction {
         at_most(
             "Codes that move over the whole grid with its exponent beat rounding up or down (3 bits)",
             "nupes_over_adaround",
+            &["mlp-w3"],
+            1.0,
+        ),
+        at_most(
+            "… and rounding to nearest with feedback (GPTQ) on a uniform grid (3 bits)",
+            "nupes_over_gptq",
             &["mlp-w3"],
             1.0,
         ),

@@ -137,6 +137,11 @@ fn every_arm_of_every_reproduction_runs() {
             assert!(claim.ours.iter().chain(claim.baseline).all(|arm| known(arm)), "{}", claim.sentence);
         }
         let recipe = find(&arms_name(reproduction, Scale::Quick)).unwrap();
+        assert!(recipe.outline().is_some());
+        // These train for a while; `weights.rs` runs them on a smaller scale.
+        if ["model-soups", "model-breadcrumbs", "nupes"].contains(&reproduction.name) {
+            continue;
+        }
         for trial in reproduction.trials(Scale::Quick).into_iter().take(reproduction.arms_at(Scale::Quick).count()) {
             let arm = trial[0].1.clone();
             let answers = trial.into_iter().map(|(name, value)| (Name::new(name).unwrap(), value)).collect();
@@ -147,7 +152,6 @@ fn every_arm_of_every_reproduction_runs() {
                 assert!(outcome.metrics.contains_key(claim.metric), "{arm}: {}", claim.sentence);
             }
         }
-        assert!(recipe.outline().is_some());
     }
 }
 

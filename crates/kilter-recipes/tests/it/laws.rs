@@ -2,7 +2,7 @@
 
 use kilter_numerics::Stream;
 use kilter_recipes::laws::{cluster, compute_class, mup, power_scheduler, step_law};
-use kilter_recipes::{Reproduction, Scale, find, recipes};
+use kilter_recipes::{Reproduction, Scale, find, recipes, weights};
 use kilter_space::{Config, Defaults, Random, Value};
 use kilter_study::{Failure, Outcome, Recipe, Run};
 
@@ -16,12 +16,15 @@ fn run(name: &str, set: &[(&str, Value)]) -> Result<Outcome, Failure> {
     recipe.run(&config(&*recipe, set), &mut Run::offline(0))
 }
 
-const ALL: [&Reproduction; 5] = [
+const ALL: [&Reproduction; 8] = [
     &step_law::REPRODUCTION,
     &compute_class::REPRODUCTION,
     &mup::REPRODUCTION,
     &cluster::REPRODUCTION,
     &power_scheduler::REPRODUCTION,
+    &weights::soups::REPRODUCTION,
+    &weights::breadcrumbs::REPRODUCTION,
+    &weights::nupes::REPRODUCTION,
 ];
 
 /// Every arm names a recipe and settings that it knows, and some claim is about it; every claim names arms, and metrics

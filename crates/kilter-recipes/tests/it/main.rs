@@ -6,3 +6,4 @@ mod claim;
 mod laws;
 mod network;
 mod tabular;
+mod weights;

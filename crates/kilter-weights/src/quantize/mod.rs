@@ -9,6 +9,7 @@
 //!
 //! Cost: four passes over a tensor (maxima, profile, errors, codes); memory as in [`crate::stream`], and a scale per group.
 
+mod feedback;
 mod grid;
 mod integer;
 mod layout;
@@ -20,6 +21,7 @@ mod write;
 use kilter_space::{Config, Domain, DomainError, Entry, Int, Outline, SpaceError};
 use serde::{Deserialize, Serialize};
 
+pub use feedback::with_feedback;
 pub use grid::{Grid, Scratch};
 pub use integer::{IntegerLinear, IntegerTable};
 pub use pack::{pack, packed_bytes, unpack};

@@ -1,7 +1,7 @@
 use kilter_space::{Defaults, Random};
 use kilter_weights::quantize::{
     Curve, Exponent, Found, Granularity, Grid, IntegerTable, Profile, QuantizeConfig, QuantizeReport, Scratch,
-    dequantize, outline, pack, packed_bytes, quantize, search, unpack,
+    dequantize, outline, pack, packed_bytes, quantize, search, unpack, with_feedback,
 };
 use kilter_weights::{Checkpoint, Dtype, Options};
 use proptest::prelude::*;
@@ -499,4 +499,44 @@ fn a_tensor_of_several_pieces_round_trips() {
         let slack = if outliers > 0.0 { 1e-7 } else { told * 1e-6 };
         assert!((error - told).abs() < slack, "{granularity:?}: {error}, told {told}");
     }
+}
+
+/// With inputs that depend on each other, the outputs of rounding with feedback are nearer than those of rounding alone; with
+/// independent ones it is rounding to nearest.
+#[test]
+fn feedback_makes_good_what_rounding_spoils() {
+    let (inputs, outputs, rows) = (16, 8, 200);
+    let weight = noise(1, inputs * outputs);
+    let grid = Grid::power(3, 1.0);
+    let nearest = |weight: &[f64]| -> Vec<f64> {
+        let of_row = |row: &[f64]| {
+            let scale = row.iter().fold(0.0_f64, |largest, w| largest.max(w.abs()));
+            let mut codes = vec![0; inputs];
+            grid.encode(row, scale, &mut codes, &mut Scratch::default());
+            codes.into_iter().map(|code| grid.decode(code, scale)).collect::<Vec<_>>()
+        };
+        weight.chunks(inputs).flat_map(of_row).collect()
+    };
+    let moments = |x: &[f64]| -> Vec<f64> {
+        let entry = |i: usize, j: usize| x.chunks(inputs).map(|x| x[i] * x[j]).sum::<f64>() / rows as f64;
+        (0..inputs * inputs).map(|at| entry(at / inputs, at % inputs)).collect()
+    };
+    let free = noise(2, inputs * rows);
+    let common = noise(3, rows);
+    let bound: Vec<f64> = free.iter().enumerate().map(|(at, x)| 0.5 * x + common[at / inputs]).collect();
+    let error = |rounded: &[f64]| -> f64 {
+        let off = |x: &[f64], o: usize| -> f64 {
+            (0..inputs).map(|k| x[k] * (rounded[o * inputs + k] - weight[o * inputs + k])).sum()
+        };
+        bound.chunks(inputs).flat_map(|x| (0..outputs).map(move |o| off(x, o).powi(2))).sum()
+    };
+    let fed = with_feedback(&weight, &moments(&bound), &grid).unwrap();
+    // Fixed before it was measured.
+    assert!(error(&fed) < 0.5 * error(&nearest(&weight)), "{} and {}", error(&fed), error(&nearest(&weight)));
+    let mut identity = vec![0.0; inputs * inputs];
+    (0..inputs).for_each(|j| identity[j * inputs + j] = 2.0);
+    assert_eq!(with_feedback(&weight, &identity, &grid).unwrap(), nearest(&weight));
+    assert!(with_feedback(&weight, &identity[1..], &grid).unwrap_err().to_string().contains("no one layer"));
+    let negative: Vec<f64> = identity.iter().map(|x| -x).collect();
+    assert!(with_feedback(&weight, &negative, &grid).unwrap_err().to_string().contains("positive definite"));
 }
