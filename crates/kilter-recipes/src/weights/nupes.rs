@@ -360,6 +360,7 @@ pub static REPRODUCTION: Reproduction = Reproduction {
             1.0,
         ),
         at_most("… in 3 bits, too", "nupes_over_power", &["mlp-w3"], 1.0),
+        at_most("… and in 2 bits, where a power grid brings nothing", "nupes_over_power", &["mlp-w2"], 1.0),
         at_most(
             "Codes that move over the whole grid with its exponent beat rounding up or down (3 bits)",
             "nupes_over_adaround",
