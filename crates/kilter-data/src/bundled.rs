@@ -7,6 +7,7 @@ use crate::csv::{self, Reading, Task};
 use crate::dataset::{Dataset, DatasetError, Target};
 use crate::images::{Pictures, are_pictures, images};
 use crate::npz::{self, Array};
+use crate::picture_files::holds_pictures;
 
 /// A table in the binary.
 pub struct Bundled {
@@ -99,10 +100,11 @@ pub fn open(data: &str, target: Option<&str>, task: Task, positive: Option<&str>
         data.clone_into(&mut dataset.name);
         return Ok(dataset);
     }
-    if are_pictures(data) {
+    let path = Path::new(data);
+    // Pictures without a class are refused there, with what to do.
+    if are_pictures(data) || holds_pictures(path) {
         return pixels(data, target, task, positive);
     }
-    let path = Path::new(data);
     if !path.exists() {
         return Err(DatasetError::Unknown(no_such(data)));
     }

@@ -1,6 +1,6 @@
 //! Pictures of classes: the digits and the made-up thermograms in the binary, any folder of IDX files (LeCun, Cortes and
-//! Burges, *The MNIST database*, 1998), as MNIST, Fashion-MNIST and USPS come, and NumPy's archives, as MedMNIST comes
-//! (Yang and others, *MedMNIST v2*, Scientific Data 2023).
+//! Burges, *The MNIST database*, 1998), as MNIST, Fashion-MNIST and USPS come, NumPy's archives, as MedMNIST comes (Yang
+//! and others, *MedMNIST v2*, Scientific Data 2023), and folders of picture files by class.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -11,6 +11,7 @@ use flate2::bufread::MultiGzDecoder;
 use crate::catalogue::{self, Kind, Place, Shelves};
 use crate::dataset::{Dataset, DatasetError, Feature, Target};
 use crate::npz::{Array, Npz};
+use crate::picture_files;
 
 /// Pictures in memory, all of one size, each of a class.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +28,8 @@ pub struct Images {
     pub train: Pictures,
     /// Those that the source holds back for the test, if it does.
     pub test: Option<Pictures>,
+    /// What was changed on reading them, in words.
+    pub notes: Vec<String>,
 }
 
 /// Some pictures.
@@ -50,8 +53,8 @@ const PARTS: [(&str, [&str; 2]); 2] = [
 /// Names of the classes of sets whose files only number them.
 const NAMES: &[(&str, &[&str])] = &[("pneumoniamnist", &["normal", "pneumonia"])];
 
-/// The pictures of this name in the catalogue, of a folder that holds IDX files (gzipped or not), or of an archive of
-/// NumPy's.
+/// The pictures of this name in the catalogue, of a folder that holds IDX files (gzipped or not) or a folder of PNG or JPEG
+/// files per class, or of an archive of NumPy's.
 ///
 /// # Errors
 /// There are none, they are not here, or a file holds no 8-bit pictures; says what would be right.
@@ -77,8 +80,9 @@ pub fn images(data: &str) -> Result<Images, DatasetError> {
         from_archive(data, &place)?
     } else {
         return Err(DatasetError::Unknown(format!(
-            "there are no pictures `{data}`: name a set (`kilter data list --kind images` shows them), a folder with the \
-             files {} and {}, or an archive NAME.npz with the arrays train_images and train_labels",
+            "there are no pictures `{data}`: name a set (`kilter data list --kind images` shows them), a folder with a \
+             folder of PNG or JPEG files per class, or with the files {} and {}, or an archive NAME.npz with the arrays \
+             train_images and train_labels",
             PARTS[0].1[0], PARTS[0].1[1]
         )));
     };
@@ -97,6 +101,7 @@ pub fn are_pictures(data: &str) -> bool {
             (is_archive(place) && place.is_file())
                 || find(place, PARTS[0].1[0]).is_some()
                 || archive_in(place).is_some()
+                || picture_files::is_sorted(place)
         }
     }
 }
@@ -115,6 +120,9 @@ fn from_folder(name: &str, folder: &Path) -> Result<Images, DatasetError> {
     if let (None, Some(archive)) = (find(folder, PARTS[0].1[0]), archive_in(folder)) {
         return from_archive(name, &archive);
     }
+    if find(folder, PARTS[0].1[0]).is_none() && picture_files::is_sorted(folder) {
+        return picture_files::read(name, folder);
+    }
     let mut parts = Vec::new();
     for (what, [pictures, labels]) in PARTS {
         match (find(folder, pictures), find(folder, labels)) {
@@ -131,12 +139,15 @@ fn from_folder(name: &str, folder: &Path) -> Result<Images, DatasetError> {
     }
     let test = parts.pop().flatten();
     let Some(([height, width], train)) = parts.pop().flatten() else {
-        return Err(DatasetError::Unknown(format!(
-            "{} holds no pictures to learn from: the files {} and {} (or with .gz) are missing",
-            folder.display(),
-            PARTS[0].1[0],
-            PARTS[0].1[1]
-        )));
+        let why = match picture_files::holds_pictures(folder) {
+            true => "its pictures have no class: put them into a folder per class".to_owned(),
+            false => format!(
+                "it holds no pictures to learn from: neither a folder of PNG or JPEG files per class, nor the files {} and \
+                 {} (or with .gz)",
+                PARTS[0].1[0], PARTS[0].1[1]
+            ),
+        };
+        return Err(DatasetError::Unknown(format!("{}: {why}", folder.display())));
     };
     let test = match test {
         Some((shape, test)) if shape == [height, width] => Some(test),
@@ -151,7 +162,15 @@ fn from_folder(name: &str, folder: &Path) -> Result<Images, DatasetError> {
         None => None,
     };
     let names = numbered(&train, test.as_ref());
-    Ok(Images { name: name.to_owned(), shape: [1, height, width], peak: u8::MAX, names, train, test })
+    Ok(Images {
+        name: name.to_owned(),
+        shape: [1, height, width],
+        peak: u8::MAX,
+        names,
+        train,
+        test,
+        notes: Vec::new(),
+    })
 }
 
 /// The numbers of all classes that there are, as their names.
@@ -191,7 +210,7 @@ fn from_archive(name: &str, path: &Path) -> Result<Images, DatasetError> {
     }
     let test = test.map(|(_, test)| test);
     let names = numbered(&train, test.as_ref());
-    Ok(Images { name: name.to_owned(), shape, peak: u8::MAX, names, train, test })
+    Ok(Images { name: name.to_owned(), shape, peak: u8::MAX, names, train, test, notes: Vec::new() })
 }
 
 /// A part of an archive with the shape of its pictures, if it is there.
@@ -264,7 +283,7 @@ impl Images {
             target_name: "class".to_owned(),
             held_out: (learnt_from..all.labels.len()).collect(),
             target: Target::Classes { labels: all.labels, names: self.names },
-            notes: Vec::new(),
+            notes: self.notes,
             picture: Some(self.shape),
         }
     }
@@ -334,5 +353,5 @@ fn digits() -> Result<Images, DatasetError> {
         }
     }
     let names = numbered(&train, None);
-    Ok(Images { name: "digits".to_owned(), shape: [1, 8, 8], peak: 16, names, train, test: None })
+    Ok(Images { name: "digits".to_owned(), shape: [1, 8, 8], peak: 16, names, train, test: None, notes: Vec::new() })
 }

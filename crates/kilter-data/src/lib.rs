@@ -8,6 +8,7 @@ pub mod dataset;
 pub mod fetch;
 pub mod images;
 pub mod npz;
+mod picture_files;
 pub mod split;
 pub mod text;
 pub mod thermal;

@@ -73,6 +73,7 @@ pub fn thermal_synth() -> Images {
         names: vec!["no hot spot".to_owned(), "hot spot".to_owned()],
         train,
         test: None,
+        notes: Vec::new(),
     }
 }
 

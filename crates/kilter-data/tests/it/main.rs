@@ -5,5 +5,6 @@ mod breast_cancer;
 mod catalogue;
 mod csv;
 mod npz;
+mod picture_files;
 mod pictures;
 mod split;

@@ -68,7 +68,7 @@ pub const NAMED: &[Named] = &[
     },
     Named {
         name: "small-cnn",
-        about: "a small convolutional network on pictures, nested validation: --data a set, a folder or FILE.npz",
+        about: "a small convolutional network on pictures, nested validation: --data a set, a folder per class or FILE.npz",
         families: Some(&[Family::Cnn]),
         table: "thermal-synth",
     },
