@@ -27,7 +27,7 @@ pub struct Apply {
     /// The model: a file that `kilter train` or a trial left
     #[arg(value_name = "MODEL")]
     pub model: PathBuf,
-    /// Pictures to be sorted: a name of `kilter data list`, a folder of IDX files, or FILE.npz
+    /// Pictures to be sorted: a name of `kilter data list`, a folder, or FILE.npz
     #[arg(long, value_name = "NAME or PATH", conflicts_with = "prompt")]
     pub data: Option<String>,
     /// The beginning of a text to be continued

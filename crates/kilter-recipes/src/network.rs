@@ -109,7 +109,7 @@ const NAMED: &[Named] = &[
     },
     Named {
         name: "cnn",
-        about: "a convolutional network on pictures: --data digits, a set or a folder of IDX files",
+        about: "a convolutional network on pictures: --data digits, a set or a folder",
         kind: Kind::Cnn,
     },
     Named {
