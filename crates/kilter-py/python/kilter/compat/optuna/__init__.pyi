@@ -1,6 +1,7 @@
 from typing import Any
 from . import distributions as distributions
 from . import exceptions as exceptions
+from . import importance as importance
 from . import logging as logging
 from . import pruners as pruners
 from . import samplers as samplers
