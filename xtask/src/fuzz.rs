@@ -4,7 +4,7 @@
 //! allocation by a header's word ends that process and not the report: the input lies in a file meanwhile. An input that is
 //! answered as none was before joins the corpus of the hunt, which stands in for the coverage that other fuzzers measure.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::{cargo, root};
 
@@ -69,13 +69,14 @@ mod hunt {
     use std::collections::BTreeMap;
     use std::fs;
     use std::panic::catch_unwind;
+    use std::path::Path;
     use std::process::{Command, Stdio};
     use std::time::{Duration, Instant};
 
     use kilter_numerics::Stream;
 
     use super::mutation::{mutate, read};
-    use super::{Options, Path, PathBuf, cargo, root};
+    use super::{Options, PathBuf, cargo, root};
 
     /// Memory that a hunt may map, in KiB, and blocks of 512 bytes that a file may grow to: far more than any input of a few
     /// kilobytes can need.
