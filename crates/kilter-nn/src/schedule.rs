@@ -3,6 +3,7 @@
 
 use std::f64::consts::PI;
 
+pub use kilter_numerics::Fall;
 use serde::{Deserialize, Serialize};
 
 /// How the rate moves after its warm-up. `t` is what has been trained, `total` all that will be; both without warm-up.
@@ -63,51 +64,6 @@ pub enum Shape {
         /// The factors, at least one.
         factors: Vec<f64>,
     },
-}
-
-/// How a rate falls from where its last decay finds it, as a function of the share x of the decay that is done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Fall {
-    /// `(e^(1-x) - 1) / (e - 1)`: an exponential that ends at 0 (*Power Scheduler*, 2024).
-    #[default]
-    ExpZero,
-    /// `0.001^x`.
-    Exp,
-    /// `1 - x`.
-    Linear,
-    /// `1 - √x`.
-    Sqrt,
-    /// `(1 + cos πx) / 2`.
-    Cosine,
-}
-
-impl Fall {
-    /// All of them.
-    pub const ALL: [Self; 5] = [Self::ExpZero, Self::Exp, Self::Linear, Self::Sqrt, Self::Cosine];
-
-    /// As it is written.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::ExpZero => "exp_zero",
-            Self::Exp => "exp",
-            Self::Linear => "linear",
-            Self::Sqrt => "sqrt",
-            Self::Cosine => "cosine",
-        }
-    }
-
-    /// The factor, 1 at 0; `x` is held to 0..=1.
-    pub fn factor(self, x: f64) -> f64 {
-        let x = x.clamp(0.0, 1.0);
-        match self {
-            Self::ExpZero => (1.0 - x).exp_m1() / 1.0_f64.exp_m1(),
-            Self::Exp => 1e-3_f64.powf(x),
-            Self::Linear => 1.0 - x,
-            Self::Sqrt => 1.0 - x.sqrt(),
-            Self::Cosine => half_cosine(x),
-        }
-    }
 }
 
 /// The last decay (Hu et al., *MiniCPM*, 2024): the rate falls from what it is where the decay begins.

@@ -4,7 +4,7 @@ use kilter_laws::compute_class::CLASS_HOURS;
 use kilter_laws::laws::{Given, compare as every_law};
 use kilter_laws::limits::Quantity;
 use kilter_laws::mup::{AbcParam, BaseValues, Optimizer, Role, RuleError, transformer_transfer};
-use kilter_laws::power_scheduler::{DecayShape, PowerConfig, Schedule, ScheduleError};
+use kilter_laws::power_scheduler::{Fall, PowerConfig, Schedule, ScheduleError};
 use kilter_laws::step_law::{Plateau, Run, StepLaw};
 use kilter_plot::{Chart, Mark, Scale, Series};
 
@@ -108,7 +108,7 @@ pub fn schedules(peak: f64, batch_tokens: f64, tokens: f64, config: &PowerConfig
     let total = tokens as u64;
     let (warmup, decay) = (total / 100, total / 10);
     let power = PowerConfig { batch_tokens, warmup_tokens: warmup, ..*config };
-    let shape = DecayShape::ExpZero;
+    let shape = Fall::ExpZero;
     let all = [
         ("power (a 4, b -0.51)", Schedule::power(&power)?.ending_at(total, decay, shape)?),
         ("warm-up, stable, decay", Schedule::wsd(peak, warmup)?.ending_at(total, decay, shape)?),

@@ -12,7 +12,8 @@ use kilter_numerics::compare::Interval;
 use serde::Serialize;
 use thiserror::Error;
 
-pub use schedule::{Course, DecayShape, Ending, Phase, PowerConfig, Schedule, ScheduleError};
+pub use kilter_numerics::Fall;
+pub use schedule::{Course, Ending, Phase, PowerConfig, Schedule, ScheduleError};
 
 use crate::limits::{Fitted, Outside, Quantity, Trust, serialize_interval};
 use crate::power_law::{FitError, LogLinear, bootstrap, least_squares, percentile_interval};

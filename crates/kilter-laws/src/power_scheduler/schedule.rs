@@ -5,8 +5,9 @@
 //! nothing. The total is needed only once the decay starts: [`Schedule::decay_from`] may be called at any time. The step
 //! that consumes the tokens (n, n + batch] is evaluated at n. Cost: one power or cosine per call.
 
-use std::f64::consts::{E, PI};
+use std::f64::consts::PI;
 
+use kilter_numerics::Fall;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -50,37 +51,6 @@ impl Default for PowerConfig {
     }
 }
 
-/// How the rate falls from its last stable value, as a function of the share x of the decay that is done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DecayShape {
-    /// `(e^(1-x) - 1) / (e - 1)`: the normalised exponential of the authors' engine, 0 at the end.
-    #[default]
-    ExpZero,
-    /// `0.001^x`: ends at a thousandth, because an exponential never ends.
-    Exp,
-    /// `1 - x`.
-    Linear,
-    /// `1 - sqrt(x)`.
-    Sqrt,
-    /// `(1 + cos(pi x)) / 2`.
-    Cosine,
-}
-
-impl DecayShape {
-    /// The factor on the last stable rate; `x` is held to 0..=1.
-    pub fn factor(self, x: f64) -> f64 {
-        let x = x.clamp(0.0, 1.0);
-        match self {
-            Self::ExpZero => (1.0 - x).exp_m1() / (E - 1.0),
-            Self::Exp => 1e-3_f64.powf(x),
-            Self::Linear => 1.0 - x,
-            Self::Sqrt => 1.0 - x.sqrt(),
-            Self::Cosine => 0.5 * (1.0 + (PI * x).cos()),
-        }
-    }
-}
-
 /// What the rate does between warm-up and decay.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -118,7 +88,7 @@ pub struct Ending {
     /// How many tokens it lasts.
     pub tokens: u64,
     /// How it falls.
-    pub shape: DecayShape,
+    pub shape: Fall,
 }
 
 /// Where in a schedule a token count lies.
@@ -238,7 +208,7 @@ impl Schedule {
     ///
     /// # Errors
     /// A start inside the warm-up; a cosine.
-    pub fn decay_from(self, start: u64, tokens: u64, shape: DecayShape) -> Result<Self, ScheduleError> {
+    pub fn decay_from(self, start: u64, tokens: u64, shape: Fall) -> Result<Self, ScheduleError> {
         if matches!(self.course, Course::Cosine { .. }) {
             return Err(ScheduleError::CosineDecay);
         }
@@ -252,7 +222,7 @@ impl Schedule {
     ///
     /// # Errors
     /// A decay longer than the total, or reaching into the warm-up; a cosine.
-    pub fn ending_at(self, total_tokens: u64, decay_tokens: u64, shape: DecayShape) -> Result<Self, ScheduleError> {
+    pub fn ending_at(self, total_tokens: u64, decay_tokens: u64, shape: Fall) -> Result<Self, ScheduleError> {
         let too_long = ScheduleError::DecayTooLong { decay: decay_tokens, total: total_tokens };
         self.decay_from(total_tokens.checked_sub(decay_tokens).ok_or(too_long)?, decay_tokens, shape)
     }

@@ -1,7 +1,7 @@
 use kilter_laws::limits::Quantity;
 use kilter_laws::power_law::FitError;
 use kilter_laws::power_scheduler::{
-    DecayShape, LawError, Optimum, Phase, PowerConfig, PowerLaw, Schedule, ScheduleError, best_of_sweep, fit,
+    Fall, LawError, Optimum, Phase, PowerConfig, PowerLaw, Schedule, ScheduleError, best_of_sweep, fit,
 };
 use proptest::prelude::*;
 use serde_json::Value;
@@ -14,7 +14,7 @@ fn schedule(case: &Value) -> Schedule {
     let warmup = integer(&case["warmup"]);
     let total = integer(&case["total"]);
     let decayed = |schedule: Schedule| {
-        let shape: DecayShape = serde_json::from_value(case["shape"].clone()).unwrap();
+        let shape: Fall = serde_json::from_value(case["shape"].clone()).unwrap();
         schedule.ending_at(total, integer(&case["decay"]), shape).unwrap()
     };
     match text(&case["schedule"]) {
@@ -94,7 +94,7 @@ fn impossible_laws_and_schedules_are_refused() {
         assert!(matches!(refused(config), ScheduleError::NotPositive { what: found, .. } if found == what));
     }
     let power = Schedule::power(&good).unwrap();
-    let linear = DecayShape::Linear;
+    let linear = Fall::Linear;
     assert_eq!(power.ending_at(150, 60, linear), Err(ScheduleError::Overlap { start: 90, warmup: 100 }));
     assert_eq!(power.ending_at(50, 60, linear), Err(ScheduleError::DecayTooLong { decay: 60, total: 50 }));
     assert_eq!(Schedule::cosine(0.1, 0.0, 10, 10), Err(ScheduleError::CosineTooShort { total: 10, warmup: 10 }));
@@ -105,13 +105,13 @@ fn impossible_laws_and_schedules_are_refused() {
 
 #[test]
 fn a_schedule_says_where_it_is() {
-    let schedule = Schedule::wsd(0.1, 10).unwrap().ending_at(100, 20, DecayShape::Linear).unwrap();
+    let schedule = Schedule::wsd(0.1, 10).unwrap().ending_at(100, 20, Fall::Linear).unwrap();
     let phases = [0, 10, 80, 81, 100, 101].map(|tokens| schedule.phase(tokens));
     assert_eq!(phases, [Phase::WarmUp, Phase::Stable, Phase::Stable, Phase::Decay, Phase::Decay, Phase::Over]);
     let cosine = Schedule::cosine(0.1, 0.01, 0, 20).unwrap();
     assert_eq!([cosine.phase(20), cosine.phase(21)], [Phase::Stable, Phase::Over]);
     assert_eq!(cosine.learning_rate(1000), 0.01);
-    let at_once = Schedule::wsd(0.1, 0).unwrap().decay_from(50, 0, DecayShape::Linear).unwrap();
+    let at_once = Schedule::wsd(0.1, 0).unwrap().decay_from(50, 0, Fall::Linear).unwrap();
     assert_eq!([at_once.learning_rate(50), at_once.learning_rate(51)], [0.1, 0.0]);
 }
 
@@ -161,7 +161,7 @@ fn the_best_of_a_sweep_is_the_parabolas_vertex() {
 proptest! {
     #[test]
     fn schedules_have_no_jump(warmup in 1_000_000..10_000_000_u64, batch in 1.0..512.0_f64, shape in 0..5_usize) {
-        let shape = [DecayShape::ExpZero, DecayShape::Exp, DecayShape::Linear, DecayShape::Sqrt, DecayShape::Cosine][shape];
+        let shape = [Fall::ExpZero, Fall::Exp, Fall::Linear, Fall::Sqrt, Fall::Cosine][shape];
         let config = PowerConfig { batch_tokens: batch * 4096.0, warmup_tokens: warmup, ..PowerConfig::default() };
         let schedule = Schedule::power(&config).unwrap().ending_at(1_000_000_000, 100_000_000, shape).unwrap();
         for boundary in [warmup, 900_000_000] {
@@ -184,7 +184,7 @@ proptest! {
     #[test]
     fn a_decay_announced_late_changes_nothing_before_it(tokens in 0..500_000_u64) {
         let schedule = Schedule::power(&PowerConfig { warmup_tokens: 1000, ..PowerConfig::default() }).unwrap();
-        let decaying = schedule.decay_from(500_000, 50_000, DecayShape::ExpZero).unwrap();
+        let decaying = schedule.decay_from(500_000, 50_000, Fall::ExpZero).unwrap();
         prop_assert_eq!(schedule.learning_rate(tokens), decaying.learning_rate(tokens));
     }
 }

@@ -7,8 +7,8 @@
 //! training under the power schedule, from four points of which the rate decays, beside cosines of those four lengths.
 //! Cost: a cell of the smallest budget trains on 6e4 characters for each rate.
 
-use kilter_laws::power_scheduler::{DecayShape, PowerConfig, Schedule, best_of_sweep};
-use kilter_nn::schedule::{Fall, Schedule as Factors, Shape};
+use kilter_laws::power_scheduler::{Fall, PowerConfig, Schedule, best_of_sweep};
+use kilter_nn::schedule::{Schedule as Factors, Shape};
 use kilter_nn::train::Training;
 use kilter_space::{Config, Outline, SpaceError};
 use kilter_study::{Better, Failure, Flow, Outcome, Run};
@@ -80,9 +80,9 @@ fn rates(kind: &str, peak: f64, steps: u64, step_tokens: u64) -> Result<Vec<f64>
     };
     let schedule = match kind {
         "cosine" => Schedule::cosine(peak, 0.0, warmup, total),
-        "wsd" => Schedule::wsd(peak, warmup).and_then(|wsd| wsd.ending_at(total, decay, DecayShape::ExpZero)),
+        "wsd" => Schedule::wsd(peak, warmup).and_then(|wsd| wsd.ending_at(total, decay, Fall::ExpZero)),
         "power-without-end" => power(),
-        _ => power().and_then(|power| power.ending_at(total, decay, DecayShape::ExpZero)),
+        _ => power().and_then(|power| power.ending_at(total, decay, Fall::ExpZero)),
     };
     let schedule = schedule.map_err(Failure::refused)?;
     Ok((0..steps).map(|step| schedule.learning_rate(step * step_tokens + step_tokens / 2)).collect())

@@ -312,7 +312,7 @@ fn books_are_held_back_whole() {
 /// The rates of a training under `schedule = power` are those of the law's own schedule, in tokens.
 #[test]
 fn a_power_schedule_in_steps_is_the_one_in_tokens() {
-    use kilter_laws::power_scheduler::{DecayShape, PowerConfig, Schedule};
+    use kilter_laws::power_scheduler::{Fall, PowerConfig, Schedule};
     let folder = TempDir::new().unwrap();
     let set = [
         ("schedule", "power".into()),
@@ -335,7 +335,7 @@ fn a_power_schedule_in_steps_is_the_one_in_tokens() {
         serde_json::from_str(header["__metadata__"]["kilter.training"].as_str().unwrap()).unwrap();
     let ours: kilter_nn::train::TrainConfig = serde_json::from_value(told["config"].clone()).unwrap();
     let config = PowerConfig { batch_tokens: 128.0, warmup_tokens: 5 * 128, ..PowerConfig::default() };
-    let theirs = Schedule::power(&config).unwrap().ending_at(50 * 128, 5 * 128, DecayShape::ExpZero).unwrap();
+    let theirs = Schedule::power(&config).unwrap().ending_at(50 * 128, 5 * 128, Fall::ExpZero).unwrap();
     for step in 0..=50_u64 {
         let rate = ours.learning_rate * ours.schedule.factor(step as f64, 50.0);
         let expected = theirs.learning_rate(step * 128);
