@@ -96,15 +96,7 @@ pub fn merge(args: &Merge, voice: &Voice) -> Result<ExitCode, Fault> {
         )));
     }
     let example = format!("kilter merge {} … -o merged.safetensors -- python3 eval.py {MODEL}", method.name);
-    let program = (!args.command.is_empty()).then(|| Program::new(&args.command, &example)).transpose()?;
-    if args.scratch && program.is_none() {
-        return Err(Fault::call(format!(
-            "--scratch deletes what a command has seen; give the command, as in:\n  {example}"
-        )));
-    }
-    if voice.json && program.is_some() {
-        return Err(Fault::call("--json is one document, and the command writes beside it; leave out one of them"));
-    }
+    let program = Program::after(&args.command, &example, args.scratch, voice.json)?;
     if method.statistics.is_none() && !args.statistics.is_empty() {
         return Err(Fault::call(format!("{} needs no statistics; leave out --statistics", method.name)));
     }

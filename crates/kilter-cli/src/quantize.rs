@@ -73,15 +73,7 @@ pub fn quantize(args: &Quantize, voice: &Voice) -> Result<ExitCode, Fault> {
         return Err(Fault::call("codes are learned with data by --set method=nupes; the other grids need none"));
     }
     let example = format!("kilter quantize model.safetensors -o small.safetensors -- python3 eval.py {MODEL}");
-    let program = (!args.command.is_empty()).then(|| Program::new(&args.command, &example)).transpose()?;
-    if args.scratch && program.is_none() {
-        return Err(Fault::call(format!(
-            "--scratch deletes what a command has seen; give the command, as in:\n  {example}"
-        )));
-    }
-    if voice.json && program.is_some() {
-        return Err(Fault::call("--json is one document, and the command writes beside it; leave out one of them"));
-    }
+    let program = Program::after(&args.command, &example, args.scratch, voice.json)?;
     if config.is_none() && program.is_some() {
         return Err(Fault::call("method=none gives the floats themselves; run the command on them"));
     }

@@ -33,6 +33,25 @@ impl<'a> Program<'a> {
         Ok(Self(words))
     }
 
+    /// The command after `--` that looks at a model just made, if there is one; the model may be `scratch` only for it.
+    pub fn after(words: &'a [String], example: &str, scratch: bool, json: bool) -> Result<Option<Self>, Fault> {
+        match (words, scratch, json) {
+            ([], true, _) => Err(Fault::call(format!(
+                "--scratch deletes what a command has seen; give the command, as in:\n  {example}"
+            ))),
+            ([], false, _) => Ok(None),
+            (words, _, json) => {
+                let program = Self::new(words, example)?;
+                match json {
+                    true => Err(Fault::call(
+                        "--json is one document, and the command writes beside it; leave out one of them",
+                    )),
+                    false => Ok(Some(program)),
+                }
+            }
+        }
+    }
+
     /// The command about this model. A single word with spaces in it is a line for the shell.
     pub fn about(&self, model: &Path) -> Command {
         let path = model.display().to_string();

@@ -28,9 +28,11 @@ pub(crate) fn holds_pictures(folder: &Path) -> bool {
     entries(folder).iter().any(|path| is_picture(path))
 }
 
+/// What is in a folder, by name, without what systems hide there (`.DS_Store`, `._1.png`, `.thumbnails`).
 fn entries(folder: &Path) -> Vec<PathBuf> {
     let Ok(found) = folder.read_dir() else { return Vec::new() };
-    let mut paths: Vec<PathBuf> = found.flatten().map(|entry| entry.path()).collect();
+    let shown = found.flatten().filter(|entry| !entry.file_name().to_string_lossy().starts_with('.'));
+    let mut paths: Vec<PathBuf> = shown.map(|entry| entry.path()).collect();
     paths.sort();
     paths
 }

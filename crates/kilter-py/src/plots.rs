@@ -86,7 +86,12 @@ pub fn figure(study: &Study, shown: &Shown) -> Result<Figure, String> {
             let chosen: Vec<(String, f64)> = all.into_iter().filter(|(name, _)| is_chosen(name)).collect();
             kilter_plot::param_importances(&chosen, &goal.metric)
         }
-        "rank" => kilter_plot::rank(&columns(study, &rows, params)?, &values, &goal.metric, larger_is_better),
+        "rank" => match &columns(study, &rows, params)?[..] {
+            few @ ([] | [_]) => {
+                return Err(format!("ranks are shown over two hyperparameters or more, not {}", few.len()));
+            }
+            several => kilter_plot::rank(several, &values, &goal.metric, larger_is_better),
+        },
         "hypervolume_history" => hypervolumes(study, shown.reference.as_deref())?,
         other => return Err(format!("there is no figure `{other}`; there are {}", FIGURES.join(", "))),
     })

@@ -86,6 +86,8 @@ def test_ranks_are_from_the_best_to_the_worst(study):
     best = min(complete(study), key=lambda trial: trial.value)
     at = [trial.number for trial in complete(study)].index(best.number)
     assert pair.marker.color[at] == 0 and max(pair.marker.color) == 1
+    with pytest.raises(ValueError, match="two hyperparameters or more"):
+        study.plot_rank(["lr"])
     whole = study.plot_rank()
     assert len(whole.data) == 6 and whole.to_html(full_html=False)
 

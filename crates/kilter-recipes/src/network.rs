@@ -167,7 +167,7 @@ impl Network {
     pub fn on(name: &str, data: &str) -> Result<Self, Failure> {
         let named = NAMED.iter().find(|named| named.name == name);
         let named = named.ok_or_else(|| Failure::refused(format!("there is no network `{name}`")))?;
-        let (outline, metrics, fact) = match named.kind {
+        let (outline, metrics, facts) = match named.kind {
             kind if kind.writes() => {
                 let books = kilter_data::books(data).map_err(Failure::refused)?;
                 let texts = || books.iter().map(|book| book.text.as_str());
@@ -175,7 +175,7 @@ impl Network {
                     (texts().map(|text| text.chars().count()).sum::<usize>(), language::characters(texts()));
                 let of = if books.len() > 1 { format!(" in {} books", books.len()) } else { String::new() };
                 let fact = format!("text {data}: {count} characters of {} kinds{of}", kinds.len());
-                (space::language(kind, data)?, language::metrics(), fact)
+                (space::language(kind, data)?, language::metrics(), vec![fact])
             }
             kind => {
                 let images = kilter_data::images(data).map_err(Failure::refused)?;
@@ -187,10 +187,11 @@ impl Network {
                     if colours == 1 { "" } else { "s" },
                     images.classes()
                 );
-                (space::pictures(kind, images.shape, data)?, pictures::metrics(images.classes()), fact)
+                let facts = std::iter::once(fact).chain(images.notes.iter().cloned()).collect();
+                (space::pictures(kind, images.shape, data)?, pictures::metrics(images.classes()), facts)
             }
         };
-        Ok(Self { named, outline, metrics, facts: vec![fact] })
+        Ok(Self { named, outline, metrics, facts })
     }
 
     /// What was seen on reading the data, a line each.

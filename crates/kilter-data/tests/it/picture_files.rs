@@ -24,6 +24,8 @@ fn a_folder_per_class_is_read_by_name() {
         grey(folder.path(), file, [2, 3], shade);
     }
     std::fs::write(folder.path().join("sick/notes.txt"), "no picture").unwrap();
+    std::fs::write(folder.path().join("sick/._2.png"), "a system's own").unwrap();
+    grey(folder.path(), ".thumbnails/0.png", [1, 1], 90);
     std::fs::create_dir(folder.path().join("empty")).unwrap();
     let address = folder.path().to_string_lossy();
     assert!(are_pictures(&address));
