@@ -30,8 +30,10 @@ def test_tutorial_scripts_run_with_one_changed_line(path, tmp_path, monkeypatch)
     study = runpy.run_path(str(changed), run_name="__main__")["study"]
     assert isinstance(study, optuna.Study)
     assert len(study.trials) >= 10
-    assert len(study.get_trials(states=[optuna.trial.TrialState.COMPLETE])) >= 5
-    assert not study.get_trials(states=[optuna.trial.TrialState.FAIL])
+    # The scripts draw without a seed: how many are pruned is chance, but three at least are needed for a median.
+    states = [trial.state for trial in study.trials]
+    assert set(states) <= {optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED}
+    assert states.count(optuna.trial.TrialState.COMPLETE) >= 3
     # As it was, it runs with Optuna.
     assert isinstance(runpy.run_path(str(path), run_name="__main__")["study"], __import__("optuna").Study)
 
