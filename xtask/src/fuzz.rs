@@ -75,7 +75,7 @@ mod hunt {
 
     use kilter_numerics::Stream;
 
-    use super::mutation::{mutate, read};
+    use super::mutation::{INDEX, is_index, mutate, mutate_index, read};
     use super::{Options, PathBuf, cargo, root};
 
     /// Memory that a hunt may map, in KiB, and blocks of 512 bytes that a file may grow to: far more than any input of a few
@@ -106,13 +106,25 @@ mod hunt {
         if status.success() {
             return Ok(());
         }
-        let name = place.join(format!("broke-{}-{}.safetensors", options.seed, std::process::id()));
-        let _ = fs::copy(place.join(CURRENT), &name);
+        let (current, ending) = names(last(&place));
+        let name = place.join(format!("broke-{}-{}{ending}", options.seed, std::process::id()));
+        let _ = fs::copy(place.join(current), &name);
         Err(format!("{status}; the input lies in {0}; again: cargo xtask fuzz {0}", name.display()))
     }
 
-    /// The input that is being read.
-    const CURRENT: &str = "current.safetensors";
+    /// The input that is being read: a checkpoint, or an index of shards.
+    const CURRENT: [&str; 2] = ["current.safetensors", "current.safetensors.index.json"];
+
+    /// Its name, and how it ends.
+    fn names(index: bool) -> (&'static str, &'static str) {
+        if index { (CURRENT[1], INDEX) } else { (CURRENT[0], ".safetensors") }
+    }
+
+    /// Which of the two files was written last.
+    fn last(place: &Path) -> bool {
+        let changed = |name: &str| fs::metadata(place.join(name)).and_then(|file| file.modified()).ok();
+        changed(CURRENT[1]) > changed(CURRENT[0])
+    }
 
     /// Where a hunt writes.
     fn place() -> Result<PathBuf, String> {
@@ -125,7 +137,7 @@ mod hunt {
 
     /// A copy of a file that a reader may write beside.
     fn near(file: &Path) -> Result<PathBuf, String> {
-        let copy = place()?.join("given.safetensors");
+        let copy = place()?.join(format!("given{}", names(is_index(file)).1));
         fs::copy(file, &copy).map_err(|why| format!("cannot read {}: {why}", file.display()))?;
         Ok(copy)
     }
@@ -137,9 +149,16 @@ mod hunt {
             .map_err(|why| format!("{}: {why}; {} test makes it", kept.display(), cargo()))?;
         files.sort();
         let place = place()?;
-        let current = place.join(CURRENT);
+        // Indices name the corpus' whole checkpoints, which lie beside them.
+        for file in files.iter().filter(|file| !is_index(file)) {
+            let name = file.file_name().unwrap_or_default();
+            if name.to_string_lossy().starts_with("sound-") {
+                fs::copy(file, place.join(name)).map_err(|why| why.to_string())?;
+            }
+        }
         let mut seen: BTreeMap<String, u64> = BTreeMap::new();
-        let mut answer = |bytes: &[u8]| -> Result<Option<String>, String> {
+        let mut answer = |index: bool, bytes: &[u8]| -> Result<Option<String>, String> {
+            let current = place.join(names(index).0);
             fs::write(&current, bytes).map_err(|why| format!("cannot write {}: {why}", current.display()))?;
             let outcome = catch_unwind(|| read(&current)).map_err(|_| "it panicked".to_owned())??;
             let times = seen.entry(outcome.clone()).or_default();
@@ -148,29 +167,30 @@ mod hunt {
         };
         let mut corpus = Vec::new();
         for file in &files {
-            corpus.push(fs::read(file).map_err(|why| format!("{}: {why}", file.display()))?);
+            let bytes = fs::read(file).map_err(|why| format!("{}: {why}", file.display()))?;
+            corpus.push((is_index(file), bytes));
         }
-        for bytes in &corpus {
-            answer(bytes)?;
+        for (index, bytes) in &corpus {
+            answer(*index, bytes)?;
         }
         let mut stream = Stream::new(&[options.seed], "fuzz");
         let (began, mut told, mut inputs) = (Instant::now(), Instant::now(), 0_u64);
         while began.elapsed().as_secs_f64() < options.seconds {
-            let mut bytes = corpus[stream.index(corpus.len())].clone();
+            let (index, mut bytes) = corpus[stream.index(corpus.len())].clone();
             for _ in 0..=stream.index(4) {
-                mutate(&mut bytes, &mut stream);
+                if index { mutate_index(&mut bytes, &mut stream) } else { mutate(&mut bytes, &mut stream) }
             }
             inputs += 1;
-            if let Some(outcome) = answer(&bytes)? {
+            if let Some(outcome) = answer(index, &bytes)? {
                 println!("new: {outcome}");
                 if options.keep && bytes.len() <= LARGEST {
                     let words: Vec<&str> =
                         outcome.split(|c: char| !c.is_alphanumeric()).filter(|w| w.len() > 3).collect();
-                    let name = format!("{}.safetensors", words[..words.len().min(5)].join("-"));
+                    let name = format!("{}{}", words[..words.len().min(5)].join("-"), names(index).1);
                     fs::write(kept.join(name), &bytes).map_err(|why| format!("cannot keep an input: {why}"))?;
                 }
                 if bytes.len() <= LARGEST {
-                    corpus.push(bytes);
+                    corpus.push((index, bytes));
                 }
             }
             if told.elapsed() > PACE {

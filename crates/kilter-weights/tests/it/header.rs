@@ -1,7 +1,7 @@
 //! Headers that lie. None of them may crash the reader, make it read outside, or make it allocate by what they say.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use kilter_numerics::Stream;
 use kilter_weights::storage::{Header, HeaderFault};
@@ -9,7 +9,7 @@ use kilter_weights::{Checkpoint, Dtype, WeightsError};
 use proptest::prelude::*;
 
 use crate::files::{listing, noise, plain, save};
-use crate::mutation::{mutate, read};
+use crate::mutation::{INDEX, is_index, mutate, mutate_index, read};
 
 fn fault(json: &str, data: u64) -> HeaderFault {
     Header::parse(json.as_bytes(), 8 + json.len() as u64 + data).unwrap_err()
@@ -147,18 +147,49 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    /// The same of an index, whose shards lie beside it.
+    #[test]
+    fn no_mutation_of_an_index_crashes_the_reader(seed in any::<u64>(), strokes in 1..6_usize) {
+        let folder = tempfile::tempdir().unwrap();
+        let corpus = shards(folder.path());
+        let mut bytes = fs::read(corpus.join(format!("sound{INDEX}"))).unwrap();
+        let mut stream = Stream::new(&[seed], "mutation");
+        for _ in 0..strokes {
+            mutate_index(&mut bytes, &mut stream);
+        }
+        let path = folder.path().join(format!("mutant{INDEX}"));
+        fs::write(&path, &bytes).unwrap();
+        read(&path).unwrap();
+    }
+}
+
+/// The corpus' whole checkpoints, which its indices name, in this folder; where the corpus is.
+fn shards(folder: &Path) -> PathBuf {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/fuzz");
+    for file in listing(&corpus).iter().filter(|file| !is_index(file)) {
+        let name = file.file_name().unwrap();
+        if name.to_string_lossy().starts_with("sound-") {
+            fs::copy(file, folder.join(name)).unwrap();
+        }
+    }
+    corpus
+}
+
 /// Files that once were of interest: see testdata/README.md.
 #[test]
 fn the_corpus_is_read_or_refused() {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/fuzz");
     let folder = tempfile::tempdir().unwrap();
+    let corpus = shards(folder.path());
     let files = listing(&corpus);
     assert!(files.len() >= 20, "{} files", files.len());
     for file in files {
-        let path = folder.path().join("file.safetensors");
+        let path = folder.path().join(format!("file{}", if is_index(&file) { INDEX } else { ".safetensors" }));
         fs::copy(&file, &path).unwrap();
         let outcome = read(&path).unwrap_or_else(|why| panic!("{}: {why}", file.display()));
-        let is_sound = file.file_name().unwrap().to_string_lossy().starts_with("sound-");
+        let is_sound = file.file_name().unwrap().to_string_lossy().starts_with("sound");
         assert_eq!(is_sound, ["read", "turned back"].contains(&outcome.as_str()), "{}: {outcome}", file.display());
     }
 }

@@ -2,14 +2,21 @@
 //! `cargo xtask fuzz`.
 
 use std::fs;
+use std::ops::Range;
 use std::path::Path;
 
 use kilter_numerics::Stream;
 use kilter_weights::quantize::dequantize;
 use kilter_weights::{Checkpoint, Options, WeightsError};
 
+/// How the name of an index of shards ends.
+pub const INDEX: &str = ".safetensors.index.json";
+
 /// What a number or a word of a header is exchanged for.
-const DANGEROUS: [&str; 12] = [
+const DANGEROUS: [&str; 15] = [
+    "\"sound-nan.safetensors\"",
+    "\"../sound-nan.safetensors\"",
+    "\"\"",
     "0",
     "-1",
     "1e99",
@@ -24,7 +31,7 @@ const DANGEROUS: [&str; 12] = [
     "\"BF16\"",
 ];
 
-/// One stroke: a bit flipped, a byte replaced, bytes cut out or doubled, the end cut off, or a number or word of the header
+/// One stroke at a checkpoint: a bit flipped, a byte replaced, bytes cut out or doubled, the end cut off, or a number or word of the header
 /// exchanged for a dangerous one, the header's length put right, so that the lie itself is what is met.
 pub fn mutate(bytes: &mut Vec<u8>, stream: &mut Stream) {
     let Some(length) = bytes.first_chunk::<8>().map(|first| u64::from_le_bytes(*first)) else { return };
@@ -34,6 +41,21 @@ pub fn mutate(bytes: &mut Vec<u8>, stream: &mut Stream) {
     let header = length.saturating_add(8).clamp(9, bytes.len() as u64) as usize;
     // Most lies are told in the header.
     let reach = if stream.index(8) == 0 { bytes.len() } else { header };
+    if let Some(added) = strike(bytes, reach, 8..header, stream) {
+        let length = (header - 8).wrapping_add_signed(added) as u64;
+        bytes[..8].copy_from_slice(&length.to_le_bytes());
+    }
+}
+
+/// One stroke at an index of shards.
+pub fn mutate_index(bytes: &mut Vec<u8>, stream: &mut Stream) {
+    if bytes.len() >= 16 {
+        strike(bytes, bytes.len(), 1..bytes.len(), stream);
+    }
+}
+
+/// A stroke at the first `reach` bytes. If a word of `json` was exchanged for another, how much longer that is.
+fn strike(bytes: &mut Vec<u8>, reach: usize, json: Range<usize>, stream: &mut Stream) -> Option<isize> {
     let at = stream.index(reach);
     match stream.index(7) {
         0 => bytes[at] ^= 1 << stream.index(8),
@@ -46,29 +68,29 @@ pub fn mutate(bytes: &mut Vec<u8>, stream: &mut Stream) {
             bytes.splice(at..at, piece);
         }
         4 => bytes.truncate(at.max(stream.index(bytes.len()))),
-        _ => exchange(bytes, header, stream),
+        _ => return exchange(bytes, json, stream),
     }
+    None
 }
 
-/// Exchanges a number or a quoted word of the header.
-fn exchange(bytes: &mut Vec<u8>, header: usize, stream: &mut Stream) {
+/// Exchanges a number or a quoted word; by how much it grew.
+fn exchange(bytes: &mut Vec<u8>, json: Range<usize>, stream: &mut Stream) -> Option<isize> {
     let begins = |i: &usize| bytes[*i] == b'"' || (bytes[*i].is_ascii_digit() && !bytes[*i - 1].is_ascii_digit());
-    let tokens: Vec<usize> = (8..header).filter(begins).collect();
+    let tokens: Vec<usize> = json.clone().filter(begins).collect();
     if tokens.is_empty() {
-        return;
+        return None;
     }
     let begin = tokens[stream.index(tokens.len())];
     let end = match bytes[begin] {
-        b'"' => (begin + 1..header).find(|&i| bytes[i] == b'"').map_or(header, |close| close + 1),
-        _ => (begin..header).find(|&i| !bytes[i].is_ascii_digit()).unwrap_or(header),
+        b'"' => (begin + 1..json.end).find(|&i| bytes[i] == b'"').map_or(json.end, |close| close + 1),
+        _ => (begin..json.end).find(|&i| !bytes[i].is_ascii_digit()).unwrap_or(json.end),
     };
     let word = DANGEROUS[stream.index(DANGEROUS.len())];
     bytes.splice(begin..end, word.bytes());
-    let length = (header - 8 + word.len()).wrapping_sub(end - begin) as u64;
-    bytes[..8].copy_from_slice(&length.to_le_bytes());
+    Some(word.len() as isize - (end - begin) as isize)
 }
 
-/// Opens a file, reads every tensor whole and, if it says that it is quantised, turns it back to floats beside itself.
+/// Opens a checkpoint or an index, reads every tensor whole and, if it says that it is quantised, turns it back to floats beside itself.
 /// Says what came of it in a word or two.
 ///
 /// # Errors
@@ -79,15 +101,22 @@ pub fn read(path: &Path) -> Result<String, String> {
     let checkpoint = match Checkpoint::open(path) {
         Ok(checkpoint) => checkpoint,
         Err(why @ (WeightsError::Header { .. } | WeightsError::Pickle { .. })) => return Ok(kind(&why)),
+        // An index may name what is not there.
+        Err(why @ (WeightsError::Index { .. } | WeightsError::Io { action: "open", .. })) if is_index(path) => {
+            return Ok(kind(&why));
+        }
         Err(other) => return Err(format!("refused with an error of another kind: {other}")),
     };
     // The format's own reader takes all that this one takes.
-    if let Err(why) = safetensors::SafeTensors::deserialize(&bytes) {
+    if !is_index(path)
+        && let Err(why) = safetensors::SafeTensors::deserialize(&bytes)
+    {
         return Err(format!("we read what the format's reader refuses: {why}"));
     }
     for tensor in checkpoint.tensors() {
         let window = tensor.window(0..tensor.bytes()).map_err(|why| format!("`{}`: {why}", tensor.name()))?;
-        if window.len() > bytes.len() || window.len() as u64 != tensor.bytes() {
+        let file = fs::metadata(tensor.path()).map_err(|why| why.to_string())?;
+        if window.len() as u64 > file.len() || window.len() as u64 != tensor.bytes() {
             return Err(format!("`{}`: a window of {} bytes", tensor.name(), window.len()));
         }
         if tensor.dtype().is_float() {
@@ -108,6 +137,11 @@ pub fn read(path: &Path) -> Result<String, String> {
         Err(why @ (WeightsError::Io { .. } | WeightsError::Changed { .. })) => Err(why.to_string()),
         Err(why) => Ok(format!("quantised: {}", kind(&why))),
     }
+}
+
+/// Is it an index of shards by its name?
+pub fn is_index(path: &Path) -> bool {
+    path.to_string_lossy().ends_with(INDEX)
 }
 
 /// An error without what is particular to a file: names in quotes, and numbers.
