@@ -16,7 +16,7 @@ use kilter_search::{pruner, sampler};
 use kilter_space::{Config, Outline};
 use kilter_study::{Asked, Conduct, End, Failure, Goal, Limits, Memory, Outcome, Stopwatch, Study, StudySpec};
 
-use crate::measuring::{Measuring, arm, entry, higher, lower, reported, seed};
+use crate::measuring::{Measuring, arm, constrained, entry, higher, lower, reported, seed};
 
 /// The names of those that are worth tuning by themselves.
 pub fn names() -> impl Iterator<Item = &'static str> {

@@ -1,6 +1,6 @@
 //! Recipes that measure one thing for a claim, and the shorthand that claims are written in.
 
-use kilter_space::{Chooser, Config, Entry, Halt, Outline, SpaceError, Value, Walk, parse_domain};
+use kilter_space::{Chooser, Config, Entry, Expr, Halt, Outline, SpaceError, Value, Walk, parse_domain};
 use kilter_study::{Better, Failure, Metric, Outcome, Recipe, Run};
 
 use crate::claim::{Arm, Claim, Judge};
@@ -45,6 +45,12 @@ impl Recipe for Measuring {
 pub(crate) fn entry(name: &str, domain: &str, default: impl Into<Value>, about: &str) -> Result<Entry, SpaceError> {
     let domain = parse_domain(domain).unwrap_or_else(|why| unreachable!("the domain of {name}: {why}"));
     Ok(Entry::new(name, domain)?.default(default)?.about(about))
+}
+
+/// An outline some of whose configurations are not allowed.
+pub(crate) fn constrained(entries: Vec<Entry>, constraints: &[&str]) -> Result<Outline, SpaceError> {
+    let parsed = |text: &&str| Expr::parse(text).unwrap_or_else(|why| unreachable!("the constraint {text}: {why}"));
+    Outline::constrained(entries, constraints.iter().map(parsed).collect())
 }
 
 pub(crate) fn seed(about: &str) -> Result<Entry, SpaceError> {

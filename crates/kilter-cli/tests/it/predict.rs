@@ -361,7 +361,7 @@ fn runs_that_tell_too_little_are_named() {
 #[test]
 fn a_job_dies_at_its_cap_and_no_other() {
     let room = Room::new();
-    let small = "--set width=64 --set context=32 --set threads=1 --set accumulation=1 --set optimizer=sgd";
+    let small = "--set width=64 --set context=32 --set threads=1 --set accumulation=8 --set optimizer=sgd";
     room.line(&format!(
         "tune training-job --study t {small} --set cap_mb=24 --param micro_batch=1|64 --sampler grid --workers 1 --quiet"
     ))

@@ -10,11 +10,11 @@ use kilter_laws::parallel::{
     Accounting, Assumptions, Bounds, Hardware, Model, Plan, Recompute, Strategy, calibrated, plans, published,
 };
 use kilter_numerics::Stream;
-use kilter_space::{Config, Expr, Outline, SpaceError};
+use kilter_space::{Config, Outline, SpaceError};
 use kilter_study::{Better, Failure, Goal, Outcome, Run};
 
 use super::job::JOB_SEARCH;
-use super::{Measuring, arm, entry, higher, lower, reported, searched, seed};
+use super::{Measuring, arm, constrained, entry, higher, lower, reported, searched, seed};
 use crate::claim::{Arm, Claim, Costly, Judge, Reproduction, Scaled};
 
 /// The recipe that runs a plan.
@@ -52,13 +52,6 @@ fn degrees() -> Result<Vec<kilter_space::Entry>, SpaceError> {
     ])
 }
 
-fn constrained(entries: Vec<kilter_space::Entry>) -> Result<Outline, SpaceError> {
-    let constraints = CONSTRAINTS.iter().map(|text| Expr::parse(text)).collect::<Result<Vec<_>, _>>();
-    // Constants; a test parses them.
-    let constraints = constraints.unwrap_or_else(|why| unreachable!("a constraint of {PLAN}: {why}"));
-    Outline::constrained(entries, constraints)
-}
-
 /// The recipe [`PLAN`].
 pub(super) fn plan_recipe() -> Result<Measuring, SpaceError> {
     let mut entries = degrees()?;
@@ -69,7 +62,7 @@ pub(super) fn plan_recipe() -> Result<Measuring, SpaceError> {
     let about =
         "a plan of 175B parameters on 1024 half MI250X: the planner's costs with noise stand in for the cluster";
     let metrics = vec![higher("tflops"), lower("memory_gb"), higher("tflops_without_noise")];
-    Ok(Measuring { name: PLAN, about, outline: constrained(entries)?, metrics, run: run_plan })
+    Ok(Measuring { name: PLAN, about, outline: constrained(entries, &CONSTRAINTS)?, metrics, run: run_plan })
 }
 
 fn hardware() -> Result<&'static Hardware, Failure> {
@@ -143,7 +136,7 @@ pub(super) fn search_recipe() -> Result<Measuring, SpaceError> {
 fn run_search(config: &Config, _: &mut Run) -> Result<Outcome, Failure> {
     let (seed, trials) = (config.int("seed")?.unsigned_abs(), config.int("trials")?.unsigned_abs());
     let drops = config.text("failures")? == "fail";
-    let outline = constrained(degrees()?)?;
+    let outline = constrained(degrees()?, &CONSTRAINTS)?;
     let mut chance = Stream::new(&[seed], "runs of plans");
     let (mut failed, mut true_speed) = (0, Vec::new());
     let course = searched(outline, Goal::maximize("tflops"), config.text("sampler")?, trials, seed, |asked| {

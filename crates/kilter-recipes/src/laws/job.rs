@@ -14,7 +14,7 @@ use kilter_space::{Config, Outline, SpaceError};
 use kilter_study::process::OwnProcess;
 use kilter_study::{Failure, Goal, Outcome, Recipe, Run};
 
-use super::{Measuring, entry, higher, lower, searched, seed};
+use super::{Measuring, constrained, entry, higher, lower, searched, seed};
 use crate::network::plain::{begun, configured, until};
 
 /// The recipe of a run.
@@ -26,11 +26,14 @@ pub const JOB_SEARCH: &str = "training-job-search";
 /// Steps that are timed, after one that is not.
 const TIMED: u64 = 2;
 
+/// A network's smallest batch.
+const SMALLEST: &str = "micro_batch * accumulation >= 8";
+
 /// What is searched.
 fn choices() -> Result<Vec<kilter_space::Entry>, SpaceError> {
     Ok(vec![
         entry("micro_batch", "ordinal:1<2<4<8<16<32<64", 4_i64, "sequences at a time")?,
-        entry("accumulation", "ordinal:1<2<4", 1_i64, "times that before a step is taken")?,
+        entry("accumulation", "ordinal:1<2<4<8", 2_i64, "times that before a step is taken")?,
         entry("context", "ordinal:32<64<128", 64_i64, "characters of a sequence")?,
         entry("threads", "1|2", 1_i64, "threads that compute")?,
         entry("optimizer", "adamw|adafactor|sgd", "adamw", "who takes the steps: its state takes memory")?,
@@ -50,7 +53,8 @@ pub(super) fn job() -> Result<Measuring, SpaceError> {
     let entries = [choices()?, settings()?].concat();
     let metrics = vec![higher("tokens_per_second"), lower("peak_mb")];
     let about = "steps of a small transformer under a cap of memory: real runs, some of which fail";
-    Ok(Measuring { name: JOB, about, outline: Outline::new(entries)?, metrics, run: work })
+    let outline = constrained(entries, &[SMALLEST])?;
+    Ok(Measuring { name: JOB, about, outline, metrics, run: work })
 }
 
 fn work(config: &Config, run: &mut Run) -> Result<Outcome, Failure> {
@@ -64,9 +68,8 @@ fn work(config: &Config, run: &mut Run) -> Result<Outcome, Failure> {
         ("width", config.int("width")?.into()),
         ("heads", 4_i64.into()),
         ("context", config.int("context")?.into()),
-        // At least as many as the smallest batch of a network: so small a job takes several at a time, one by one.
-        ("batch", (micro * parts).max(8).into()),
-        ("accumulation", ((micro * parts).max(8) / micro).into()),
+        ("batch", (micro * parts).into()),
+        ("accumulation", parts.into()),
         ("optimizer", optimizer.into()),
         ("schedule", "constant".into()),
         ("split_seed", config.int("seed")?.into()),
