@@ -11,6 +11,7 @@ use crate::completions::{Completions, Man};
 use crate::data::Data;
 use crate::enqueue::Enqueue;
 use crate::export::Export;
+use crate::fault::Fault;
 use crate::hint;
 use crate::import::Import;
 use crate::logs::Logs;
@@ -18,6 +19,7 @@ use crate::measure::Measure;
 use crate::merge::Merge;
 use crate::predict::Predict;
 use crate::quantize::Quantize;
+use crate::recipes::Recipes;
 use crate::rename::{Copy, Delete, Rename};
 use crate::report::Report;
 use crate::reproduce::Reproduce;
@@ -141,8 +143,7 @@ pub enum Verb {
     /// Tell how a trial that you asked for ended
     Tell(Tell),
     /// List the recipes, or one recipe's hyperparameters
-    #[command(after_help = "Examples:\n  kilter recipes\n  kilter recipes random-forest")]
-    Recipes(Named),
+    Recipes(Recipes),
     /// Look at a search space: describe, check, sample, count, diff
     Space(SpaceVerb),
     /// Data sets and models: what there is, where it is, and bringing it
@@ -194,14 +195,31 @@ impl OfStudy {
 
 #[derive(Debug, Args)]
 pub struct OfTrial {
-    /// The trial's number [default: the best]
+    /// Its number, or STUDY[:TRIAL] [default: the best]
     #[arg(value_name = "TRIAL")]
-    pub trial: Option<u64>,
+    pub trial: Option<String>,
     /// The study [default: the newest]
     #[arg(long, value_name = "NAME")]
     pub study: Option<String>,
     #[command(flatten)]
     pub storage: InStorage,
+}
+
+impl OfTrial {
+    /// The study and the trial's number, as far as they were named.
+    pub fn named(&self) -> Result<(Option<&str>, Option<u64>), Fault> {
+        let Some(word) = self.trial.as_deref() else { return Ok((self.study.as_deref(), None)) };
+        if let Ok(number) = word.parse() {
+            return Ok((self.study.as_deref(), Some(number)));
+        }
+        if let Some(study) = &self.study {
+            return Err(Fault::call(format!(
+                "`{word}` is no trial's number, and --study {study} names the study already"
+            )));
+        }
+        let behind = word.rsplit_once(':').and_then(|(study, number)| Some((study, number.parse().ok()?)));
+        Ok(behind.map_or((Some(word), None), |(study, number)| (Some(study), Some(number))))
+    }
 }
 
 #[derive(Debug, Args)]

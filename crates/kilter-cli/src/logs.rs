@@ -12,7 +12,7 @@ use crate::look::{chosen, look_at};
 use crate::style::Voice;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  kilter logs 17")]
+#[command(after_help = "Examples:\n  kilter logs 17\n  kilter logs breast-cancer:17")]
 pub struct Logs {
     #[command(flatten)]
     pub of: OfTrial,
@@ -23,8 +23,9 @@ pub struct Logs {
 
 /// `kilter logs`
 pub fn logs(args: &Logs, voice: &Voice) -> Result<ExitCode, Fault> {
-    let (place, entry, history) = look_at(args.of.study.as_deref(), &args.of.storage)?;
-    let row = chosen(args.of.trial, &entry, &history)?;
+    let (study, trial) = args.of.named()?;
+    let (place, entry, history) = look_at(study, &args.of.storage)?;
+    let row = chosen(trial, &entry, &history)?;
     let folder = place.trials_folder(&entry.spec.name).join(row.number.to_string());
     // Later repeats have folders of their own.
     let repeats = entry.spec.conduct.repeats.unwrap_or(1);

@@ -11,8 +11,9 @@ use kilter_weights::merge::average::PerTensor;
 use kilter_weights::merge::{MergeReport, common_of, find, merge as write_merged};
 use kilter_weights::soup::{self, Accept, Better, GreedyConfig, SoupReport};
 use kilter_weights::storage::Written;
-use kilter_weights::{Checkpoint, Dtype, Options, WeightsError};
+use kilter_weights::{Checkpoint, Dtype, Options, WeightsError, replace};
 use serde_json::{Value as Json, json};
+use tempfile::TempDir;
 
 use crate::fault::Fault;
 use crate::look::look_at;
@@ -20,7 +21,7 @@ use crate::pairs::setting;
 use crate::scorer::{MODEL, Program, Scorer};
 use crate::style::{Voice, short};
 use crate::table::table;
-use crate::weights::{Answers, Work, open, target};
+use crate::weights::{Answers, Work, beside, open, target};
 
 #[derive(Debug, Args)]
 #[command(
@@ -57,6 +58,9 @@ pub struct Merge {
     /// The file to write; .safetensors.index.json makes shards
     #[arg(short, long, value_name = "PATH")]
     pub out: Option<PathBuf>,
+    /// Measure batch normalisations' running statistics on what the models learnt from (models that kilter trained)
+    #[arg(long)]
+    pub refresh_batchnorm: bool,
     /// Delete the merged model when the command has seen it
     #[arg(long)]
     pub scratch: bool,
@@ -116,14 +120,44 @@ pub fn merge(args: &Merge, voice: &Voice) -> Result<ExitCode, Fault> {
     let progress = |done, total| work.progress(done, total);
     let options = Options { allow_non_finite, progress: &progress, ..Options::default() };
     let models: Vec<&Checkpoint> = models.iter().collect();
-    let report = match work.end(write_merged(&*built, base.as_ref(), &models, dtype, out, &options))? {
+    let fresh = Fresh::new(args, out)?;
+    let written = write_merged(&*built, base.as_ref(), &models, dtype, fresh.target(), &options);
+    let report = match work.end(written)? {
         Ok(report) => report,
         Err(code) => return Ok(code),
     };
+    let report = MergeReport { written: fresh.end(report.written, out, &options)?, ..report };
     let told = if args.scratch { Ok(ExitCode::SUCCESS) } else { tell(&report, json!(report), &work, voice) };
     match program {
         None => told,
         Some(program) => told.and_then(|_| shown(&program, out, &report.written, args.scratch)),
+    }
+}
+
+/// Where a merged model goes: to its place, or first beside it, for its running statistics to be measured.
+struct Fresh {
+    place: Option<TempDir>,
+    target: PathBuf,
+}
+
+impl Fresh {
+    fn new(args: &Merge, out: &Path) -> Result<Self, Fault> {
+        let place = args.refresh_batchnorm.then(|| beside(out)).transpose()?;
+        let target = place.as_ref().map_or(out.to_owned(), |place| place.path().join("merged.safetensors"));
+        Ok(Self { place, target })
+    }
+
+    fn target(&self) -> &Path {
+        &self.target
+    }
+
+    fn end(self, written: Written, out: &Path, options: &Options<'_>) -> Result<Written, Fault> {
+        if self.place.is_none() {
+            return Ok(written);
+        }
+        let found = network::running_statistics(&self.target)
+            .map_err(|why| Fault::call(format!("--refresh-batchnorm: {why}")))?;
+        Ok(replace(&Checkpoint::open(&self.target)?, &found, out, options)?)
     }
 }
 
@@ -150,13 +184,17 @@ fn stir(args: &Merge, mut set: Vec<(String, Value)>, out: &Path, voice: &Voice) 
     let work = Work::begin(voice)?;
     let progress = |done, total| work.progress(done, total);
     let options = Options { allow_non_finite, progress: &progress, ..Options::default() };
+    let fresh = Fresh::new(args, out)?;
     if kind != "greedy" {
         let made = match kind {
-            "learned" => learn(&config, &models, dtype, out, &options, &work, voice)?,
-            _ => soup::uniform(&models, dtype, out, &options),
+            "learned" => learn(&config, &models, dtype, fresh.target(), &options, &work, voice)?,
+            _ => soup::uniform(&models, dtype, fresh.target(), &options),
         };
         return match work.end(made)? {
-            Ok(report) => tell(&report, json!(report), &work, voice),
+            Ok(report) => {
+                let report = MergeReport { written: fresh.end(report.written, out, &options)?, ..report };
+                tell(&report, json!(report), &work, voice)
+            }
             Err(code) => Ok(code),
         };
     }
@@ -165,17 +203,19 @@ fn stir(args: &Merge, mut set: Vec<(String, Value)>, out: &Path, voice: &Voice) 
         (_, true) => Some(Better::Lower),
         _ => None,
     };
-    let scorer = match args.command.is_empty() {
+    let mut scorer = match args.command.is_empty() {
         true => Scorer::own(models[0].path(), args.metric.as_deref(), better)?,
         false => Scorer::program(&args.command, args.metric.as_deref(), better)?,
     };
+    scorer.refreshes = args.refresh_batchnorm;
     let greedy = GreedyConfig {
         better: scorer.better,
         accept: if config.text("accept").map_err(Fault::call)? == "better" { Accept::Better } else { Accept::NotWorse },
         max_ingredients: usize::try_from(config.int("max_ingredients").map_err(Fault::call)?).ok(),
     };
-    match work.end(taste(&scorer, &models, greedy, dtype, out, &options, &work))? {
-        Ok(report) => {
+    match work.end(taste(&scorer, &models, greedy, dtype, fresh.target(), &options, &work))? {
+        Ok(mut report) => {
+            report.merged.written = fresh.end(report.merged.written, out, &options)?;
             if !voice.json {
                 voice.say(&ranking(&report, &models))?;
             }

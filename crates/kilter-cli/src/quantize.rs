@@ -1,14 +1,15 @@
 //! `kilter quantize`: a checkpoint in fewer bits, and back.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use kilter_recipes::network::{LearnConfig, LearnedLayer, exponents, learn_codes};
+use kilter_recipes::network::{LearnConfig, LearnedLayer, Rounding, exponents, learn_codes};
 use kilter_space::Config;
 use kilter_study::process::Client;
 use kilter_weights::quantize::{
-    QuantizeConfig, QuantizeReport, dequantize, outline, quantize as write_quantised, quantize_with,
+    Curve, LEARNED, QuantizeConfig, QuantizeReport, dequantize, outline, quantize as write_quantised, quantize_with,
 };
 use kilter_weights::storage::Written;
 use kilter_weights::{Checkpoint, Options, WeightsError};
@@ -22,12 +23,13 @@ use crate::scorer::{MODEL, Program};
 use crate::style::{Voice, bytes, short};
 use crate::subject::data_path;
 use crate::table::table;
-use crate::weights::{Answers, Work, target};
+use crate::weights::{Answers, Work, beside, target};
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Settings: method=power (or uniform, log; nupes learns codes with data; none turns a quantised file back to \
-                  floats), bits=4, granularity=channel, exponent=tensor, outliers=0, norm=2; of nupes steps=2000, \
+    after_help = "Settings: method=power (or uniform, log; nupes, adaround and gptq round with data; none turns a quantised \
+                  file back to floats), bits=4, granularity=channel, exponent=tensor, outliers=0, norm=2, \
+                  activation_bits=none (in how many bits kilter apply feeds linear layers); with data steps=2000, \
                   calibration=512.\n\nExamples:\n  kilter quantize \
                   model.safetensors --set bits=4 -o small.safetensors\n  \
                   kilter quantize digits.safetensors --set method=nupes --set bits=3 \\\n      -o small.safetensors\n  kilter quantize small.safetensors --set method=none -o \
@@ -40,7 +42,7 @@ pub struct Quantize {
     /// Fix this hyperparameter (repeatable)
     #[arg(long, value_name = "NAME=VALUE")]
     pub set: Vec<String>,
-    /// With method=nupes: learn on these examples [default: those that the model learnt from]
+    /// With method=nupes, adaround or gptq: these examples [default: those that the model learnt from]
     #[arg(long, value_name = "NAME or FILE")]
     pub data: Option<String>,
     #[command(flatten)]
@@ -68,9 +70,12 @@ pub fn quantize(args: &Quantize, voice: &Voice) -> Result<ExitCode, Fault> {
     let out = target(args.out.as_deref())?;
     let answered = args.answers.over(&outline().map_err(Fault::call)?, &set)?;
     let config = QuantizeConfig::from_config(&answered)?;
-    let learns = answered.text("method").map_err(Fault::call)? == "nupes";
-    if args.data.is_some() && !learns {
-        return Err(Fault::call("codes are learned with data by --set method=nupes; the other grids need none"));
+    let rounding = Rounding::named(answered.text("method").map_err(Fault::call)?);
+    if args.data.is_some() && rounding.is_none() {
+        let learned = LEARNED.join(" or ");
+        return Err(Fault::call(format!(
+            "weights are rounded with data by --set method={learned}; the others need none"
+        )));
     }
     let example = format!("kilter quantize model.safetensors -o small.safetensors -- python3 eval.py {MODEL}");
     let program = Program::after(&args.command, &example, args.scratch, voice.json)?;
@@ -96,7 +101,7 @@ pub fn quantize(args: &Quantize, voice: &Voice) -> Result<ExitCode, Fault> {
         }
         return Ok(ExitCode::SUCCESS);
     };
-    let learned = learns.then(|| Learned::new(args, &answered, config.bits, out, &work)).transpose();
+    let learned = rounding.map(|rounding| Learned::new(args, &answered, rounding, config.bits, out, &work)).transpose();
     let learned = match learned {
         Err(_) if work.is_interrupted() => None,
         learned => learned?,
@@ -104,7 +109,10 @@ pub fn quantize(args: &Quantize, voice: &Voice) -> Result<ExitCode, Fault> {
     let written = match &learned {
         None if work.is_interrupted() => Err(WeightsError::Interrupted),
         None => write_quantised(&model, &config, out, &options),
-        Some(learned) => quantize_with(&learned.weights, &config, &exponents(&learned.layers), out, &options),
+        Some(learned) => {
+            let known = if config.curve == Curve::Power { exponents(&learned.layers) } else { BTreeMap::new() };
+            quantize_with(&learned.weights, &config, &known, out, &options)
+        }
     };
     let mut report = match work.end(written)? {
         Ok(report) => report,
@@ -120,7 +128,7 @@ pub fn quantize(args: &Quantize, voice: &Voice) -> Result<ExitCode, Fault> {
     if voice.json {
         let mut document = json!(report);
         document["wall_seconds"] = json!(work.seconds());
-        if learns {
+        if rounding.is_some() {
             document["learned"] = json!(learned);
         }
         voice.document(&document)?;
@@ -149,31 +157,34 @@ struct Learned {
 }
 
 impl Learned {
-    fn new(args: &Quantize, answered: &Config, bits: u32, out: &Path, work: &Work) -> Result<Self, Fault> {
+    fn new(
+        args: &Quantize,
+        answered: &Config,
+        rounding: Rounding,
+        bits: u32,
+        out: &Path,
+        work: &Work,
+    ) -> Result<Self, Fault> {
         let whole = |name: &str| answered.int(name).map(i64::unsigned_abs).map_err(Fault::call);
-        let config = LearnConfig { bits, steps: whole("steps")?, ..LearnConfig::default() };
+        let plain = LearnConfig { bits, ..LearnConfig::default() };
+        let config = if rounding == Rounding::Gptq { plain } else { LearnConfig { steps: whole("steps")?, ..plain } };
         let data = args.data.as_deref().map(data_path);
         let place = beside(out)?;
         let weights = place.path().join("model.safetensors");
         let examples = whole("calibration")? as usize;
-        let layers = learn_codes(&args.model, data.as_deref(), examples, &config, &weights, &mut |done, of| {
-            work.remark(&format!("layer {done} of {of} learned"));
+        let mut progress = |done, of| {
+            work.remark(&format!("layer {done} of {of} rounded"));
             !work.is_interrupted()
-        });
+        };
+        let data = data.as_deref();
+        let layers = learn_codes(&args.model, data, examples, rounding, &config, &weights, &mut progress);
         Ok(Self { layers: layers.map_err(Fault::call)?, weights: Checkpoint::open(&weights)?, _place: place })
     }
 }
 
-/// A folder beside the output, gone when it is dropped.
-fn beside(out: &Path) -> Result<TempDir, Fault> {
-    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let made = tempfile::Builder::new().prefix(".kilter-floats-").tempdir_in(folder);
-    made.map_err(|why| Fault::work(format!("cannot write to {}: {why}", folder.display())))
-}
-
 /// What was learned of each layer.
 fn learnt(layers: &[LearnedLayer]) -> String {
-    let header = ["layer", "exponent", "learned", "output error", "learned"].map(str::to_owned);
+    let header = ["layer", "exponent", "learned", "output error", "with data"].map(str::to_owned);
     let row = |layer: &LearnedLayer| {
         let numbers = [layer.exponent, layer.loss].concat().into_iter().map(short);
         std::iter::once(layer.name.clone()).chain(numbers).collect()

@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use kilter_recipes::network::Trained;
+use kilter_recipes::network::{Trained, running_statistics};
 use kilter_weights::soup::Better;
+use kilter_weights::{Checkpoint, Options, replace};
 use regex::Regex;
 
 use crate::fault::Fault;
@@ -82,6 +83,8 @@ pub struct Scorer<'a> {
     way: Way<'a>,
     /// Which scores are better.
     pub better: Better,
+    /// Are running statistics of batch normalisations measured anew first?
+    pub refreshes: bool,
 }
 
 enum Way<'a> {
@@ -101,7 +104,7 @@ impl<'a> Scorer<'a> {
         if metric.captures_len() < 2 {
             return Err(Fault::call("--metric needs a group around the number, as in --metric 'acc=([0-9.]+)'"));
         }
-        Ok(Self { way: Way::Program(program, metric), better })
+        Ok(Self { way: Way::Program(program, metric), better, refreshes: false })
     }
 
     /// The recipe that made `model`, on the examples that judged it while it was tuned.
@@ -124,11 +127,23 @@ impl<'a> Scorer<'a> {
             Fault::call(format!("--metric: `{}` gives {}", trained.recipe(), names.join(", ")))
         })?;
         let usual = if known.better.prefers(0.0, 1.0) { Better::Lower } else { Better::Higher };
-        Ok(Self { way: Way::Own(known.name.clone()), better: better.unwrap_or(usual) })
+        Ok(Self { way: Way::Own(known.name.clone()), better: better.unwrap_or(usual), refreshes: false })
     }
 
     /// The model's score.
     pub fn score(&self, model: &Path) -> Result<f64, String> {
+        if !self.refreshes {
+            return self.score_of(model);
+        }
+        let found = running_statistics(model).map_err(|why| format!("--refresh-batchnorm: {why}"))?;
+        let place = tempfile::tempdir().map_err(|why| why.to_string())?;
+        let fresh = place.path().join("model.safetensors");
+        let written = Checkpoint::open(model).and_then(|model| replace(&model, &found, &fresh, &Options::default()));
+        written.map_err(|why| why.to_string())?;
+        self.score_of(&fresh)
+    }
+
+    fn score_of(&self, model: &Path) -> Result<f64, String> {
         let (program, metric) = match &self.way {
             Way::Own(metric) => {
                 let judged = Trained::open(model, "cpu").and_then(|trained| trained.validate());

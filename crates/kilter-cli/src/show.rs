@@ -19,7 +19,7 @@ use crate::summary::{state_words, trial_json, value_words};
 use crate::tag::tag_text;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  kilter show 17 --study breast-cancer")]
+#[command(after_help = "Examples:\n  kilter show 17\n  kilter show breast-cancer:17")]
 pub struct Show {
     #[command(flatten)]
     pub of: OfTrial,
@@ -31,8 +31,9 @@ pub struct Show {
 /// `kilter show`
 pub fn show(args: &Show, voice: &Voice) -> Result<ExitCode, Fault> {
     let Show { of: args, recompute } = args;
-    let (place, entry, history) = look_at(args.study.as_deref(), &args.storage)?;
-    let row = chosen(args.trial, &entry, &history)?;
+    let (study, trial) = args.named()?;
+    let (place, entry, history) = look_at(study, &args.storage)?;
+    let row = chosen(trial, &entry, &history)?;
     let folder = place.trials_folder(&entry.spec.name).join(row.number.to_string());
     if *recompute {
         return recomputed(&place, &entry, row, voice);

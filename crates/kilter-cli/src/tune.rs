@@ -13,6 +13,7 @@ use kilter_study::{Conduct, Duplicates, QueueOnly, StorageError, Study, StudySpe
 use crate::aims::{self, Aims, seconds};
 use crate::args::InStorage;
 use crate::fault::Fault;
+use crate::hint;
 use crate::pairs::{named_once, param, setting};
 use crate::place::{Place, check_name};
 use crate::plan::Plan;
@@ -192,6 +193,9 @@ pub fn tune(mut args: Tune, voice: &Voice) -> Result<ExitCode, Fault> {
     if !spends
         && (args.object.is_some() || args.base.is_some() || !args.models.is_empty() || !args.statistics.is_empty())
     {
+        if let Some(whole) = args.recipe.iter().chain(&args.object).find_map(|word| hint::detached(word)) {
+            return Err(Fault::call(format!("a goal's metric is written with an equals sign: {whole}")));
+        }
         return Err(Fault::call(
             "a second word, --models, --base and --statistics belong to `kilter tune merge METHOD --models …` and `kilter tune \
              quantize MODEL`",

@@ -10,11 +10,13 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use kilter_space::text::SpaceText;
-use kilter_space::{Config, Defaults, Domain, Name, Outline, Value, parse_domain};
-use kilter_weights::merge::{METHODS, find};
+use kilter_space::{Config, Defaults, Domain, Name, Outline, SpaceError, Value, parse_domain};
+use kilter_weights::merge::{METHODS, Method, find};
+use kilter_weights::quantize;
 use kilter_weights::storage::Written;
 use kilter_weights::{Checkpoint, WeightsError};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use tempfile::TempDir;
 
 use crate::aims::Direction;
 use crate::args::InStorage;
@@ -24,6 +26,7 @@ use crate::look::best_or;
 use crate::place::Place;
 use crate::plan::Job;
 use crate::quantize::BYTES;
+use crate::recipes::Tunable;
 use crate::scorer::{MODEL, Program};
 use crate::study_file::Origin;
 use crate::style::{Voice, bytes, duration};
@@ -256,6 +259,31 @@ pub fn of_weights(
     Ok(What { outline, goals, metrics, job, trials: TRIALS, stem: format!("{verb}-{object}"), facts: Vec::new() })
 }
 
+/// What [`of_weights`] takes: the ways to merge (of two models), and quantising.
+///
+/// # Errors
+/// None.
+pub fn tunable() -> Result<Vec<Tunable>, Fault> {
+    let of = |name: String, about: &str, outline: Result<Outline, SpaceError>| {
+        let entries = outline.map_err(Fault::work)?.entries().to_vec();
+        Ok(Tunable { name, about: about.to_owned(), metrics: Vec::new(), entries })
+    };
+    let merge = |method: &Method| {
+        let about = format!("{}: --models FILE … -- COMMAND", method.about);
+        of(format!("merge {}", method.name), &about, (method.outline)(2))
+    };
+    let merges = METHODS.iter().map(merge);
+    let quantise = of("quantize".to_owned(), "a model in fewer bits: FILE -- COMMAND", quantize::outline());
+    merges.chain([quantise]).collect()
+}
+
+/// A folder beside the output, gone when it is dropped.
+pub fn beside(out: &Path) -> Result<TempDir, Fault> {
+    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let made = tempfile::Builder::new().prefix(".kilter-").tempdir_in(folder);
+    made.map_err(|why| Fault::work(format!("cannot write to {}: {why}", folder.display())))
+}
+
 /// Trials of a study of [`of_weights`] whose number nobody says.
 const TRIALS: u64 = 50;
 
@@ -306,7 +334,7 @@ fn quantising(args: &Tune) -> Result<(Outline, String, Vec<String>), Fault> {
     }
     Checkpoint::open(Path::new(model))?;
     let grids = parse_domain("power|uniform|log").map_err(Fault::work)?;
-    let outline = kilter_weights::quantize::outline().and_then(|outline| outline.with("method", grids));
+    let outline = quantize::outline().and_then(|outline| outline.with("method", grids));
     let stem = Path::new(model).file_stem().unwrap_or_default().to_string_lossy().into_owned();
     Ok((outline.map_err(Fault::work)?, stem, vec![model.to_owned()]))
 }

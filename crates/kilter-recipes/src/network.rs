@@ -8,6 +8,7 @@
 //!
 //! Cost of a trial: one training.
 
+pub(crate) mod activations;
 mod apply;
 mod class;
 mod language;
@@ -21,10 +22,10 @@ mod statistics;
 pub use apply::{Applied, Trained, made_by};
 pub use class::{Stopped, Sweep, Throughput, Timing, sweep, throughput};
 pub use kilter_nn::quantize::LearnConfig;
-pub use quantize::{LearnedLayer, exponents, learn_codes};
+pub use quantize::{LearnedLayer, Rounding, exponents, learn_codes};
 pub use soup::{LearnedSoup, learn_soup};
 pub(crate) use statistics::measured;
-pub use statistics::{Statistic, statistics};
+pub use statistics::{Statistic, running_statistics, statistics};
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -279,8 +280,12 @@ pub(crate) trait Subject: Task {
         context: &mut Context<'_>,
     ) -> (Tensor<2>, Arc<[i64]>);
 
-    /// All metrics of these weights on the examples that judge.
-    fn judge(&self, params: &Params) -> Result<BTreeMap<&'static str, f64>, Failure>;
+    /// All metrics of these weights on the examples that judge, each pass as `pass` makes it.
+    fn judge<'a>(
+        &self,
+        params: &Params,
+        pass: &dyn Fn() -> Context<'a>,
+    ) -> Result<BTreeMap<&'static str, f64>, Failure>;
 }
 
 /// The one adapter between the trainer and a run.
@@ -330,7 +335,7 @@ fn train(
     }
     let result = training.result();
     save_weights(&result, &run.folder().join(MODEL), &metadata).map_err(Failure::refused)?;
-    let outcome = task.judge(&result)?;
+    let outcome = task.judge(&result, &Context::evaluation)?;
     if config.get("keep_training").is_some() && config.flag("keep_training")? {
         std::fs::rename(&place, run.folder().join(TRAINING)).map_err(|why| Failure::unwritable(&place, &why))?;
     } else {

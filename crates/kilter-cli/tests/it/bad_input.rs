@@ -113,6 +113,8 @@ refused! {
     empty_study_name: ["tune", "breast-cancer", "--study", ""],
     unknown_option: ["tune", "breast-cancer", "--trails", "5"],
     option_of_another_program: ["tune", "breast-cancer", "--n-jobs=4"],
+    goal_apart_from_its_metric: ["tune", "breast-cancer", "--maximize", "auc"],
+    goal_apart_behind_two_words: ["tune", "merge", "ties", "--maximize", "auc"],
     unknown_verb: ["tnue", "breast-cancer"],
     storage_of_another_kind: ["tune", "breast-cancer", "--storage", "postgres:here"],
     storage_without_file: ["tune", "breast-cancer", "--storage", "sqlite:"],

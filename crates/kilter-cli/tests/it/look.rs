@@ -64,6 +64,10 @@ fn json_has_the_documented_fields() {
         (Some("exit_status"), Some(7))
     );
     let shown = room.line("show 3 --json").done().json();
+    assert_eq!(room.line("show fit:3 --json").done().json(), shown);
+    assert_eq!(room.line("show fit --json").done().json(), room.line("show --json").done().json());
+    room.line("show nowhere:3").with(2).remarks("there is no study `nowhere`");
+    room.line("show fit:3 --study fit").with(2).remarks("--study fit names the study already");
     assert_eq!(shown["study"], "fit");
     assert_eq!(shown["reports"].as_array().unwrap().len(), 3);
     assert!(room.at(shown["folder"].as_str().unwrap()).is_dir());

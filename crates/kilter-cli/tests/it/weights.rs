@@ -1,5 +1,6 @@
 //! `kilter merge` and `kilter quantize`.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use serde_json::{Value as Json, json};
@@ -297,10 +298,72 @@ fn models_of_kilters_own_are_scored_by_their_recipe() {
         assert!(layer["loss"][1].as_f64() <= layer["loss"][0].as_f64(), "{report}");
     }
     room.line("apply learned-3.safetensors --data digits").done().says("accuracy");
+    for method in ["adaround", "gptq"] {
+        let line = format!(
+            "quantize soup.safetensors --set method={method} --set bits=3 --set calibration=64 -o {method}.safetensors --json"
+        );
+        let report = room.line(&line).done().json();
+        holds("quantize", &report);
+        let layers = report["learned"].as_array().unwrap();
+        assert!(layers.iter().all(|layer| layer["loss"][1].as_f64() < layer["loss"][0].as_f64()), "{report}");
+        // What the codes stand for is what was learned: packing adds no error of its own.
+        assert_eq!(layers.len(), report["quality"].as_array().unwrap().len());
+        for quality in report["quality"].as_array().unwrap() {
+            assert!(quality["mean_squared_error"].as_f64().unwrap() < 1e-12, "{report}");
+        }
+    }
+    room.line("quantize soup.safetensors --set bits=8 --set activation_bits=8 -o whole.safetensors").done();
+    room.line("apply whole.safetensors --data digits -o whole.csv").done().says("accuracy");
+    room.line("quantize whole.safetensors --set method=none -o floats.safetensors").done();
+    room.line("apply floats.safetensors --data digits -o floats.csv").done().says("accuracy");
+    let probabilities = |name: &str| -> Vec<f64> {
+        let text = fs::read_to_string(room.path().join(name)).unwrap();
+        text.lines().skip(1).flat_map(|line| line.split(',').skip(1)).map(|word| word.parse().unwrap()).collect()
+    };
+    let (integers, simulated) = (probabilities("whole.csv"), probabilities("floats.csv"));
+    let gaps = integers.iter().zip(&simulated).map(|(a, b)| (a - b).abs());
+    assert!(gaps.clone().fold(0.0_f64, f64::max) < 1e-3, "sums of whole numbers differ by the table's rounding only");
+    assert!(gaps.sum::<f64>() > 0.0, "whole numbers were summed");
     room.line("quantize soup.safetensors --data digits -o q.safetensors").with(2).remarks("--set method=nupes");
     assert!(!room.files().iter().any(|name| name.starts_with(".kilter")), "{:?}", room.files());
     room.line("merge soup --greedy --study nets --metric speed -o s.safetensors").with(2).remarks("accuracy");
     room.line("merge soup --greedy --study nowhere -o s.safetensors").with(2).remarks("nowhere");
+}
+
+/// Two residual networks from different starts: their mean says nothing about its own running statistics.
+#[test]
+fn running_statistics_are_measured_anew() {
+    let room = Room::new();
+    room.line("tune resnet --trials 2 --set epochs=1 --set width=4 --set stages=1 --set blocks=1 --set dropout=0.3 --study nets").done();
+    let soup = |more: &str, out: &str| {
+        let line = format!("merge soup --study nets --set kind=uniform {more} -o {out} --json");
+        let report = room.line(&line).done().json();
+        holds("merge", &report);
+        let checksums: BTreeMap<String, String> = report["tensors"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|tensor| (tensor["name"].as_str().unwrap().to_owned(), tensor["sha256"].as_str().unwrap().to_owned()))
+            .collect();
+        checksums
+    };
+    let (merged, fresh) = (soup("", "merged.safetensors"), soup("--refresh-batchnorm", "fresh.safetensors"));
+    assert!(merged.keys().any(|name| name.ends_with("running_var")));
+    for (name, checksum) in &merged {
+        assert_eq!(name.contains("running_"), fresh[name] != *checksum, "{name}");
+    }
+    let loss = |model: &str| {
+        let said = room.line(&format!("apply {model} --data digits --json")).done().json();
+        said["metrics"]["log_loss"].as_f64().unwrap()
+    };
+    assert!(loss("fresh.safetensors") < loss("merged.safetensors"), "statistics that fit are better");
+    room.line("merge soup --greedy --study nets --refresh-batchnorm -o greedy.safetensors").done().says("ingredient");
+    assert!(!room.files().iter().any(|name| name.starts_with(".kilter")), "{:?}", room.files());
+    room.line("tune mlp --trials 2 --set epochs=1 --set layers=1 --set width=16 --study plain").done();
+    room.line("merge soup --study plain --set kind=uniform --refresh-batchnorm -o none.safetensors")
+        .with(2)
+        .remarks("a `mlp` has no batch normalisation");
+    assert!(!room.files().contains(&"none.safetensors".to_owned()));
 }
 
 /// `w` begins with 1 and with 3, and the score is the square of its distance from 2.

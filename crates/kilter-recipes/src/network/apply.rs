@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use kilter_data::Pictures;
+use kilter_nn::context::Context;
 use kilter_nn::params::Params;
 use kilter_nn::train::{device, load_weights};
 use kilter_numerics::Stream;
@@ -12,6 +13,7 @@ use kilter_study::Failure;
 use kilter_weights::Checkpoint;
 use serde::de::DeserializeOwned;
 
+use super::activations::Activations;
 use super::language::{self, Model};
 use super::pictures::{Sorter, Sorting};
 use super::{CONFIG, INPUT, Input, Kind, NAMED, RECIPE, Subject};
@@ -24,6 +26,8 @@ pub struct Trained {
     config: Config,
     input: Input,
     params: Params,
+    /// How its linear layers are fed, if not with floats.
+    activations: Option<Activations>,
 }
 
 /// What a model says of pictures.
@@ -84,7 +88,13 @@ impl Trained {
             Input::Pictures { .. } => sorter(kind, &config, &input)?.network().init(&chance, &device),
         };
         let params = load_weights(&like, path).map_err(Failure::refused)?.detached();
-        Ok(Self { kind, recipe, config, input, params })
+        let activations = Activations::of(path, &params)?;
+        Ok(Self { kind, recipe, config, input, params, activations })
+    }
+
+    /// An evaluation pass as its file wants it.
+    fn pass(&self) -> Context<'_> {
+        self.activations.as_ref().map_or_else(Context::evaluation, Activations::pass)
     }
 
     /// Its weights.
@@ -104,15 +114,17 @@ impl Trained {
 
     /// Its network with examples: its own, or others of the same kind.
     pub(crate) fn subject(&self, data: Option<&str>) -> Result<Box<dyn Subject>, Failure> {
-        let config = match data {
-            None => self.config.clone(),
-            Some(data) => {
-                let answer = |(name, value): &(Name, Value)| {
-                    (name.clone(), if name.as_str() == "data" { data.into() } else { value.clone() })
-                };
-                Config::new(self.config.answers().iter().map(answer).collect())
-            }
+        let data = data.map(|data| ("data", data.into()));
+        self.subject_with(data.as_slice())
+    }
+
+    /// The same with some answers of its configuration exchanged.
+    pub(super) fn subject_with(&self, exchanged: &[(&str, Value)]) -> Result<Box<dyn Subject>, Failure> {
+        let answer = |(name, value): &(Name, Value)| {
+            let other = exchanged.iter().find(|(other, _)| name.as_str() == *other);
+            (name.clone(), other.map_or_else(|| value.clone(), |(_, value)| value.clone()))
         };
+        let config = Config::new(self.config.answers().iter().map(answer).collect());
         Ok(if self.kind.writes() {
             Box::new(language::Writing::open(self.kind, &config)?)
         } else {
@@ -125,7 +137,7 @@ impl Trained {
     /// # Errors
     /// The examples cannot be read, or it learnt from them.
     pub fn validate(&self) -> Result<BTreeMap<&'static str, f64>, Failure> {
-        self.judged_by()?.judge(&self.params)
+        self.judged_by()?.judge(&self.params, &|| self.pass())
     }
 
     /// The recipe that made it.
@@ -171,7 +183,7 @@ impl Trained {
         let pictures: Pictures = images.test.unwrap_or(images.train);
         let sorter = sorter(self.kind, &self.config, &self.input)?;
         let rows: Vec<usize> = (0..pictures.labels.len()).collect();
-        let probabilities = sorter.probabilities(&self.params, &pictures, &rows);
+        let probabilities = sorter.probabilities(&self.params, &pictures, &rows, &|| self.pass());
         let metrics = sorter.judge(&pictures.labels, &probabilities)?;
         Ok(Applied { probabilities, classes, labels: pictures.labels, metrics, learnt_from })
     }
@@ -186,8 +198,9 @@ impl Trained {
         };
         let characters: Vec<char> = characters.chars().collect();
         let model = Model::of(self.kind, &self.config, characters.len())?;
-        let stream = Stream::new(&[seed], "characters");
-        language::write(&model, &self.params, &characters, prompt, length, temperature, stream)
+        let mut stream = Stream::new(&[seed], "characters");
+        let choose = |logits: &[f64]| language::draw(logits, temperature, stream.uniform());
+        language::write(&model, &self.params, &|| self.pass(), &characters, prompt, length, choose)
     }
 }
 

@@ -179,18 +179,18 @@ impl Writing {
 
     /// The mean loss of a training's weights as they stand.
     pub fn loss_of_result(&self, training: &Training) -> f64 {
-        let loss = self.mean_loss(&training.result());
+        let loss = self.mean_loss(&training.result(), &Context::evaluation);
         if loss.is_finite() { loss } else { f64::INFINITY }
     }
 
     /// The mean loss of all targets that are scored. Windows without a state are judged side by side; a state is carried
     /// from window to window in as many streams, each of which reads one whole window first.
-    fn mean_loss(&self, params: &Params) -> f64 {
+    fn mean_loss<'a>(&self, params: &Params, pass: &dyn Fn() -> Context<'a>) -> f64 {
         let params = params.detached();
         let mut sum = 0.0;
         let last = self.windows.first().map_or(1, |window| window.scored_targets[1] - window.scored_targets[0]);
         let mut score = |stretches: &[std::ops::Range<usize>], states: States| {
-            let mut context = Context::evaluation().carrying(states);
+            let mut context = pass().carrying(states);
             let wanted = |row: usize, at: usize| at + last > stretches[row].end;
             let loss = self.loss_of(&params, &self.judge, stretches, wanted, &mut context);
             sum += kilter_nn::params::numbers(&loss)[0] * (stretches.len() * last) as f64;
@@ -253,7 +253,7 @@ impl Task for Writing {
     }
 
     fn evaluate(&self, params: &Params) -> Vec<(&'static str, f64)> {
-        vec![("loss", self.mean_loss(params))]
+        vec![("loss", self.mean_loss(params, &Context::evaluation))]
     }
 }
 
@@ -290,8 +290,12 @@ impl Subject for Writing {
         Some(self.context() as u64)
     }
 
-    fn judge(&self, params: &Params) -> Result<BTreeMap<&'static str, f64>, Failure> {
-        let loss = self.mean_loss(params);
+    fn judge<'a>(
+        &self,
+        params: &Params,
+        pass: &dyn Fn() -> Context<'a>,
+    ) -> Result<BTreeMap<&'static str, f64>, Failure> {
+        let loss = self.mean_loss(params, pass);
         // Per byte of text, so that it compares whatever the tokens are.
         let first = self.windows.first().map_or(0, |window| window.scored_targets[0]);
         let end = self.windows.last().map_or(0, |window| window.scored_targets[1]);
@@ -305,15 +309,15 @@ impl Subject for Writing {
     }
 }
 
-/// `length` characters after `prompt`, each drawn from the network's probabilities, sharpened by a temperature below 1.
-pub fn write(
+/// `length` characters after `prompt`; `choose` picks one by their logits.
+pub fn write<'a>(
     model: &Model,
     params: &Params,
+    pass: &dyn Fn() -> Context<'a>,
     characters: &[char],
     prompt: &str,
     length: usize,
-    temperature: f64,
-    mut stream: Stream,
+    mut choose: impl FnMut(&[f64]) -> usize,
 ) -> Result<String, Failure> {
     let place = |c: char| characters.binary_search(&c).map(|at| at as i64);
     let unknown = prompt.chars().find(|&c| place(c).is_err());
@@ -328,18 +332,17 @@ pub fn write(
     for _ in 0..length {
         let seen: Arc<[i64]> = tokens[tokens.len().saturating_sub(model.context())..].into();
         let rows = seen.len();
-        let logits = model.forward(params, seen, 1, &mut Context::evaluation());
+        let logits = model.forward(params, seen, 1, &mut pass());
         let logits = kilter_nn::params::numbers(&logits);
-        let last = &logits[(rows - 1) * characters.len()..];
-        let next = draw(last, temperature, stream.uniform());
+        let next = choose(&logits[(rows - 1) * characters.len()..]);
         tokens.push(next as i64);
         written.push(characters[next]);
     }
     Ok(written)
 }
 
-/// The class that a number from 0 to 1 falls on; at temperature 0 the likeliest.
-fn draw(logits: &[f64], temperature: f64, chance: f64) -> usize {
+/// The class that a number from 0 to 1 falls on, probabilities sharpened by a temperature below 1; at 0 the likeliest.
+pub fn draw(logits: &[f64], temperature: f64, chance: f64) -> usize {
     let top = (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap_or(0);
     if temperature == 0.0 {
         return top;

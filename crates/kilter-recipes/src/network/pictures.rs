@@ -115,12 +115,18 @@ impl Sorter {
     }
 
     /// Probabilities, `[rows, classes]`.
-    pub fn probabilities(&self, params: &Params, pictures: &Pictures, rows: &[usize]) -> Vec<f64> {
+    pub fn probabilities<'a>(
+        &self,
+        params: &Params,
+        pictures: &Pictures,
+        rows: &[usize],
+        pass: &dyn Fn() -> Context<'a>,
+    ) -> Vec<f64> {
         let params = params.detached();
         let mut all = Vec::with_capacity(rows.len() * self.classes);
         for rows in rows.chunks(PASS) {
             let x = self.batch(pictures, rows, params.device());
-            let logits = self.model.forward(&params, x, &mut Context::evaluation());
+            let logits = self.model.forward(&params, x, &mut pass());
             let logits: Vec<f64> = kilter_nn::params::numbers(&logits);
             for row in logits.chunks(self.classes) {
                 let top = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -207,7 +213,7 @@ impl Task for Sorting {
     }
 
     fn evaluate(&self, params: &Params) -> Vec<(&'static str, f64)> {
-        let judged = self.judge(params).unwrap_or_default();
+        let judged = self.judge(params, &Context::evaluation).unwrap_or_default();
         ["log_loss", "accuracy"].into_iter().filter_map(|name| Some((name, *judged.get(name)?))).collect()
     }
 }
@@ -238,9 +244,13 @@ impl Subject for Sorting {
         (self.sorter.model.forward(params, x, context), classes)
     }
 
-    fn judge(&self, params: &Params) -> Result<BTreeMap<&'static str, f64>, Failure> {
+    fn judge<'a>(
+        &self,
+        params: &Params,
+        pass: &dyn Fn() -> Context<'a>,
+    ) -> Result<BTreeMap<&'static str, f64>, Failure> {
         let rows: Vec<usize> = (0..self.judge.labels.len()).collect();
-        let probabilities = self.sorter.probabilities(params, &self.judge, &rows);
+        let probabilities = self.sorter.probabilities(params, &self.judge, &rows, pass);
         self.sorter.judge(&self.judge.labels, &probabilities)
     }
 }

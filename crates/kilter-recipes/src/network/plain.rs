@@ -86,5 +86,5 @@ pub(crate) fn plainly(
     let began = Instant::now();
     until(&mut training, &task, steps, run)?;
     let seconds = began.elapsed().as_secs_f64();
-    Ok(Trained { metrics: task.judge(&training.result())?, seconds })
+    Ok(Trained { metrics: task.judge(&training.result(), &Context::evaluation)?, seconds })
 }

@@ -1,32 +1,57 @@
-//! Quantising a network with its data: codes and exponents of its linear layers, layer after layer, each on what reaches it
-//! from those that are quantised already.
+//! Quantising a network with its data: codes of its linear layers.
 //!
-//! The method is [`kilter_nn::quantize`]'s; exponents begin at what [`kilter_weights::quantize::search`] finds without data.
-//! Convolutions and tables keep what is found without data. Cost: two forward passes of the calibration examples for each
-//! layer, and the layer's learning.
+//! NUPES and AdaRound ([`kilter_nn::quantize`]) learn them layer after layer, each on what reaches it from those that are
+//! quantised already; exponents of NUPES begin at what [`kilter_weights::quantize::search`] finds without data. GPTQ
+//! ([`with_feedback`]) rounds by the second moments of what reaches a layer of the float network. Convolutions and tables
+//! keep what is found without data. Cost: two forward passes of the calibration examples for each layer, and the layer's
+//! learning; one forward pass for GPTQ.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use kilter_nn::context::Context;
 use kilter_nn::params::{Params, numbers};
-use kilter_nn::quantize::{Layer, LearnConfig, learn};
-use kilter_nn::train::save_weights;
+use kilter_nn::quantize::{Layer, LearnConfig, Reach, learn};
+use kilter_nn::train::{device, save_weights};
 use kilter_nn::{Tensor, TensorData};
 use kilter_numerics::Stream;
 use kilter_study::Failure;
 use kilter_weights::Checkpoint;
-use kilter_weights::quantize::{Profile, search};
+use kilter_weights::quantize::{Grid, Profile, Scratch, search, with_feedback};
 use serde::Serialize;
 
 use super::soup::Logits;
-use super::{Part, Trained};
+use super::{Part, Statistic, Trained, measured};
 
 /// Rows of a layer's inputs that are kept, at most: a text brings one for each character.
 const ROWS: usize = 8192;
 
 /// Examples per forward pass.
 const PASS: usize = 128;
+
+/// A method that rounds with data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rounding {
+    /// Codes anywhere on a power grid, and its exponent, learned (Yvinec et al. 2023).
+    Nupes,
+    /// Up or down on a uniform grid, learned (Nagel et al. 2020).
+    Adaround,
+    /// To nearest on a uniform grid, errors made good by the weights that are still to be rounded (Frantar et al. 2023).
+    Gptq,
+}
+
+impl Rounding {
+    /// The method of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "nupes" => Some(Self::Nupes),
+            "adaround" => Some(Self::Adaround),
+            "gptq" => Some(Self::Gptq),
+            _ => None,
+        }
+    }
+}
 
 /// What was learned of one layer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -72,16 +97,21 @@ fn found(weight: &[f32], outputs: usize, bits: u32) -> f64 {
     f64::from(search(&[profile], bits, 0.2, 1.2).exponent as f32)
 }
 
-/// Learns the linear layers' codes; the weights that they stand for, and what was learned of each layer. Without `bends`
-/// the grid is uniform and stays so.
-pub(crate) fn learned(
+/// Rounds the linear layers' weights; those that the codes stand for, and what became of each layer.
+pub(crate) fn rounded(
     params: &Params,
     logits: &Logits<'_>,
     examples: &[usize],
-    bends: bool,
+    rounding: Rounding,
     config: &LearnConfig,
     progress: &mut dyn FnMut(usize, usize) -> bool,
 ) -> Result<(Params, Vec<LearnedLayer>), Failure> {
+    let bends = rounding == Rounding::Nupes;
+    let config = &match rounding {
+        Rounding::Nupes => *config,
+        Rounding::Adaround => LearnConfig { reach: Reach::Neighbours, exponent_rate: 0.0, ..*config },
+        Rounding::Gptq => return fed_back(params, logits, examples, config.bits, progress),
+    };
     let float = params.detached();
     let mut quantised = float.clone();
     let of_float = inputs(&float, logits, examples, None);
@@ -106,6 +136,64 @@ pub(crate) fn learned(
     Ok((quantised, layers))
 }
 
+/// Linear layers on a uniform grid, rounded with feedback. Errors of outputs follow from the second moments M of inputs:
+/// the mean over rows of |D x|² is the trace of D M Dᵀ.
+fn fed_back(
+    params: &Params,
+    logits: &Logits<'_>,
+    examples: &[usize],
+    bits: u32,
+    progress: &mut dyn FnMut(usize, usize) -> bool,
+) -> Result<(Params, Vec<LearnedLayer>), Failure> {
+    let mut stream = Stream::new(&[0], "none is drawn");
+    let cpu = device("cpu").map_err(Failure::refused)?;
+    let moments = measured(params, logits, examples, Statistic::Moments, &mut stream, &cpu)?;
+    let grid = Grid::power(bits, 1.0);
+    let mut rounded = params.detached();
+    let mut layers = Vec::with_capacity(moments.specs().len());
+    for (done, spec) in moments.specs().iter().enumerate() {
+        let weight = numbers(&params.get::<2>(&spec.name));
+        let of_layer = numbers(&moments.get::<2>(&spec.name));
+        let made = with_feedback(&weight, &of_layer, &grid).map_err(Failure::refused)?;
+        let inputs = spec.shape[0];
+        let nearest = nearest(&weight, inputs, &grid);
+        let error = |made: &[f64]| {
+            let rows = made.chunks(inputs).zip(weight.chunks(inputs));
+            let of_row = |(made, weight): (&[f64], &[f64])| {
+                let away: Vec<f64> = made.iter().zip(weight).map(|(a, b)| a - b).collect();
+                let times = |row: &[f64]| row.iter().zip(&away).map(|(m, d)| m * d).sum::<f64>();
+                away.iter().zip(of_layer.chunks(inputs)).map(|(d, row)| d * times(row)).sum::<f64>()
+            };
+            rows.map(of_row).sum::<f64>()
+        };
+        layers.push(LearnedLayer {
+            name: spec.name.clone(),
+            exponent: [1.0, 1.0],
+            loss: [error(&nearest), error(&made)],
+        });
+        let count = made.len();
+        let data = TensorData::new(made, [count]).convert_dtype(rounded.dtype());
+        let value = Tensor::from_data(data, (rounded.device(), rounded.dtype()));
+        rounded = rounded.with(&spec.name, value).map_err(Failure::refused)?;
+        if !progress(done + 1, moments.specs().len()) {
+            return Err(Failure::refused("interrupted"));
+        }
+    }
+    Ok((rounded, layers))
+}
+
+/// Weights rounded to nearest, a scale for each row.
+fn nearest(weight: &[f64], inputs: usize, grid: &Grid) -> Vec<f64> {
+    let mut scratch = Scratch::default();
+    let of_row = |row: &[f64]| {
+        let scale = row.iter().fold(0.0_f64, |largest, w| largest.max(w.abs()));
+        let mut codes = vec![0; row.len()];
+        grid.encode(row, scale, &mut codes, &mut scratch);
+        codes.into_iter().map(|code| grid.decode(code, scale)).collect::<Vec<_>>()
+    };
+    weight.chunks(inputs.max(1)).flat_map(of_row).collect()
+}
+
 /// `x wᵀ` on the device of `params`.
 fn product(x: &[f32], weight: &[f32], width: usize, outputs: usize, params: &Params) -> Vec<f32> {
     let rows = x.len() / width.max(1);
@@ -115,9 +203,9 @@ fn product(x: &[f32], weight: &[f32], width: usize, outputs: usize, params: &Par
     numbers(&x.matmul(weight.transpose())).into_iter().map(|x| x as f32).collect()
 }
 
-/// Learns a model file's codes on `examples` of those that it learnt from (of `data`, if that is named), drawn by the
-/// configuration's seed, and writes the weights that they stand for, which [`kilter_weights::quantize::quantize_with`] then
-/// packs with the learned exponents without changing them.
+/// Rounds a model file's linear layers with `examples` of those that it learnt from (of `data`, if that is named), drawn by
+/// the configuration's seed, and writes the weights that the codes stand for, which
+/// [`kilter_weights::quantize::quantize_with`] then packs with the learned exponents without changing them.
 ///
 /// # Errors
 /// The file is no trained network or has no linear layer, or its examples cannot be read.
@@ -125,6 +213,7 @@ pub fn learn_codes(
     model: &Path,
     data: Option<&str>,
     examples: usize,
+    rounding: Rounding,
     config: &LearnConfig,
     out: &Path,
     progress: &mut dyn FnMut(usize, usize) -> bool,
@@ -136,7 +225,7 @@ pub fn learn_codes(
     chosen.truncate(examples);
     let logits =
         |params: &Params, rows: &[usize], context: &mut Context<'_>| subject.logits(Part::Learn, params, rows, context);
-    let (weights, layers) = learned(trained.params(), &logits, &chosen, true, config, progress)?;
+    let (weights, layers) = rounded(trained.params(), &logits, &chosen, rounding, config, progress)?;
     if layers.is_empty() {
         return Err(Failure::refused(format!("a `{}` has no linear layers to learn", trained.recipe())));
     }

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use kilter_nn::context::Context;
 use kilter_nn::init::Init;
+use kilter_nn::layer::BatchNorm;
 use kilter_nn::op::cross_entropy;
 use kilter_nn::params::{Params, Role, Spec, numbers};
 use kilter_nn::train::{device, save_weights};
@@ -112,6 +113,39 @@ fn moments(params: &Params, logits: &Logits<'_>, examples: &[usize], device: &De
     let empty = Params::init(specs, &Stream::new(&[0], "moments"), &device.clone().inner(), DType::F32);
     // As many numbers as the specs just made from them say.
     empty.with_flat(&flat).unwrap_or(empty)
+}
+
+/// Examples that running statistics are measured on, at most.
+const RUNNING: usize = 4096;
+
+/// The running statistics of a model's batch normalisations, by tensor, measured on up to 4096 of the examples that it
+/// learnt from: those of a merged model are not the merged ones (Izmailov et al., *Averaging Weights Leads to Wider Optima
+/// and Better Generalization*, 2018, section 3.2). Each is the mean over batches of 256, nothing dropped out.
+///
+/// # Errors
+/// The file is no trained network, has no batch normalisation, or its examples cannot be read.
+pub fn running_statistics(model: &Path) -> Result<BTreeMap<String, Vec<f64>>, Failure> {
+    let trained = Trained::open(model, "cpu")?;
+    let subject = trained.subject_with(&[("dropout", 0.0.into())])?;
+    let mut stream = Stream::new(&[0], "running statistics");
+    let mut chosen: Vec<usize> = (0..subject.count(Part::Learn)).collect();
+    stream.shuffle(&mut chosen);
+    chosen.truncate(RUNNING);
+    let mut params = trained.params().clone();
+    for (done, examples) in chosen.chunks(PASS).enumerate() {
+        let mut context = Context::training(stream.child("pass"));
+        let _ = subject.logits(Part::Learn, trained.params(), examples, &mut context);
+        for (place, moments) in context.moments() {
+            // The mean over batches.
+            BatchNorm::refresh(&mut params, &place, &moments, 1.0 / (done + 1) as f64).map_err(Failure::refused)?;
+        }
+    }
+    let of_statistics = params.specs().iter().zip(params.values()).filter(|(spec, _)| spec.role == Role::Statistic);
+    let found: BTreeMap<_, _> = of_statistics.map(|(spec, value)| (spec.name.clone(), numbers(value))).collect();
+    if found.is_empty() {
+        return Err(Failure::refused(format!("a `{}` has no batch normalisation", trained.recipe())));
+    }
+    Ok(found)
 }
 
 /// Writes a model's statistics on `examples` of those that it learnt from (all, if there are fewer), drawn by `seed`; how

@@ -9,21 +9,21 @@ use std::path::{Path, PathBuf};
 
 use kilter_nn::context::Context;
 use kilter_nn::params::{Params, numbers};
-use kilter_nn::quantize::{LearnConfig, Reach};
+use kilter_nn::quantize::LearnConfig;
 use kilter_nn::train::{load_weights, save_weights};
-use kilter_nn::{Tensor, TensorData};
 use kilter_numerics::Stream;
 use kilter_space::{Config, Defaults, Outline, SpaceError, Value};
 use kilter_study::{Better, Failure, Outcome, Recipe, Run};
-use kilter_weights::quantize::{Curve, Grid, IntegerLinear, QuantizeConfig, quantize, quantize_with, with_feedback};
+use kilter_weights::quantize::{Curve, QuantizeConfig, quantize, quantize_with};
 use kilter_weights::{Checkpoint, Options};
 
 use super::mean;
 use crate::claim::{Arm, Claim, Judge, Reproduction, Scaled};
 use crate::measuring::{Measuring, arm, entry, higher, lower, reported, seed};
-use crate::network::quantize::learned;
+use crate::network::activations::Activations;
+use crate::network::quantize::rounded;
 use crate::network::soup::Logits;
-use crate::network::{MODEL, Network, Part, Statistic, Subject, Trained, exponents, measured};
+use crate::network::{MODEL, Network, Part, Rounding, Subject, Trained, exponents};
 
 /// The recipe of one network in few bits.
 pub const BITS: &str = "network-bits";
@@ -120,14 +120,11 @@ impl<'a> Lab<'a> {
         lab
     }
 
-    /// Logits under these weights; inputs of linear layers in so many bits, if any are said.
-    fn logits(&self, params: &Params, activation_bits: Option<u32>) -> Vec<f64> {
+    /// Logits under these weights, linear layers fed as said.
+    fn logits(&self, params: &Params, activations: Option<&Activations>) -> Vec<f64> {
         let mut all = Vec::new();
         for rows in self.rows.chunks(64) {
-            let mut context = Context::evaluation();
-            if let Some(bits) = activation_bits {
-                context = context.with_hook(move |place, x| if place.ends_with(":in") { coarse(x, bits) } else { x });
-            }
+            let mut context = activations.map_or_else(Context::evaluation, Activations::pass);
             all.extend(numbers(&self.subject.logits(Part::Judge, params, rows, &mut context).0));
         }
         all
@@ -156,63 +153,6 @@ impl<'a> Lab<'a> {
         let ends = self.float.iter().fold((f64::MAX, f64::MIN), |(low, high), &x| (low.min(x), high.max(x)));
         ends.1 - ends.0
     }
-}
-
-/// Each example's numbers on a uniform grid of its own: without a sign where there is none.
-fn coarse(x: Tensor<2>, bits: u32) -> Tensor<2> {
-    let [rows, width] = x.dims();
-    let (device, dtype) = (x.device(), x.dtype());
-    let mut all = numbers(&x);
-    for row in all.chunks_mut(width.max(1)) {
-        let (codes, scale) = whole(row, bits);
-        row.iter_mut().zip(codes).for_each(|(x, code)| *x = f64::from(code) * scale);
-    }
-    Tensor::from_data(TensorData::new(all, [rows, width]).convert_dtype(dtype), (&device, dtype))
-}
-
-/// Whole numbers of so many bits and what one of them is worth.
-fn whole(x: &[f64], bits: u32) -> (Vec<i16>, f64) {
-    let largest = x.iter().fold(0.0_f64, |largest, x| largest.max(x.abs()));
-    let signed = x.iter().any(|&x| x < 0.0);
-    let last = f64::from((1_u32 << if signed { bits - 1 } else { bits }) - 1);
-    let scale = if largest > 0.0 { largest / last } else { 1.0 };
-    (x.iter().map(|x| (x / scale).round_ties_even() as i16).collect(), scale)
-}
-
-/// Logits of a perceptron of three layers, by whole numbers and by the decoded weights on the same activations.
-fn in_integers(model: &Checkpoint, params: &Params, x: &[f64]) -> Result<(Vec<f64>, Vec<f64>), Failure> {
-    let refused = |why: kilter_weights::WeightsError| Failure::refused(why);
-    let layer = |at: usize| IntegerLinear::open(model, &format!("layers.{at}.weight")).map_err(refused);
-    let layers = [layer(0)?, layer(1)?, layer(2)?];
-    let (mut by_integers, mut simulated) = (x.to_vec(), x.to_vec());
-    for (at, layer) in layers.iter().enumerate() {
-        let bias = numbers(&params.get::<1>(&format!("layers.{at}.bias")));
-        let weight = numbers(&params.get::<2>(&format!("layers.{at}.weight")));
-        let rectified = |x: f64| if at < 2 { x.max(0.0) } else { x };
-        let (codes, scale) = whole(&by_integers, 8);
-        by_integers = layer.forward(&codes, scale).iter().zip(&bias).map(|(x, b)| rectified(x + b)).collect();
-        let (codes, scale) = whole(&simulated, 8);
-        let row = |weights: &[f64]| weights.iter().zip(&codes).map(|(w, &x)| w * f64::from(x)).sum::<f64>() * scale;
-        simulated = weight.chunks(codes.len()).zip(&bias).map(|(weights, b)| rectified(row(weights) + b)).collect();
-    }
-    Ok((by_integers, simulated))
-}
-
-/// Linear layers on a uniform grid, rounded with feedback by the second moments of what reaches them.
-fn fed_back(params: &Params, logits: &Logits<'_>, examples: &[usize], bits: u32) -> Result<Params, Failure> {
-    let mut stream = Stream::new(&[0], "none is drawn");
-    let moments = measured(params, logits, examples, Statistic::Moments, &mut stream, &super::trainer()?)?;
-    let mut rounded = params.detached();
-    for spec in moments.specs() {
-        let weight = numbers(&params.get::<2>(&spec.name));
-        let of_layer = numbers(&moments.get::<2>(&spec.name));
-        let made = with_feedback(&weight, &of_layer, &Grid::power(bits, 1.0)).map_err(Failure::refused)?;
-        let count = made.len();
-        let data = TensorData::new(made, [count]).convert_dtype(rounded.dtype());
-        let value = Tensor::from_data(data, (rounded.device(), rounded.dtype()));
-        rounded = rounded.with(&spec.name, value).map_err(Failure::refused)?;
-    }
-    Ok(rounded)
 }
 
 fn run(config: &Config, run: &mut Run) -> Result<Outcome, Failure> {
@@ -250,7 +190,7 @@ fn run(config: &Config, run: &mut Run) -> Result<Outcome, Failure> {
         seed: seed.unsigned_abs(),
         ..LearnConfig::default()
     };
-    let (weights, layers) = learned(params, on_learnt, &chosen, true, &how, &mut |_, _| true)?;
+    let (weights, layers) = rounded(params, on_learnt, &chosen, Rounding::Nupes, &how, &mut |_, _| true)?;
     // Through a file, as anybody's would be.
     save_weights(&weights, &file("learned.safetensors"), &std::collections::BTreeMap::new())
         .map_err(Failure::refused)?;
@@ -279,7 +219,7 @@ fn run(config: &Config, run: &mut Run) -> Result<Outcome, Failure> {
         ("accuracy_lost", float_accuracy - lab.accuracy(&of_power)),
         ("accuracy_lost_uniform", float_accuracy - lab.accuracy(&of_uniform)),
         ("accuracy_lost_nupes", float_accuracy - lab.accuracy(&of_nupes)),
-        ("accuracy_lost_w4a8", float_accuracy - lab.accuracy(&lab.logits(&nupes, Some(8)))),
+        ("accuracy_lost_w4a8", float_accuracy - lab.accuracy(&lab.logits(&nupes, Some(&Activations::simulated(8))))),
         ("loss_added", lab.loss(&of_power) - float_loss),
         ("loss_added_uniform", lab.loss(&of_uniform) - float_loss),
         ("loss_added_nupes", lab.loss(&of_nupes) - float_loss),
@@ -288,38 +228,26 @@ fn run(config: &Config, run: &mut Run) -> Result<Outcome, Failure> {
         ("mean_exponent", mean(report.quality.iter().map(|tensor| tensor.exponent))),
     ];
     if config.flag("neighbours")? {
-        let how = LearnConfig { reach: Reach::Neighbours, exponent_rate: 0.0, ..how };
-        let (rounded, _) = learned(params, on_learnt, &chosen, false, &how, &mut |_, _| true)?;
-        // What is no linear layer is on the uniform grid.
-        save_weights(&rounded, &file("rounded.safetensors"), &std::collections::BTreeMap::new())
-            .map_err(Failure::refused)?;
-        let packed = file("adaround.safetensors");
-        let uniformly = QuantizeConfig { curve: Curve::Uniform, ..plain };
-        quantize(&open(&file("rounded.safetensors"))?, &uniformly, &packed, &options).map_err(Failure::refused)?;
-        let error_rounded = lab.error(&lab.logits(&of(&packed)?, None));
+        let error_of = |rounding: Rounding, name: &str| {
+            let (weights, _) = rounded(params, on_learnt, &chosen, rounding, &how, &mut |_, _| true)?;
+            let floats = file("rounded.safetensors");
+            save_weights(&weights, &floats, &std::collections::BTreeMap::new()).map_err(Failure::refused)?;
+            // What is no linear layer is on the uniform grid, too.
+            let (packed, uniformly) = (file(name), QuantizeConfig { curve: Curve::Uniform, ..plain });
+            quantize(&open(&floats)?, &uniformly, &packed, &options).map_err(Failure::refused)?;
+            Ok::<_, Failure>(lab.error(&lab.logits(&of(&packed)?, None)))
+        };
+        let error_rounded = error_of(Rounding::Adaround, "adaround.safetensors")?;
         metrics.push(("adaround_over_uniform", error_rounded / error_uniform));
         metrics.push(("nupes_over_adaround", error_nupes / error_rounded));
-        let error_fed = lab.error(&lab.logits(&fed_back(params, on_learnt, &chosen, bits)?, None));
+        let error_fed = error_of(Rounding::Gptq, "gptq.safetensors")?;
         metrics.push(("gptq_over_uniform", error_fed / error_uniform));
         metrics.push(("nupes_over_gptq", error_nupes / error_fed));
     }
     if name == "mlp" {
         let model = open(&power_file)?;
-        let (mut by_integers, mut simulated) = (Vec::new(), Vec::new());
-        for &row in &lab.rows {
-            let mut x = Vec::new();
-            let mut context = Context::evaluation().with_hook(|place, at| {
-                if place == "layers.0:in" {
-                    x = numbers(&at);
-                }
-                at
-            });
-            let _ = subject.logits(Part::Judge, &power, &[row], &mut context);
-            drop(context);
-            let (integers, decoded) = in_integers(&model, &power, &x)?;
-            by_integers.extend(integers);
-            simulated.extend(decoded);
-        }
+        let by_integers = lab.logits(&power, Some(&Activations::integers(&model, &power, 8)));
+        let simulated = lab.logits(&power, Some(&Activations::simulated(8)));
         let gap = by_integers.iter().zip(&simulated).fold(0.0_f64, |gap, (a, b)| gap.max((a - b).abs()));
         metrics.push(("integer_gap", gap / lab.range()));
         metrics.push(("accuracy_lost_in_integers", float_accuracy - lab.accuracy(&by_integers)));

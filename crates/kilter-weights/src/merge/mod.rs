@@ -138,7 +138,9 @@ pub fn merge(
     }
     if first.tensors().iter().any(|tensor| tensor.name().ends_with("running_var")) {
         notes.push(
-            "running statistics of batch normalisation are merged like weights; re-estimate them on data".to_owned(),
+            "running statistics of batch normalisation are merged like weights: measure them on data with \
+             --refresh-batchnorm"
+                .to_owned(),
         );
     }
     let stacked =

@@ -3,7 +3,7 @@
 //! Frantar et al., *GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers* (ICLR 2023),
 //! algorithm 1 without its blocks, for any grid. With H the second moments of a layer's inputs, a hundredth of their mean
 //! added to the diagonal, and U the upper Cholesky factor of H^-1, the error of input j over U_jj, times U_jk, is taken from
-//! every later input k. Cost: O(inputs³) once, O(inputs²) for each output.
+//! every later input k. Changed: the largest weight of a row keeps its level, so that the scale stays what it is. Cost: O(inputs³) once, O(inputs²) for each output.
 
 use faer::linalg::solvers::Solve;
 use faer::{Mat, Side};
@@ -42,11 +42,13 @@ pub fn with_feedback(weight: &[f64], moments: &[f64], grid: &Grid) -> Result<Vec
     let mut scratch = Scratch::default();
     for row in weight.chunks(inputs) {
         let scale = row.iter().fold(0.0_f64, |largest, w| largest.max(w.abs()));
+        let largest = row.iter().position(|w| w.abs() == scale);
         let mut rest = row.to_vec();
         for j in 0..inputs {
             let mut code = [0];
             // Beyond the largest there is no level.
-            grid.encode(&[rest[j].clamp(-scale, scale)], scale, &mut code, &mut scratch);
+            let wanted = if largest == Some(j) { row[j] } else { rest[j].clamp(-scale, scale) };
+            grid.encode(&[wanted], scale, &mut code, &mut scratch);
             let rounded = grid.decode(code[0], scale);
             let error = (rest[j] - rounded) / lower[(j, j)];
             for (k, later) in rest.iter_mut().enumerate().skip(j + 1) {

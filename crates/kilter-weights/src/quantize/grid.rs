@@ -91,15 +91,7 @@ impl Grid {
         }
         let (blocks, rest) = sizes.as_chunks::<LANES>();
         let (code_blocks, code_rest) = codes.as_chunks_mut::<LANES>();
-        for (codes, sizes) in code_blocks.iter_mut().zip(blocks) {
-            let mut count = [0.0; LANES];
-            for &threshold in &self.thresholds {
-                for (count, &size) in count.iter_mut().zip(sizes) {
-                    *count += if size > threshold { 1.0 } else { 0.0 };
-                }
-            }
-            *codes = count.map(|count| count as i32 as u8);
-        }
+        lanes::places(blocks, &self.thresholds, code_blocks);
         for (code, &size) in code_rest.iter_mut().zip(rest) {
             *code = self.halve(size) as u8;
         }
@@ -122,38 +114,30 @@ impl Grid {
         scratch.measure(weights, max);
         scratch.places.resize(weights.len(), 0);
         self.place(&scratch.sizes, &mut scratch.places);
-        for ((code, &place), weight) in codes.iter_mut().zip(&scratch.places).zip(weights) {
-            *code = if *weight < 0.0 { -(place as i8) } else { place as i8 };
-        }
+        lanes::signed(&scratch.places, weights, codes);
     }
 
     /// Sum of `|r - level|^p` over the sizes that `scratch` has measured, in units of the largest size to the power p.
     pub fn error(&self, scratch: &Scratch, p: f64) -> f64 {
         let power = |off: f64| if p == 2.0 { off * off } else { off.abs().powf(p) };
+        let (blocks, rest) = scratch.sizes.as_chunks::<LANES>();
         if self.is_uniform {
             // Adding and taking away 1.5 * 2^52 leaves a whole number, ties to even.
             let last = (self.levels.len() - 1) as f64;
             let off = |&size: &f64| power(size - ((size * last + WHOLE) - WHOLE) / last);
-            return sum(&scratch.sizes, off);
+            return match p {
+                2.0 => lanes::uniform_squares(blocks, last) + rest.iter().map(off).sum::<f64>(),
+                _ => sum(&scratch.sizes, off),
+            };
         }
         let one = |&size: &f64| power(size - self.levels[self.halve(size)]);
         if self.thresholds.len() > COMPARED {
             return sum(&scratch.sizes, one);
         }
-        let (blocks, rest) = scratch.sizes.as_chunks::<LANES>();
-        let mut sums = [0.0; LANES];
-        for sizes in blocks {
-            // Every threshold passed takes the difference of two levels off what is left of the size.
-            let mut off = *sizes;
-            for (&threshold, pair) in self.thresholds.iter().zip(self.levels.windows(2)) {
-                let step = pair[1] - pair[0];
-                for (off, &size) in off.iter_mut().zip(sizes) {
-                    *off -= if size > threshold { step } else { 0.0 };
-                }
-            }
-            sums.iter_mut().zip(off).for_each(|(sum, off)| *sum += power(off));
+        if p != 2.0 {
+            return sum(&scratch.sizes, one);
         }
-        sums.iter().sum::<f64>() + rest.iter().map(one).sum::<f64>()
+        lanes::squares(blocks, &self.thresholds, &self.levels) + rest.iter().map(one).sum::<f64>()
     }
 
     /// What a code stands for in a group whose largest size is `max`.
@@ -195,6 +179,98 @@ fn sum(sizes: &[f64], term: impl Fn(&f64) -> f64) -> f64 {
     sums.iter().sum::<f64>() + rest.iter().map(term).sum::<f64>()
 }
 
+/// Loops over blocks of sizes, as wide as the processor's registers. The order of sums does not hang on the width.
+pub(super) mod lanes {
+    use super::{LANES, WHOLE};
+
+    /// How many thresholds each size is above.
+    #[multiversion::multiversion(targets("x86_64+avx512f+avx512dq", "x86_64+avx2"))]
+    pub fn places(sizes: &[[f64; LANES]], thresholds: &[f64], codes: &mut [[u8; LANES]]) {
+        for (codes, sizes) in codes.iter_mut().zip(sizes) {
+            let mut count = [0.0; LANES];
+            for &threshold in thresholds {
+                for (count, &size) in count.iter_mut().zip(sizes) {
+                    *count += if size > threshold { 1.0 } else { 0.0 };
+                }
+            }
+            *codes = count.map(|count| count as i32 as u8);
+        }
+    }
+
+    /// Sum of squares of what is left of sizes when their level is taken away.
+    #[multiversion::multiversion(targets("x86_64+avx512f+avx512dq", "x86_64+avx2"))]
+    pub fn squares(sizes: &[[f64; LANES]], thresholds: &[f64], levels: &[f64]) -> f64 {
+        let mut sums = [0.0; LANES];
+        for sizes in sizes {
+            // Every threshold passed takes the difference of two levels off.
+            let mut off = *sizes;
+            for (&threshold, pair) in thresholds.iter().zip(levels.windows(2)) {
+                let step = pair[1] - pair[0];
+                for (off, &size) in off.iter_mut().zip(sizes) {
+                    *off -= if size > threshold { step } else { 0.0 };
+                }
+            }
+            sums.iter_mut().zip(off).for_each(|(sum, off)| *sum += off * off);
+        }
+        sums.iter().sum()
+    }
+
+    /// The same for levels k / `last`.
+    #[multiversion::multiversion(targets("x86_64+avx512f+avx512dq", "x86_64+avx2"))]
+    pub fn uniform_squares(sizes: &[[f64; LANES]], last: f64) -> f64 {
+        let mut sums = [0.0; LANES];
+        for sizes in sizes {
+            for (sum, &size) in sums.iter_mut().zip(sizes) {
+                let off = size - ((size * last + WHOLE) - WHOLE) / last;
+                *sum += off * off;
+            }
+        }
+        sums.iter().sum()
+    }
+
+    /// Sizes of weights in units of `max`.
+    #[multiversion::multiversion(targets("x86_64+avx512f+avx512dq", "x86_64+avx2"))]
+    pub fn measure(weights: &[f64], max: f64, sizes: &mut [f64]) {
+        for (size, weight) in sizes.iter_mut().zip(weights) {
+            *size = weight.abs() / max;
+        }
+    }
+
+    /// Codes with the signs of their weights.
+    #[multiversion::multiversion(targets("x86_64+avx512f+avx512dq", "x86_64+avx2"))]
+    pub fn signed(places: &[u8], weights: &[f64], codes: &mut [i8]) {
+        for ((code, &place), &weight) in codes.iter_mut().zip(places).zip(weights) {
+            let sign = if weight < 0.0 { -1 } else { 0 };
+            *code = (place as i8 ^ sign) - sign;
+        }
+    }
+
+    /// The largest size; 0 of none.
+    #[multiversion::multiversion(targets("x86_64+avx512f+avx512dq", "x86_64+avx2"))]
+    pub fn largest(weights: &[f64]) -> f64 {
+        let (blocks, rest) = weights.as_chunks::<LANES>();
+        let mut tops = [0.0_f64; LANES];
+        for block in blocks {
+            for (top, weight) in tops.iter_mut().zip(block) {
+                let size = weight.abs();
+                *top = if size > *top { size } else { *top };
+            }
+        }
+        tops.iter().chain(rest).fold(0.0, |top, weight| top.max(weight.abs()))
+    }
+
+    /// Sum of squares.
+    #[multiversion::multiversion(targets("x86_64+avx512f+avx512dq", "x86_64+avx2"))]
+    pub fn energy(weights: &[f64]) -> f64 {
+        let (blocks, rest) = weights.as_chunks::<LANES>();
+        let mut sums = [0.0; LANES];
+        for block in blocks {
+            sums.iter_mut().zip(block).for_each(|(sum, weight)| *sum += weight * weight);
+        }
+        sums.iter().sum::<f64>() + rest.iter().map(|weight| weight * weight).sum::<f64>()
+    }
+}
+
 /// Buffers of [`Grid::encode`] and [`Grid::error`].
 #[derive(Clone, Debug, Default)]
 pub struct Scratch {
@@ -205,7 +281,7 @@ pub struct Scratch {
 impl Scratch {
     /// Measures weights in units of `max`, which is above zero.
     pub fn measure(&mut self, weights: &[f64], max: f64) {
-        self.sizes.clear();
-        self.sizes.extend(weights.iter().map(|w| w.abs() / max));
+        self.sizes.resize(weights.len(), 0.0);
+        lanes::measure(weights, max, &mut self.sizes);
     }
 }

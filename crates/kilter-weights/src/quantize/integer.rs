@@ -34,27 +34,44 @@ impl IntegerTable {
         &self.table
     }
 
-    /// Sum of looked-up codes times activations (8 bits, signed or not), exactly. Codes beyond the table count as its ends.
-    pub fn dot(&self, codes: &[i8], activations: &[i16]) -> i64 {
+    /// What a code stands for. Codes beyond the table count as its ends.
+    pub fn entry(&self, code: i8) -> i16 {
         let last = (self.table.len() / 2) as i8;
-        let entry = |code: i8| i32::from(self.table[(i16::from(code.clamp(-last, last)) + i16::from(last)) as usize]);
-        let stretches = codes.chunks(STRETCH).zip(activations.chunks(STRETCH));
-        let partial = |(codes, activations): (&[i8], &[i16])| {
-            let terms = codes.iter().zip(activations).map(|(&code, &x)| entry(code) * i32::from(x.clamp(-255, 255)));
-            i64::from(terms.sum::<i32>())
-        };
-        stretches.map(partial).sum()
+        self.table[(i16::from(code.clamp(-last, last)) + i16::from(last)) as usize]
     }
+
+    /// Sum of looked-up codes times activations (8 bits, signed or not), exactly.
+    pub fn dot(&self, codes: &[i8], activations: &[i16]) -> i64 {
+        dot(&codes.iter().map(|&code| self.entry(code)).collect::<Vec<_>>(), activations)
+    }
+}
+
+/// Sum of table entries times activations of 8 bits, exactly.
+fn dot(weights: &[i16], activations: &[i16]) -> i64 {
+    let stretches = weights.chunks(STRETCH).zip(activations.chunks(STRETCH));
+    let partial = |(weights, activations): (&[i16], &[i16])| {
+        let terms = weights.iter().zip(activations).map(|(&w, &x)| i32::from(w) * i32::from(x.clamp(-255, 255)));
+        i64::from(terms.sum::<i32>())
+    };
+    stretches.map(partial).sum()
+}
+
+/// Whole numbers of so many bits, with a sign where there are numbers below zero, and what one of them is worth: the largest
+/// size divided by the largest whole number, or 1 if all are zero.
+pub fn whole_numbers(x: &[f64], bits: u32) -> (Vec<i16>, f64) {
+    let largest = x.iter().fold(0.0_f64, |largest, x| largest.max(x.abs()));
+    let signed = x.iter().any(|&x| x < 0.0);
+    let last = f64::from((1_u32 << if signed { bits - 1 } else { bits }) - 1);
+    let scale = if largest > 0.0 { largest / last } else { 1.0 };
+    (x.iter().map(|x| (x / scale).round_ties_even() as i16).collect(), scale)
 }
 
 /// A linear layer of a quantised file whose products are of whole numbers.
 #[derive(Clone, Debug)]
 pub struct IntegerLinear {
-    /// `[outputs, inputs]`.
-    codes: Vec<i8>,
+    /// What the codes stand for by their table, `[outputs, inputs]`.
+    weights: Vec<i16>,
     inputs: usize,
-    /// One for the layer, or one per output.
-    tables: Vec<IntegerTable>,
     /// Per output.
     scales: Vec<f64>,
 }
@@ -71,12 +88,14 @@ impl IntegerLinear {
         if coded.scales.len() as u64 != outputs || coded.has_outliers {
             return Err(wrong("integer inference wants granularity=channel and outliers=0"));
         }
-        Ok(Self {
-            codes: coded.codes,
-            inputs: inputs as usize,
-            tables: coded.grids.iter().map(IntegerTable::new).collect(),
-            scales: coded.scales,
-        })
+        let inputs = inputs as usize;
+        let tables: Vec<IntegerTable> = coded.grids.iter().map(IntegerTable::new).collect();
+        let rows = coded.codes.chunks(inputs.max(1)).enumerate();
+        let of_row = |(at, codes): (usize, &[i8])| {
+            let table = &tables[if tables.len() == 1 { 0 } else { at }];
+            codes.iter().map(|&code| table.entry(code)).collect::<Vec<_>>()
+        };
+        Ok(Self { weights: rows.flat_map(of_row).collect(), inputs, scales: coded.scales })
     }
 
     /// Products with 8-bit numbers (signed or not), each worth `scale`: one row of outputs, without bias. Sums are exact;
@@ -86,11 +105,7 @@ impl IntegerLinear {
     /// If there are other than `inputs` numbers: a defect of the caller.
     pub fn forward(&self, x: &[i16], scale: f64) -> Vec<f64> {
         assert_eq!(x.len(), self.inputs, "inputs of a layer");
-        let rows = self.codes.chunks(self.inputs.max(1)).zip(&self.scales);
-        let of_row = |(at, (codes, weight_scale)): (usize, (&[i8], &f64))| {
-            let table = &self.tables[if self.tables.len() == 1 { 0 } else { at }];
-            table.dot(codes, x) as f64 * (weight_scale * scale / UNIT)
-        };
-        rows.enumerate().map(of_row).collect()
+        let rows = self.weights.chunks(self.inputs.max(1)).zip(&self.scales);
+        rows.map(|(weights, weight_scale)| dot(weights, x) as f64 * (weight_scale * scale / UNIT)).collect()
     }
 }

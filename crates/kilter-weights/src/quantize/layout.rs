@@ -4,7 +4,7 @@
 //! `NAME.codes` (bytes, see [`pack`](super::pack())) and, with outliers, `NAME.outlier_index` and `NAME.outlier_value`
 //! (f16). Codes and outlier values are filled with zeros to a multiple of eight bytes, so that every tensor of the file lies
 //! at a multiple of its width. The metadata say `kilter.quant = power/1`, and in `kilter.quant.tensors` each tensor's shape,
-//! type, bits and groups.
+//! type, bits and groups. `kilter.activation_bits` is there where linear layers are fed whole numbers.
 
 use std::ops::Range;
 
@@ -19,6 +19,9 @@ pub(super) const FORMAT: (&str, &str) = ("kilter.quant", "power/1");
 
 /// Metadata that describe its tensors.
 pub(super) const TENSORS: &str = "kilter.quant.tensors";
+
+/// Metadata that say in how many bits a linear layer is fed. Floats that were turned back keep them.
+pub(super) const ACTIVATIONS: &str = "kilter.activation_bits";
 
 /// Pieces begin at multiples of so many entries, so that their codes begin at whole bytes.
 pub(super) const ALIGN: u64 = 8;

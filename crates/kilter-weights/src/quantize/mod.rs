@@ -18,19 +18,22 @@ mod read;
 mod search;
 mod write;
 
-use kilter_space::{Config, Domain, DomainError, Entry, Int, Outline, SpaceError};
+use kilter_space::{Choice, Config, Domain, DomainError, Entry, Int, Outline, SpaceError, Value};
 use serde::{Deserialize, Serialize};
 
 pub use feedback::with_feedback;
 pub use grid::{Grid, Scratch};
-pub use integer::{IntegerLinear, IntegerTable};
+pub use integer::{IntegerLinear, IntegerTable, whole_numbers};
 pub use pack::{pack, packed_bytes, unpack};
-pub use read::{Decoded, decode, dequantize};
+pub use read::{Decoded, activation_bits, decode, dequantize};
 pub use search::{Found, Profile, search};
 pub use write::{QuantizeReport, TensorQuality, quantize, quantize_with};
 
 use crate::fault::WeightsError;
 use crate::merge::{number, words};
+
+/// The setting of [`QuantizeConfig::activation_bits`].
+const ACTIVATIONS: &str = "activation_bits";
 
 /// Which grid the codes are on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +96,9 @@ pub struct QuantizeConfig {
     pub norm: f64,
     /// Share of entries, the largest of a tensor, that are kept apart in f16: 0 to 0.02. Default 0.
     pub outliers: f64,
+    /// Bits of what reaches a linear layer where the model is run, 4 to 8; nothing leaves it in floats (the default). Only
+    /// noted in the file: whoever runs it must know the network.
+    pub activation_bits: Option<u32>,
 }
 
 impl Default for QuantizeConfig {
@@ -106,29 +112,35 @@ impl Default for QuantizeConfig {
             exponent_high: 1.2,
             norm: 2.0,
             outliers: 0.0,
+            activation_bits: None,
         }
     }
 }
 
-/// The hyperparameters of quantising; `method = none` turns a quantised file back to floats. `nupes` is the power grid with
-/// codes and exponents that whoever has the network learns first; here it is the power grid.
+/// Methods whose codes are learned with data by whoever has the network; here they are their grids.
+pub const LEARNED: [&str; 3] = ["nupes", "adaround", "gptq"];
+
+/// The hyperparameters of quantising; `method = none` turns a quantised file back to floats. `nupes` is on the power grid,
+/// [`LEARNED`] beside it on the uniform one.
 ///
 /// # Errors
 /// None.
 pub fn outline() -> Result<Outline, SpaceError> {
     let bits = Int::new(2, 8).map_err(|why| SpaceError::Domain { name: "bits".to_owned(), why })?;
-    let (quantising, choosing) = ("method != 'none'", "method != 'none' and method != 'nupes'");
-    let learning = "method == 'nupes'";
+    let (quantising, choosing) = ("method != 'none'", "method in ['power', 'uniform', 'log']");
+    let (learning, stepping) = ("method in ['nupes', 'adaround', 'gptq']", "method in ['nupes', 'adaround']");
     let whole = |name: &str, range: Result<Int, DomainError>, default: i64| {
         let domain = range.map(Domain::Int).map_err(|why| SpaceError::Domain { name: name.to_owned(), why })?;
         Entry::new(name, domain)?.default(default)
     };
     let searching = "method == 'power' and exponent != 'fixed'";
+    let widths = Choice::new(std::iter::once("none".into()).chain((4..=8_i64).rev().map(Value::from)).collect())
+        .map_err(|why| SpaceError::Domain { name: ACTIVATIONS.to_owned(), why })?;
     Outline::new(vec![
         words(
             "method",
-            &["power", "nupes", "uniform", "log", "none"],
-            "grid of the codes; nupes learns them with data; none turns codes back to floats",
+            &["power", "nupes", "uniform", "log", "adaround", "gptq", "none"],
+            "grid of the codes; nupes, adaround and gptq round them with data; none turns codes back to floats",
         )?,
         Entry::new("bits", Domain::Int(bits))?.default(4_i64)?.about("bits per weight").when(quantising)?,
         words("granularity", &["channel", "tensor", "block32", "block64", "block128"], "which weights share a scale")?
@@ -141,8 +153,13 @@ pub fn outline() -> Result<Outline, SpaceError> {
         number("exponent_high", 1.0, 2.0, 1.2, "largest exponent searched")?.setting().when(searching)?,
         number("norm", 1.0, 4.0, 2.0, "norm of the error that the search minimises")?.when(searching)?,
         number("outliers", 0.0, 0.02, 0.0, "share of entries, the largest, kept apart in f16")?.when(choosing)?,
-        whole("steps", Int::log(100, 20_000), 2000)?.about("steps that learn a layer's codes").when(learning)?,
+        whole("steps", Int::log(100, 20_000), 2000)?.about("steps that learn a layer's codes").when(stepping)?,
         whole("calibration", Int::log(32, 4096), 512)?.about("examples that they are learned on").when(learning)?,
+        Entry::new(ACTIVATIONS, Domain::Choice(widths))?
+            .default("none")?
+            .about("bits of what reaches a linear layer when it is run")
+            .setting()
+            .when(quantising)?,
     ])
 }
 
@@ -156,7 +173,7 @@ impl QuantizeConfig {
         let or = |name: &str, default: f64| if config.get(name).is_some() { config.float(name) } else { Ok(default) };
         let curve = match config.text("method")? {
             "none" => return Ok(None),
-            "uniform" => Curve::Uniform,
+            "uniform" | "adaround" | "gptq" => Curve::Uniform,
             "log" => Curve::Log,
             _ => Curve::Power,
         };
@@ -182,6 +199,10 @@ impl QuantizeConfig {
             exponent_high: or("exponent_high", plain.exponent_high)?,
             norm: or("norm", plain.norm)?,
             outliers: or("outliers", plain.outliers)?,
+            activation_bits: match config.get(ACTIVATIONS) {
+                Some(Value::Int(bits)) => u32::try_from(*bits).ok(),
+                _ => None,
+            },
         };
         quantize.check().map(|()| Some(quantize))
     }
@@ -200,6 +221,9 @@ impl QuantizeConfig {
         inside("outliers", self.outliers, 0.0, 0.02)?;
         inside("exponent_low", self.exponent_low, 0.05, 1.0)?;
         inside("exponent_high", self.exponent_high, 1.0, 2.0)?;
+        if let Some(bits) = self.activation_bits {
+            inside(ACTIVATIONS, f64::from(bits), 4.0, 8.0)?;
+        }
         if let Exponent::Fixed(exponent) = self.exponent {
             inside("exponent_value", exponent, 0.05, 2.0)?;
         }

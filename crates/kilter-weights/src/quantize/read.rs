@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::grid::{Grid, largest_code};
-use super::layout::{ALIGN, FORMAT, Layout, TENSORS};
+use super::layout::{ACTIVATIONS, ALIGN, FORMAT, Layout, TENSORS};
 use super::pack::{packed_bytes, unpack};
 use crate::fault::WeightsError;
 use crate::storage::{Checkpoint, Declared, Dtype, Tensor, Writer, Written, alignment_order};
@@ -152,6 +152,22 @@ pub(super) fn coded(model: &Checkpoint, name: &str) -> Result<Option<Unpacked>, 
     let codes = coded.codes(0..coded.layout.entries())?;
     let Coded { layout, scales, grids, outliers, .. } = coded;
     Ok(Some(Unpacked { shape: layout.shape, codes, scales, grids, has_outliers: !outliers.is_empty() }))
+}
+
+/// In how many bits whoever runs a model is to feed its linear layers; nothing where floats are fed.
+///
+/// # Errors
+/// [`WeightsError`] if the file says something else than 4 to 8.
+pub fn activation_bits(model: &Checkpoint) -> Result<Option<u32>, WeightsError> {
+    let said = model.metadata().get(ACTIVATIONS);
+    let bits = |said: &String| said.parse().ok().filter(|bits| (4..=8).contains(bits));
+    said.map(|said| {
+        bits(said).ok_or_else(|| WeightsError::Index {
+            path: model.path().to_owned(),
+            why: format!("its {ACTIVATIONS} are `{said}` instead of 4 to 8"),
+        })
+    })
+    .transpose()
 }
 
 /// A tensor that was held as codes.

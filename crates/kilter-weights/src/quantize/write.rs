@@ -10,8 +10,8 @@ use std::sync::Mutex;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::grid::{Grid, Scratch};
-use super::layout::{ALIGN, FORMAT, Layout, TENSORS};
+use super::grid::{Grid, Scratch, lanes};
+use super::layout::{ACTIVATIONS, ALIGN, FORMAT, Layout, TENSORS};
 use super::pack::{pack, packed_bytes};
 use super::search::{Profile, search};
 use super::{Curve, Exponent, QuantizeConfig};
@@ -125,7 +125,7 @@ impl Subject<'_> {
             let mut buffer = Vec::new();
             let weights = Self::inliers(tile, apart, &mut buffer);
             for (group, stretch) in self.layout.stretches(tile.start, tile.entries()) {
-                let largest = weights[stretch].iter().fold(0_f64, |largest, w| largest.max(w.abs()));
+                let largest = lanes::largest(&weights[stretch]);
                 match maxima.last_mut() {
                     Some((last, max)) if *last == group => *max = max.max(largest),
                     _ => maxima.push((group, largest)),
@@ -183,7 +183,7 @@ impl Subject<'_> {
             let weights = Self::inliers(tile, &found.apart, &mut buffer);
             for (group, stretch) in self.layout.stretches(tile.start, tile.entries()) {
                 let (weights, scale) = (&weights[stretch], found.scales[group]);
-                sums[4] += weights.iter().map(|w| w * w).sum::<f64>();
+                sums[4] += lanes::energy(weights);
                 if scale == 0.0 {
                     continue;
                 }
@@ -383,6 +383,8 @@ pub fn quantize_with(
     metadata.insert(FORMAT.0.to_owned(), FORMAT.1.to_owned());
     let layouts: BTreeMap<&str, &Layout> = subjects.iter().map(|subject| (subject.name, &subject.layout)).collect();
     metadata.insert(TENSORS.to_owned(), serde_json::to_string(&layouts).map_err(WeightsError::setting)?);
+    metadata.remove(ACTIVATIONS);
+    metadata.extend(config.activation_bits.map(|bits| (ACTIVATIONS.to_owned(), bits.to_string())));
     let same = |tensor: &&Tensor| Declared {
         name: tensor.name().to_owned(),
         dtype: tensor.dtype(),
