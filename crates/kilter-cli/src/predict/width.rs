@@ -111,7 +111,7 @@ pub fn transfer(args: &Transfer, voice: &Voice) -> Result<(), Fault> {
 )]
 pub struct Parametrization {
     /// Exponents a of the layers, apart by commas
-    #[arg(long, value_name = "A,…", allow_hyphen_values = true, requires = "b", required_unless_present = "named")]
+    #[arg(long, value_name = "A,…", allow_hyphen_values = true, requires = "b")]
     a: Option<String>,
     /// Exponents b of the layers, apart by commas
     #[arg(long, value_name = "B,…", allow_hyphen_values = true, requires = "a")]
@@ -152,6 +152,11 @@ pub fn parametrization(args: &Parametrization, voice: &Voice) -> Result<(), Faul
         Some(Usual::Mup) => AbcParam::mup(args.hidden),
         Some(Usual::Ntk) => AbcParam::ntk(args.hidden),
         Some(Usual::Standard) => AbcParam::standard(args.hidden, exponent(&args.c)?),
+        None if args.a.is_none() => {
+            return Err(Fault::call(
+                "which? Its exponents, as in --a=-1/2,0,1/2 --b=1/2,1/2,1/2, or a usual one: --named mup, ntk or standard",
+            ));
+        }
         None => AbcParam::new(list(&args.a)?, list(&args.b)?, exponent(&args.c)?).map_err(Fault::call)?,
     };
     let class = param.classify();

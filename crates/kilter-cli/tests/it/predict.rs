@@ -299,6 +299,7 @@ fn wrong_questions_are_answered_with_what_would_be_right() {
         ),
         ("predict transfer --from-width 0 --to-width 512", "at least 1"),
         ("predict transfer --from-width 100 --to-width 512 --heads 8", "nearest that is"),
+        ("predict parametrization", "--named mup"),
         ("predict parametrization --a=1,2 --b=1 --c=0", "one per layer"),
         ("predict parametrization --a=1/0,2 --b=1,1 --c=0", "a fraction such as -1/2"),
         ("plan cluster gpt-1.3b --devices 0 --hardware h100 --global-batch 8", "at least 1"),
