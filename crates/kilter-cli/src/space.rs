@@ -282,7 +282,7 @@ fn check(args: &OfSpace, voice: &Voice) -> Result<(), Fault> {
     };
     let count = counted(&outline);
     let defaults = Defaults::config(&outline);
-    let searched = outline.entries().iter().filter(|entry| entry.domain.count() != Some(1)).count();
+    let searched = outline.searched().count();
     if voice.json {
         return voice.document(&json!({
             "space": name, "hyperparameters": outline.entries().len(), "searched": searched,

@@ -29,7 +29,7 @@ pub fn opening(study: &Study, voice: &Voice) {
     let wanted = study
         .trials_wanted()
         .map_or(String::new(), |wanted| format!(", {wanted} trial{}", if wanted == 1 { "" } else { "s" }));
-    let searched = spec.outline.entries().iter().filter(|entry| entry.domain.count() != Some(1)).count();
+    let searched = spec.outline.searched().count();
     let aims: Vec<String> = spec.goals.iter().map(aim).collect();
     let required = match spec.requirements.as_slice() {
         [] => String::new(),

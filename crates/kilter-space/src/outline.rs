@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{Domain, DomainError};
 use crate::entry::Entry;
-use crate::expression::{Expr, ExprError};
+use crate::expression::{Expr, ExprError, Truth};
 use crate::name::{Name, NameError, nearest};
 use crate::order::{exclude_each_other, sort};
 use crate::plan::Plan;
@@ -334,6 +334,28 @@ impl Outline {
             }
         }
         Self::build(entries, self.constraints.to_vec(), self.complete)
+    }
+
+    /// The questions with more than one answer that can be asked at all: a fixed answer may rule others out.
+    pub fn searched(&self) -> impl Iterator<Item = &Entry> {
+        let fixed = |name: &Name| {
+            let mut same = self.entries.iter().filter(|entry| entry.name == *name);
+            match (same.next().map(|entry| &entry.domain), same.next()) {
+                (Some(Domain::Fixed(value)), None) => Some(value.clone()),
+                _ => None,
+            }
+        };
+        // Conditions speak of entries before.
+        let mut asked: Vec<&Name> = Vec::with_capacity(self.entries.len());
+        self.entries.iter().filter(move |entry| {
+            let can_be = entry.when.as_ref().is_none_or(|when| match when.truth(&fixed) {
+                Truth::Yes => true,
+                Truth::No => false,
+                Truth::Unknown => when.names().iter().any(|(name, _)| fixed(name).is_none() && asked.contains(name)),
+            });
+            asked.extend(can_be.then_some(&entry.name));
+            can_be && entry.domain.count() != Some(1)
+        })
     }
 
     /// This space with another domain for `name`, or with this further question behind all others.

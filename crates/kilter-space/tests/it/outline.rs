@@ -34,6 +34,25 @@ fn questions_keep_their_order_except_that_conditions_questions_come_first() {
 }
 
 #[test]
+fn what_a_fixed_answer_rules_out_is_not_searched() {
+    let outline = Outline::new(vec![
+        entry("family", "a|b|c"),
+        when("a.rate", "family == 'a'"),
+        when("b.deep", "family == 'b'"),
+        when("b.deeper", "b.deep > 0.5"),
+        when("either", "family == 'c' or a.rate > 0.5"),
+        entry("always", "0..1"),
+    ]);
+    let outline = outline.unwrap();
+    let searched = |outline: &Outline| outline.searched().map(|entry| entry.name.to_string()).collect::<Vec<_>>();
+    assert_eq!(searched(&outline), names(&outline));
+    let fixed = |family: &str| outline.specialise(&[("family".to_owned(), family.into())], &[]).unwrap();
+    assert_eq!(searched(&fixed("a")), ["a.rate", "either", "always"]);
+    assert_eq!(searched(&fixed("b")), ["b.deep", "b.deeper", "always"]);
+    assert_eq!(searched(&fixed("c")), ["either", "always"]);
+}
+
+#[test]
 fn rings_of_conditions_are_named() {
     let ring = |entries| Outline::new(entries).unwrap_err();
     assert_eq!(ring(vec![when("a", "a > 0")]), SpaceError::Cycle(vec![name("a")]));
