@@ -1,7 +1,9 @@
-//! `--arch FILE`: a decoder of one's own, as a few lines of TOML, or the `config.json` that Hugging Face keeps with a model.
+//! Decoders by name or sizes, and `--arch FILE`: one of one's own, as a few lines of TOML, or the `config.json` that Hugging
+//! Face keeps with a model.
 
 use std::path::Path;
 
+use kilter_laws::parallel::{MODELS, Model};
 use kilter_laws::transformer_cost::{Mixer, Norm, Transformer};
 use kilter_space::nearest;
 use serde_json::{Map, Value as Json};
@@ -86,6 +88,43 @@ fn word<T: serde::de::DeserializeOwned>(
 ) -> Result<Option<T>, String> {
     let Some(value) = found(file, name) else { return Ok(None) };
     serde_json::from_value(value.clone()).map(Some).map_err(|_| format!("{name} is {value}, and must be {known}"))
+}
+
+/// A model by name or by sizes.
+pub fn named(text: &str) -> Result<Model, Fault> {
+    if let Some(model) = Model::named(text) {
+        return Ok(model);
+    }
+    if !text.contains('=') {
+        let names = MODELS.iter().map(|model| model.0);
+        let near = nearest(text, names.clone()).map_or(String::new(), |near| format!("did you mean `{near}`? "));
+        return Err(Fault::call(format!(
+            "there is no model `{text}`; {near}there are {}; or give sizes: layers=24,hidden=2048,heads=16, or a file: --arch FILE",
+            names.collect::<Vec<_>>().join(", ")
+        )));
+    }
+    let mut model =
+        Model { name: text.to_owned(), layers: 0, hidden: 0, heads: 0, seq_len: 2048, vocabulary: 51_200, shape: None };
+    for part in text.split(',') {
+        let (name, value) = part.split_once('=').unwrap_or((part, ""));
+        let value = value.trim().parse().map_err(|_| {
+            Fault::call(format!("{part:?} in {text:?}: write NAME=N, as in layers=24,hidden=2048,heads=16"))
+        })?;
+        match name.trim() {
+            "layers" => model.layers = value,
+            "hidden" => model.hidden = value,
+            "heads" => model.heads = value,
+            "seq_len" => model.seq_len = value,
+            "vocabulary" => model.vocabulary = value,
+            other => {
+                let known = ["layers", "hidden", "heads", "seq_len", "vocabulary"];
+                let near = nearest(other, known).map_or(known.join(", "), |near| format!("did you mean `{near}`?"));
+                return Err(Fault::call(format!("a model has no size `{other}`; {near}")));
+            }
+        }
+    }
+    model.check().map_err(|why| Fault::call(format!("{text}: {why}")))?;
+    Ok(model)
 }
 
 /// Sizes over a family's habits.

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use kilter_laws::limits::Outside;
 use kilter_laws::step_law::SuspectUnit;
+use kilter_laws::transformer_cost::Transformer;
 use kilter_numerics::compare::Interval;
 
 use crate::arch;
@@ -55,6 +56,9 @@ struct ModelSize {
     /// Parameters without embeddings and output head
     #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
     model_size: Option<f64>,
+    /// A known model's instead, as in gpt-125m, or of sizes: layers=12,hidden=768,heads=12
+    #[arg(long, value_name = "NAME or SIZES", conflicts_with_all = ["model_size", "arch"])]
+    model: Option<String>,
     /// Count them from a description instead: TOML (layers, hidden, heads, vocabulary, …) or a Hugging Face config.json
     #[arg(long, value_name = "FILE", conflicts_with = "model_size")]
     arch: Option<PathBuf>,
@@ -62,10 +66,15 @@ struct ModelSize {
 
 impl ModelSize {
     fn get(&self) -> Result<Option<f64>, Fault> {
-        match &self.arch {
-            Some(path) => Ok(Some(arch::read(path, None)?.parameters().non_embedding() as f64)),
-            None => Ok(self.model_size),
-        }
+        let shape = match (&self.arch, &self.model) {
+            (Some(path), _) => arch::read(path, None)?,
+            (None, Some(text)) => {
+                let model = arch::named(text)?;
+                Transformer::gpt(model.layers, model.hidden, model.heads, model.vocabulary, model.seq_len)
+            }
+            (None, None) => return Ok(self.model_size),
+        };
+        Ok(Some(shape.parameters().non_embedding() as f64))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a plan is asked about: the model, the devices, what is fixed and presumed.
 
-use kilter_laws::parallel::{Accounting, Assumptions, Bounds, HARDWARE, Hardware, MODELS, Model, Recompute};
+use kilter_laws::parallel::{Accounting, Assumptions, Bounds, HARDWARE, Hardware, Model, Recompute};
 use kilter_space::{Value, nearest};
 
 use super::Cluster;
@@ -19,39 +19,7 @@ pub fn model(args: &Cluster) -> Result<Model, Fault> {
         (None, Some(text)) => text.as_str(),
         (None, None) => return Err(Fault::call("say which model, as in gpt-1.3b or --arch FILE")),
     };
-    if let Some(model) = Model::named(text) {
-        return Ok(model);
-    }
-    if !text.contains('=') {
-        let names = MODELS.iter().map(|model| model.0);
-        let near = nearest(text, names.clone()).map_or(String::new(), |near| format!("did you mean `{near}`? "));
-        return Err(Fault::call(format!(
-            "there is no model `{text}`; {near}there are {}; or give sizes: layers=24,hidden=2048,heads=16, or a file: --arch FILE",
-            names.collect::<Vec<_>>().join(", ")
-        )));
-    }
-    let mut model =
-        Model { name: text.to_owned(), layers: 0, hidden: 0, heads: 0, seq_len: 2048, vocabulary: 51_200, shape: None };
-    for part in text.split(',') {
-        let (name, value) = part.split_once('=').unwrap_or((part, ""));
-        let value = value.trim().parse().map_err(|_| {
-            Fault::call(format!("{part:?} in {text:?}: write NAME=N, as in layers=24,hidden=2048,heads=16"))
-        })?;
-        match name.trim() {
-            "layers" => model.layers = value,
-            "hidden" => model.hidden = value,
-            "heads" => model.heads = value,
-            "seq_len" => model.seq_len = value,
-            "vocabulary" => model.vocabulary = value,
-            other => {
-                let known = ["layers", "hidden", "heads", "seq_len", "vocabulary"];
-                let near = nearest(other, known).map_or(known.join(", "), |near| format!("did you mean `{near}`?"));
-                return Err(Fault::call(format!("a model has no size `{other}`; {near}")));
-            }
-        }
-    }
-    model.check().map_err(|why| Fault::call(format!("{text}: {why}")))?;
-    Ok(model)
+    arch::named(text)
 }
 
 pub fn hardware(name: &str) -> Result<&'static Hardware, Fault> {

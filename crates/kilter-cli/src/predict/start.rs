@@ -74,7 +74,10 @@ pub fn start(args: &Start, voice: &Voice) -> Result<(), Fault> {
             "--figure draws where the space is written; give it a file, or write the space with -o",
         ));
     }
-    let size = args.size.get()?.ok_or_else(|| Fault::call("say how large it is: --model-size 124M, or --arch FILE"))?;
+    let size = args
+        .size
+        .get()?
+        .ok_or_else(|| Fault::call("say how large it is: --model-size 124M, --model gpt-125m, or --arch FILE"))?;
     let there_are = args.data.as_deref().map(|data| tokens_of(data, args.token_chars)).transpose()?;
     let tokens = match (args.tokens, &args.budget, args.tokens_per_second, there_are) {
         (Some(tokens), ..) => tokens,

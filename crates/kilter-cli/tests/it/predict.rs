@@ -299,6 +299,7 @@ fn wrong_questions_are_answered_with_what_would_be_right() {
         ),
         ("predict transfer --from-width 0 --to-width 512", "at least 1"),
         ("predict transfer --from-width 100 --to-width 512 --heads 8", "nearest that is"),
+        ("predict start --model gpt-125n --tokens 1B", "did you mean `gpt-125m`"),
         ("predict parametrization", "--named mup"),
         ("predict parametrization --a=1,2 --b=1 --c=0", "one per layer"),
         ("predict parametrization --a=1/0,2 --b=1,1 --c=0", "a fraction such as -1/2"),
