@@ -13,7 +13,7 @@ use kilter_study::Better;
 use crate::claim::{Arm, Claim, Costly, Judge, Reproduction, Scaled, TUNING_AREA};
 
 const fn arm(name: &'static str, family: &'static [(&'static str, &'static str)], tuned: Option<&'static str>) -> Arm {
-    Arm { name, recipe: "breast-cancer", data: None, set: family, tuned, only_full: false, costly: None }
+    Arm { name, recipe: "breast-cancer", data: None, set: family, tuned, goal: None, only_full: false, costly: None }
 }
 
 /// An arm that `--quick` has no time for.

@@ -93,6 +93,8 @@ pub struct Arm {
     pub set: &'static [(&'static str, &'static str)],
     /// The sampler that tunes it; nothing: it runs with its defaults.
     pub tuned: Option<&'static str>,
+    /// The metric that is tuned; nothing: the recipe's first.
+    pub goal: Option<&'static str>,
     /// Whether `--quick` has no time for it.
     pub only_full: bool,
     /// Its seeds and trials, if it costs so much that it has others than the reproduction.
@@ -472,7 +474,7 @@ impl Recipe for Arms {
             None => (Defaults::config(&tuning)?, None),
             Some(by) => {
                 let trials = arm.costly.map_or(self.reproduction.trials.at(self.scale), |costly| costly.trials);
-                tune(&*recipe, tuning, by, seed.unsigned_abs(), trials, run)?
+                tune(&*recipe, tuning, by, arm.goal, seed.unsigned_abs(), trials, run)?
             }
         };
         if let Some((setting, value)) = recipe.holdout() {
@@ -503,11 +505,14 @@ fn tune(
     recipe: &dyn Recipe,
     outline: Outline,
     by: &str,
+    goal: Option<&str>,
     seed: u64,
     trials: u64,
     run: &mut Run,
 ) -> Result<(Config, Option<f64>), Failure> {
-    let metric = recipe.metrics().first().ok_or_else(|| Failure::refused("the recipe gives no metric"))?;
+    let mut metrics = recipe.metrics().iter();
+    let metric = metrics.find(|metric| goal.is_none_or(|goal| metric.name == goal));
+    let metric = metric.ok_or_else(|| Failure::refused("the recipe does not give the metric that is to be tuned"))?;
     let goal = Goal { metric: metric.name.clone(), better: metric.better };
     let defaults = Defaults::config(&outline)?;
     let spec = StudySpec {

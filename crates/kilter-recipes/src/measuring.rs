@@ -66,7 +66,7 @@ pub(crate) fn higher(name: &str) -> Metric {
 }
 
 pub(crate) const fn arm(name: &'static str, recipe: &'static str, set: &'static [(&'static str, &'static str)]) -> Arm {
-    Arm { name, recipe, data: None, set, tuned: None, only_full: false, costly: None }
+    Arm { name, recipe, data: None, set, tuned: None, goal: None, only_full: false, costly: None }
 }
 
 /// A claim that is reported and decides nothing.
