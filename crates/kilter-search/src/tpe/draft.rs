@@ -31,19 +31,37 @@ pub(super) struct Estimate<'a> {
     pub(super) seen: &'a Seen,
 }
 
+impl Estimate<'_> {
+    /// Those of the trials learnt from that have ended.
+    fn finished(&self) -> Vec<u64> {
+        let ended = |number: &&u64| self.history.get(**number).is_some_and(|row| row.end.is_some());
+        self.sides.below.iter().chain(&self.sides.above).filter(ended).copied().collect()
+    }
+}
+
 /// Questions that are estimated together: their places in the outline.
 type Group = Vec<usize>;
 
-/// The groups of a space. Fixed questions belong to none.
-fn groups(outline: &Outline, jointly: bool) -> Vec<Group> {
-    let mut groups: Vec<(Option<&str>, Group)> = Vec::new();
+/// The groups of a space. Fixed questions belong to none. What a closure asks is not known before it has asked: those of its
+/// questions are taken together that every finished trial was asked.
+fn groups(outline: &Outline, encoding: &Encoding, estimate: &Estimate<'_>) -> Vec<Group> {
+    let jointly = estimate.config.jointly(estimate.goals.len() > 1);
+    let finished = if jointly && !outline.is_complete() { estimate.finished() } else { Vec::new() };
+    let asked_always = |at: usize| {
+        let asked = |column: usize| {
+            let column = estimate.columns.get(column).map_or(&[][..], Vec::as_slice);
+            finished.iter().all(|&number| column.get(number as usize).is_some_and(|code| !code.is_nan()))
+        };
+        encoding.span(at).all(asked)
+    };
+    // Who is estimated by itself stands under no condition that others share.
+    let mut groups: Vec<(Option<Option<&str>>, Group)> = Vec::new();
     for (at, entry) in outline.entries().iter().enumerate() {
         if matches!(entry.domain, Domain::Fixed(_)) {
             continue;
         }
-        let condition = entry.when.as_ref().map(kilter_space::Expr::source);
-        // What a closure asks together is not known before it has asked.
-        let joinable = jointly && outline.is_complete();
+        let joinable = jointly && (outline.is_complete() || asked_always(at));
+        let condition = joinable.then(|| entry.when.as_ref().map(kilter_space::Expr::source));
         match groups.iter_mut().find(|(of, _)| joinable && *of == condition) {
             Some((_, members)) => members.push(at),
             None => groups.push((condition, vec![at])),
@@ -98,14 +116,15 @@ impl Chooser for Draft<'_> {
 
 impl<'a> Draft<'a> {
     pub(super) fn new(outline: &'a Outline, estimate: Estimate<'a>, orders: &'a mut Shelf, stream: &Stream) -> Self {
-        let groups = groups(outline, estimate.config.jointly(estimate.goals.len() > 1));
+        let encoding = Encoding::new(outline);
+        let groups = groups(outline, &encoding, &estimate);
         let mut group_of = vec![None; outline.entries().len()];
         for (group, members) in groups.iter().enumerate() {
             members.iter().for_each(|&at| group_of[at] = Some(group));
         }
         Self {
             outline,
-            encoding: Encoding::new(outline),
+            encoding,
             group_of,
             groups,
             estimate,

@@ -2,7 +2,8 @@
 //!
 //! Questions that are always asked together (those with the same condition) are estimated jointly; each such group
 //! learns from the trials in which it was asked. So a conditional space needs no imputed values, and a flat space is one
-//! group: the multivariate estimator. Running trials count among the worse ones, as if they would disappoint (the
+//! group: the multivariate estimator. Of a closure, whose questions are not known before it has asked, those are a group
+//! that every finished trial was asked. Running trials count among the worse ones, as if they would disappoint (the
 //! constant liar of Ginsbourger, Le Riche and Carraro 2010): parallel workers then keep apart.
 //!
 //! Under constraints only candidates count that can still be completed; if there is none among those drawn from the

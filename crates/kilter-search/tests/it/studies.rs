@@ -212,6 +212,43 @@ fn a_trial_can_be_proposed_again_from_the_revision_it_saw() {
     assert!(Worker::here().is_alive() == Some(true));
 }
 
+/// A closure that asks the same questions every time is estimated as if they had been declared.
+#[test]
+fn what_a_closure_always_asks_is_estimated_jointly() {
+    let entries: Vec<Entry> =
+        ["x", "y", "z"].into_iter().map(|name| Entry::new(name, parse_domain("0..1").unwrap()).unwrap()).collect();
+    let declared = Outline::new(entries.clone()).unwrap();
+    let mut study = study(declared.clone(), "tpe", 5, Better::Lower);
+    for _ in 0..30 {
+        let trial = ask(&mut study);
+        let of = |name| float(trial.config(), name);
+        let value = (of("x") - of("y")).powi(2) + (of("z") - 0.3).powi(2);
+        tell(&mut study, &trial, Some(value));
+    }
+    // Of what others were asked, a question that not every trial was asked is estimated by itself.
+    let sometimes = Entry::new("sometimes", parse_domain("0..1").unwrap()).unwrap();
+    let more = [entries.clone(), vec![sometimes]].concat();
+    let history = study.history().clone();
+    let proposed = |by: &str, outline: &Outline| {
+        let ask = kilter_study::Ask {
+            number: 30,
+            space: kilter_space::Space { outline, walk: None },
+            history: &history,
+            goals: &study.spec().goals,
+            stream: kilter_numerics::Stream::new(&[5, 30], "propose"),
+            seed: 5,
+            trials: None,
+            duplicates: Duplicates::default(),
+        };
+        let kilter_study::Next::Try(proposal) = sampler(by).unwrap().next(&ask).unwrap() else { panic!("none") };
+        ["x", "y", "z"].map(|name| proposal.joint.float(name).unwrap())
+    };
+    let learnt = |entries: Vec<Entry>| Outline::learnt(entries).unwrap();
+    assert_eq!(proposed("tpe", &learnt(entries.clone())), proposed("tpe", &declared));
+    assert_eq!(proposed("tpe", &learnt(more)), proposed("tpe", &declared));
+    assert_ne!(proposed("tpe:multivariate=false", &learnt(entries)), proposed("tpe", &declared));
+}
+
 #[test]
 fn a_space_of_one_question_of_each_kind_is_searched() {
     for domain in ["0..1", "log:1e-300..1e300", "-1e300..1e300", "int:-9223372036854775808..9223372036854775807", "a|b"]
