@@ -1,14 +1,48 @@
 //! What a forward pass is told and what it tells, beside input and output.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use burn::tensor::Tensor;
 use kilter_numerics::Stream;
 
-use crate::op::{Moments, dropout};
+use crate::op::{Conv2dShape, Moments, dropout};
 
 /// A hook on what passes a named place of a network: it may look, and may put another tensor in its place.
 pub type Hook<'a> = Box<dyn FnMut(&str, Tensor<2>) -> Tensor<2> + 'a>;
+
+/// What a layer does with its weights and what comes in.
+#[derive(Clone, Debug)]
+pub enum Rule {
+    /// `x·Wᵀ + b` of every row: `[rows, inputs]`.
+    Linear(Tensor<2>),
+    /// Convolution of images `[batch, channels, height, width]`.
+    Convolution(Tensor<4>, Conv2dShape),
+    /// Rows of a table.
+    Lookup(Arc<[i64]>),
+    /// `weight·x̂ + bias` of normalised numbers, along the last axis: `[rows, width]`.
+    Scale(Tensor<2>),
+    /// The same along the channels of images.
+    ScaleChannels(Tensor<4>),
+    /// The weights themselves, added to every example.
+    Added,
+}
+
+/// A layer in a forward pass, with its input.
+#[derive(Clone, Debug)]
+pub struct Passed {
+    /// The name of its weights.
+    pub weight: String,
+    /// The name of its bias, if it has one.
+    pub bias: Option<String>,
+    /// What it does.
+    pub rule: Rule,
+    /// The sizes of its output, examples first: `[batch · positions, width]` or `[batch, …]`.
+    pub shape: Vec<usize>,
+}
+
+/// Whoever watches all layers: sees each with its input and its output, flat, and may put another output in its place.
+pub type Observer<'a> = Box<dyn FnMut(Passed, Tensor<1>) -> Tensor<1> + 'a>;
 
 /// States of recurrent layers by name, each `[batch, units]`, without a gradient.
 pub type States = BTreeMap<String, Tensor<2>>;
@@ -17,6 +51,7 @@ pub type States = BTreeMap<String, Tensor<2>>;
 pub struct Context<'a> {
     stream: Option<Stream>,
     hook: Option<Hook<'a>>,
+    observer: Option<Observer<'a>>,
     moments: Vec<(String, Moments)>,
     /// States before the pass, and after it; nothing where every pass begins from zeros.
     carried: Option<(States, States)>,
@@ -25,12 +60,12 @@ pub struct Context<'a> {
 impl<'a> Context<'a> {
     /// A pass in training: dropout draws from `stream`, normalisations use the batch's moments and tell them.
     pub fn training(stream: Stream) -> Self {
-        Self { stream: Some(stream), hook: None, moments: Vec::new(), carried: None }
+        Self { stream: Some(stream), ..Self::evaluation() }
     }
 
     /// A pass in evaluation: nothing random, running statistics.
     pub fn evaluation() -> Self {
-        Self { stream: None, hook: None, moments: Vec::new(), carried: None }
+        Self { stream: None, hook: None, observer: None, moments: Vec::new(), carried: None }
     }
 
     /// With a hook on the inputs and outputs of linear layers (`NAME:in`, `NAME:out`; rows are examples, or positions of
@@ -38,6 +73,13 @@ impl<'a> Context<'a> {
     #[must_use]
     pub fn with_hook(mut self, hook: impl FnMut(&str, Tensor<2>) -> Tensor<2> + 'a) -> Self {
         self.hook = Some(Box::new(hook));
+        self
+    }
+
+    /// With somebody who watches every layer that has weights.
+    #[must_use]
+    pub fn with_observer(mut self, observer: impl FnMut(Passed, Tensor<1>) -> Tensor<1> + 'a) -> Self {
+        self.observer = Some(Box::new(observer));
         self
     }
 
@@ -98,6 +140,20 @@ impl<'a> Context<'a> {
             Some(hook) => hook(&format!("{place}:{end}"), x),
             None => x,
         }
+    }
+
+    /// Lets the observer see a layer with its output. `layer` says its weights, its bias and its rule; it is not asked where
+    /// nobody watches.
+    pub fn observed<const D: usize>(
+        &mut self,
+        y: Tensor<D>,
+        layer: impl FnOnce() -> (String, Option<String>, Rule),
+    ) -> Tensor<D> {
+        let Some(observer) = &mut self.observer else { return y };
+        let shape = y.dims();
+        let (weight, bias, rule) = layer();
+        let flat = y.reshape([shape.iter().product::<usize>()]);
+        observer(Passed { weight, bias, rule, shape: shape.to_vec() }, flat).reshape(shape)
     }
 
     /// Remembers a batch's moments at a normalisation.

@@ -8,8 +8,11 @@ pub mod model;
 pub mod op;
 pub mod optim;
 pub mod params;
+pub mod pretrained;
 pub mod quantize;
 pub mod schedule;
+pub mod tokens;
 pub mod train;
+pub mod view;
 
 pub use burn::tensor::{DType, Device, Tensor, TensorData};

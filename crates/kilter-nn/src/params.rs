@@ -235,6 +235,13 @@ impl Params {
         Self::of(self.specs().to_vec(), numbers, device, self.dtype)
     }
 
+    /// The same weights as fresh leaves of the tape.
+    #[must_use]
+    pub fn on_tape(&self) -> Self {
+        let device = self.device.clone();
+        self.on(&if device.is_autodiff() { device } else { device.autodiff() })
+    }
+
     /// The same weights in another precision, as fresh leaves.
     #[must_use]
     pub fn cast(&self, dtype: DType) -> Self {

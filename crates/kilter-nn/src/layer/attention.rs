@@ -8,6 +8,7 @@ use crate::context::Context;
 use crate::init::Init;
 use crate::op::{Curve, Mask, attention, gelu};
 use crate::params::{Declared, Scope};
+use crate::view::{Dual, Pair};
 
 /// Multi-head self-attention.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,6 +54,19 @@ impl Attention {
         let (q, k, v) = (part("query"), part("key"), part("value"));
         let y = attention(q, k, v, mask).swap_dims(1, 2).reshape([batch * tokens, width]);
         self.linear(self.output_init).forward(&weights.of("output"), y, context)
+    }
+
+    /// The same along a direction.
+    pub fn dual(&self, weights: &Pair<'_>, x: &Dual<2>, batch: usize, mask: &Mask) -> Dual<2> {
+        let (tokens, width) = (x.value.dims()[0] / batch, self.width);
+        let heads = [batch, tokens, self.heads, width / self.heads];
+        let part = |name: &str| {
+            let y = self.linear(self.init).dual(&weights.of(name), x.clone());
+            y.linear(|y| y.reshape(heads).swap_dims(1, 2))
+        };
+        let y = part("query").attention(part("key"), part("value"), mask);
+        let y = y.linear(|y| y.swap_dims(1, 2).reshape([batch * tokens, width]));
+        self.linear(self.output_init).dual(&weights.of("output"), y)
     }
 }
 
@@ -105,19 +119,41 @@ impl Block {
         context: &mut Context<'_>,
     ) -> Tensor<2> {
         let (norm1, norm2) = (weights.of("norm1"), weights.of("norm2"));
-        let inner = if self.norm_first { self.norm().forward(&norm1, x.clone()) } else { x.clone() };
+        let inner = if self.norm_first { self.norm().forward(&norm1, x.clone(), context) } else { x.clone() };
         let y = self.attention.forward(&weights.of("attention"), inner, batch, mask, context);
         let x = x + context.dropout(y, self.dropout);
         let (x, inner) = if self.norm_first {
-            (x.clone(), self.norm().forward(&norm2, x))
+            (x.clone(), self.norm().forward(&norm2, x, context))
         } else {
-            let x = self.norm().forward(&norm1, x);
+            let x = self.norm().forward(&norm1, x, context);
             (x.clone(), x)
         };
         let y = gelu(self.up().forward(&weights.of("up"), inner, context), self.curve);
         let y = self.down().forward(&weights.of("down"), y, context);
         let x = x + context.dropout(y, self.dropout);
-        if self.norm_first { x } else { self.norm().forward(&norm2, x) }
+        if self.norm_first { x } else { self.norm().forward(&norm2, x, context) }
+    }
+
+    /// The same along a direction, in evaluation.
+    pub fn dual(&self, weights: &Pair<'_>, x: Dual<2>, batch: usize, mask: &Mask) -> Dual<2> {
+        let norm = |name: &str, x: Dual<2>| self.norm().dual(&weights.of(name), x);
+        let inner = if self.norm_first { norm("norm1", x.clone()) } else { x.clone() };
+        let x = x.plus(self.attention.dual(&weights.of("attention"), &inner, batch, mask));
+        let (x, inner) = if self.norm_first {
+            (x.clone(), norm("norm2", x))
+        } else {
+            let x = norm("norm1", x);
+            (x.clone(), x)
+        };
+        let y = self.up().dual(&weights.of("up"), inner).gelu(self.curve);
+        let x = x.plus(self.down().dual(&weights.of("down"), y));
+        if self.norm_first { x } else { norm("norm2", x) }
+    }
+
+    /// Numbers per example of so many tokens that the backward pass wants: the inputs of matrices, of normalisations and of
+    /// the curve, and each head's probabilities.
+    pub fn activations(&self, tokens: usize) -> u64 {
+        (tokens * (9 * self.attention.width + 2 * self.hidden + self.attention.heads * tokens)) as u64
     }
 
     /// Multiply-adds per example of so many tokens.

@@ -3,9 +3,11 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+use crate::context::{Context, Rule};
 use crate::init::Init;
 use crate::op::{Conv2dShape, conv2d};
 use crate::params::{Declared, Role, Scope};
+use crate::view::{Dual, Pair};
 
 /// A convolution with square kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,9 +44,17 @@ impl Conv {
     }
 
     /// `[batch, inputs, height, width]` to `[batch, outputs, height', width']`.
-    pub fn forward(&self, weights: &Scope<'_>, x: Tensor<4>) -> Tensor<4> {
+    pub fn forward(&self, weights: &Scope<'_>, x: Tensor<4>, context: &mut Context<'_>) -> Tensor<4> {
         let bias = self.bias.then(|| weights.get::<1>("bias"));
-        conv2d(x, weights.get("weight"), bias, self.shape)
+        let y = conv2d(x.clone(), weights.get("weight"), bias, self.shape);
+        let bias = || self.bias.then(|| weights.full("bias"));
+        context.observed(y, || (weights.full("weight"), bias(), Rule::Convolution(x, self.shape)))
+    }
+
+    /// The same along a direction.
+    pub fn dual(&self, weights: &Pair<'_>, x: Dual<4>) -> Dual<4> {
+        let bias = self.bias.then(|| weights.get::<1>("bias"));
+        x.conv2d(weights.get("weight"), bias, self.shape)
     }
 
     /// The sides of the output for an image of these sides.

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::context::Context;
+use crate::context::{Context, Rule};
 use crate::init::Init;
 use crate::op::embedding;
 use crate::params::{Declared, Role, Scope};
+use crate::view::{Dual, Pair};
 
 /// `x·Wᵀ + b`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,9 +45,21 @@ impl Linear {
         let place = weights.full("weight");
         let place = place.trim_end_matches(".weight");
         let x = context.pass(place, "in", x);
-        let y = x.matmul(weights.get::<2>("weight").transpose());
+        let y = x.clone().matmul(weights.get::<2>("weight").transpose());
         let y = if self.bias { y + weights.get::<1>("bias").unsqueeze() } else { y };
+        let bias = || self.bias.then(|| weights.full("bias"));
+        let y = context.observed(y, || (weights.full("weight"), bias(), Rule::Linear(x)));
         context.pass(place, "out", y)
+    }
+
+    /// The same along a direction.
+    pub fn dual(&self, weights: &Pair<'_>, x: Dual<2>) -> Dual<2> {
+        let y = x.matmul(weights.get::<2>("weight").linear(Tensor::transpose));
+        if !self.bias {
+            return y;
+        }
+        let rows = y.value.dims()[0];
+        y.plus(weights.get::<1>("bias").linear(|bias| bias.unsqueeze::<2>().expand([rows, self.outputs])))
     }
 
     /// Multiply-adds per row.
@@ -73,7 +86,13 @@ impl Embedding {
     }
 
     /// The vectors of `indices`: `[indices, width]`.
-    pub fn forward(&self, weights: &Scope<'_>, indices: Arc<[i64]>) -> Tensor<2> {
-        embedding(weights.get("weight"), indices)
+    pub fn forward(&self, weights: &Scope<'_>, indices: Arc<[i64]>, context: &mut Context<'_>) -> Tensor<2> {
+        let y = embedding(weights.get("weight"), indices.clone());
+        context.observed(y, || (weights.full("weight"), None, Rule::Lookup(indices)))
+    }
+
+    /// The same along a direction.
+    pub fn dual(&self, weights: &Pair<'_>, indices: &Arc<[i64]>) -> Dual<2> {
+        weights.get::<2>("weight").embedding(indices)
     }
 }

@@ -3,7 +3,7 @@
 use burn::tensor::{Tensor, activation};
 use serde::{Deserialize, Serialize};
 
-use crate::context::Context;
+use crate::context::{Context, Rule};
 use crate::init::Init;
 use crate::params::{Declared, Role, Scope};
 
@@ -30,8 +30,12 @@ impl Lstm {
     pub fn forward(&self, weights: &Scope<'_>, x: Tensor<3>, context: &mut Context<'_>) -> Tensor<3> {
         let [batch, tokens, inputs] = x.dims();
         let h = self.hidden;
-        let of_input = x.reshape([batch * tokens, inputs]).matmul(weights.get::<2>("weight_input").transpose());
-        let of_input = (of_input + weights.get::<1>("bias").unsqueeze()).reshape([batch, tokens, 4 * h]);
+        let x: Tensor<2> = x.reshape([batch * tokens, inputs]);
+        let of_input = x.clone().matmul(weights.get::<2>("weight_input").transpose());
+        let of_input = of_input + weights.get::<1>("bias").unsqueeze();
+        let bias = || Some(weights.full("bias"));
+        let of_input = context.observed(of_input, || (weights.full("weight_input"), bias(), Rule::Linear(x)));
+        let of_input: Tensor<3> = of_input.reshape([batch, tokens, 4 * h]);
         let recurrent = weights.get::<2>("weight_hidden").transpose();
         let [state_name, cell_name] = ["state", "cell"].map(|name| weights.full(name));
         let mut state = context.state(&state_name, [batch, h], &of_input);
@@ -39,7 +43,9 @@ impl Lstm {
         let mut outputs = Vec::with_capacity(tokens);
         for t in 0..tokens {
             let now: Tensor<2> = of_input.clone().slice([0..batch, t..t + 1, 0..4 * h]).reshape([batch, 4 * h]);
-            let gates = now + state.matmul(recurrent.clone());
+            let of_state = state.clone().matmul(recurrent.clone());
+            let of_state = context.observed(of_state, || (weights.full("weight_hidden"), None, Rule::Linear(state)));
+            let gates = now + of_state;
             let gate = |i: usize| gates.clone().slice([0..batch, i * h..(i + 1) * h]);
             let (input, forget) = (activation::sigmoid(gate(0)), activation::sigmoid(gate(1)));
             cell = forget * cell + input * gate(2).tanh();

@@ -3,10 +3,11 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::context::Context;
+use crate::context::{Context, Rule};
 use crate::init::Init;
 use crate::op::{Moments, batch_norm, layer_norm};
 use crate::params::{Declared, Params, ParamsError, Role, Scope};
+use crate::view::{Dual, Pair};
 
 /// Layer normalisation over the last axis.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,8 +31,22 @@ impl LayerNorm {
     }
 
     /// `[rows, width]`, normalised.
-    pub fn forward(&self, weights: &Scope<'_>, x: Tensor<2>) -> Tensor<2> {
-        layer_norm(x, weights.get("weight"), weights.get("bias"), self.epsilon)
+    pub fn forward(&self, weights: &Scope<'_>, x: Tensor<2>, context: &mut Context<'_>) -> Tensor<2> {
+        let y = layer_norm(x.clone(), weights.get("weight"), weights.get("bias"), self.epsilon);
+        context.observed(y, || {
+            let centred = x.clone() - x.mean_dim(1);
+            let deviation = (centred.clone().square().mean_dim(1) + self.epsilon).sqrt();
+            (weights.full("weight"), Some(weights.full("bias")), Rule::Scale(centred / deviation))
+        })
+    }
+}
+
+impl LayerNorm {
+    /// The same along a direction.
+    pub fn dual(&self, weights: &Pair<'_>, x: Dual<2>) -> Dual<2> {
+        let rows = x.value.dims()[0];
+        let row = |name: &str| weights.get::<1>(name).linear(|row| row.unsqueeze::<2>().expand([rows, self.width]));
+        x.normalised(self.epsilon).times(row("weight")).plus(row("bias"))
     }
 }
 
@@ -62,7 +77,8 @@ impl BatchNorm {
         declared.tensor("running_var", &channels, Init::ONE, Role::Statistic);
     }
 
-    /// `[batch, channels, height, width]`, normalised by the batch in training, by the running statistics otherwise.
+    /// `[batch, channels, height, width]`, normalised by the batch in training, by the running statistics otherwise; only
+    /// the latter is seen by observers, since in training no example stands alone.
     pub fn forward(&self, weights: &Scope<'_>, x: Tensor<4>, context: &mut Context<'_>) -> Tensor<4> {
         let shape = x.dims();
         let [batch, channels, height, width] = shape;
@@ -73,10 +89,26 @@ impl BatchNorm {
             return y.reshape(shape);
         }
         let (mean, variance) = (weights.get::<1>("running_mean"), weights.get::<1>("running_var"));
-        let scale = gamma / (variance + self.epsilon).sqrt();
-        let shift = beta - mean * scale.clone();
+        let deviation = (variance + self.epsilon).sqrt();
+        let scale = gamma / deviation.clone();
+        let shift = beta - mean.clone() * scale.clone();
         let over = [1, channels, 1, 1];
-        x * scale.reshape(over) + shift.reshape(over)
+        let y = x.clone() * scale.reshape(over) + shift.reshape(over);
+        context.observed(y, || {
+            let normalised = (x - mean.reshape(over)) / deviation.reshape(over);
+            (weights.full("weight"), Some(weights.full("bias")), Rule::ScaleChannels(normalised))
+        })
+    }
+
+    /// The same along a direction, normalised by the running statistics, which do not move.
+    pub fn dual(&self, weights: &Pair<'_>, x: Dual<4>) -> Dual<4> {
+        let shape = x.value.dims();
+        let over = |x: Tensor<1>| x.reshape([1, self.channels, 1, 1]).expand(shape);
+        let (mean, variance) = (weights.get::<1>("running_mean").value, weights.get::<1>("running_var").value);
+        let deviation = over((variance + self.epsilon).sqrt());
+        let centred = Dual { value: x.value - over(mean), tangent: x.tangent };
+        let normalised = centred.linear(|x| x / deviation.clone());
+        normalised.times(weights.get::<1>("weight").linear(over)).plus(weights.get::<1>("bias").linear(over))
     }
 
     /// Moves the running statistics under `place` towards a batch's moments, as [`Context::moments`] tells them.

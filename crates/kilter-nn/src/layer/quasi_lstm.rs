@@ -94,10 +94,10 @@ impl QuasiBlock {
 
     /// `[batch · tokens, width]` to the same.
     pub fn forward(&self, weights: &Scope<'_>, x: Tensor<2>, batch: usize, context: &mut Context<'_>) -> Tensor<2> {
-        let inner = self.norm().forward(&weights.of("norm1"), x.clone());
+        let inner = self.norm().forward(&weights.of("norm1"), x.clone(), context);
         let y = self.mixer.forward(&weights.of("mixer"), inner, batch, context);
         let x = x + context.dropout(y, self.dropout);
-        let inner = self.norm().forward(&weights.of("norm2"), x.clone());
+        let inner = self.norm().forward(&weights.of("norm2"), x.clone(), context);
         let y = gelu(self.up().forward(&weights.of("up"), inner, context), Curve::Tanh);
         let y = self.down().forward(&weights.of("down"), y, context);
         x + context.dropout(y, self.dropout)

@@ -9,6 +9,7 @@ use super::{ModelError, Network, must};
 use crate::context::Context;
 use crate::layer::{Conv, Linear};
 use crate::params::{Declared, Params, Scope};
+use crate::view::{Dual, Pair};
 
 /// Convolutions with pooling, then a hidden layer and the classes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -60,7 +61,7 @@ impl Cnn {
     pub fn forward(&self, params: &Params, mut x: Tensor<4>, context: &mut Context<'_>) -> Tensor<2> {
         let scope = Scope::new(params);
         for (i, layer) in self.convolutions() {
-            let y = activation::relu(layer.forward(&scope.of(&format!("convolutions.{i}")), x));
+            let y = activation::relu(layer.forward(&scope.of(&format!("convolutions.{i}")), x, context));
             x = max_pool2d(y, MaxPoolOptions::new([2, 2]));
         }
         let mut x: Tensor<2> = match self.pooled {
@@ -81,6 +82,32 @@ impl Cnn {
         }
         x
     }
+
+    /// The same along a direction, in evaluation.
+    pub fn dual(&self, weights: &Pair<'_>, mut x: Dual<4>) -> Dual<2> {
+        for (i, layer) in self.convolutions() {
+            x = layer.dual(&weights.of(&format!("convolutions.{i}")), x).relu().max_pool2d(2);
+        }
+        let mut x: Dual<2> = match self.pooled {
+            true => {
+                let mean = x.clone().linear(|x| x.flatten::<3>(2, 3).mean_dim(2).flatten::<2>(1, 2));
+                let places = x.value.clone().flatten::<3>(2, 3).argmax(2);
+                let largest = x.linear(|x| x.flatten::<3>(2, 3).gather(2, places.clone()).flatten::<2>(1, 2));
+                let both = |mean, largest| Tensor::cat(vec![mean, largest], 1);
+                Dual { value: both(mean.value, largest.value), tangent: both(mean.tangent, largest.tangent) }
+            }
+            false => x.linear(|x| x.flatten(1, 3)),
+        };
+        let head = self.head();
+        let last = head.len() - 1;
+        for (i, layer) in head.into_iter().enumerate() {
+            x = layer.dual(&weights.of(&format!("head.{i}")), x);
+            if i < last {
+                x = x.relu();
+            }
+        }
+        x
+    }
 }
 
 impl Network for Cnn {
@@ -97,6 +124,16 @@ impl Network for Cnn {
         let of_conv = |(i, layer): (usize, Conv)| layer.multiply_adds(self.image[1] >> i, self.image[2] >> i);
         let head: u64 = self.head().iter().map(Linear::multiply_adds).sum();
         self.convolutions().map(of_conv).sum::<u64>() + head
+    }
+
+    fn activations(&self) -> u64 {
+        // What goes into a convolution and into its rectifier, and where the largest numbers stood, at half the sides.
+        let of_conv = |(i, layer): (usize, Conv)| {
+            let pixels = (self.image[1] >> i) * (self.image[2] >> i);
+            pixels * (layer.inputs + layer.outputs) + pixels / 2 * layer.outputs
+        };
+        let head: usize = self.head().iter().map(|layer| layer.inputs + layer.outputs).sum();
+        (self.convolutions().map(of_conv).sum::<usize>() + head) as u64
     }
 
     fn check(&self) -> Result<(), ModelError> {

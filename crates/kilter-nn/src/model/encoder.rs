@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 use super::{ModelError, Network, must};
 use crate::context::Context;
 use crate::init::Init;
-use crate::layer::{Attention, Block, Embedding, LayerNorm};
+use crate::layer::{Attention, Block, Embedding, LayerNorm, Linear};
 use crate::op::{Curve, Mask};
 use crate::params::{Declared, Params, Scope};
+use crate::tokens::Tokens;
+use crate::view::{Dual, Pair};
 
 /// How token vectors become one vector of a text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,25 +78,41 @@ impl Encoder {
     /// Tokens `[batch · length]`, padded, with each text's number of tokens, to vectors `[batch · length, width]`.
     pub fn forward(
         &self,
-        params: &Params,
+        weights: &Scope<'_>,
         tokens: Arc<[i64]>,
         lengths: Arc<[usize]>,
         context: &mut Context<'_>,
     ) -> Tensor<2> {
-        let scope = Scope::new(params);
         let batch = lengths.len();
         let length = tokens.len() / batch;
         let positions: Arc<[i64]> = (0..batch).flat_map(|_| 0..length as i64).collect();
         let segments: Arc<[i64]> = vec![0; tokens.len()].into();
-        let of = |name: &str, rows: usize, indices| self.table(rows).forward(&scope.of(name), indices);
+        let mut of = |name: &str, rows: usize, indices| self.table(rows).forward(&weights.of(name), indices, context);
         let x = of("tokens", self.vocabulary, tokens)
             + of("positions", self.positions, positions)
             + of("segments", self.segments, segments);
-        let x = self.norm().forward(&scope.of("norm"), x);
+        let x = self.norm().forward(&weights.of("norm"), x, context);
         let mut x = context.dropout(x, self.dropout);
         for i in 0..self.layers {
             let mask = Mask::Lengths(lengths.clone());
-            x = self.block().forward(&scope.of(&format!("blocks.{i}")), x, batch, mask, context);
+            x = self.block().forward(&weights.of(&format!("blocks.{i}")), x, batch, mask, context);
+        }
+        x
+    }
+
+    /// The same along a direction, in evaluation.
+    pub fn dual(&self, weights: &Pair<'_>, tokens: &Arc<[i64]>, lengths: &Arc<[usize]>) -> Dual<2> {
+        let batch = lengths.len();
+        let length = tokens.len() / batch;
+        let positions: Arc<[i64]> = (0..batch).flat_map(|_| 0..length as i64).collect();
+        let segments: Arc<[i64]> = vec![0; tokens.len()].into();
+        let of = |name: &str, rows: usize, indices: &Arc<[i64]>| self.table(rows).dual(&weights.of(name), indices);
+        let x = of("tokens", self.vocabulary, tokens).plus(of("positions", self.positions, &positions));
+        let x = x.plus(of("segments", self.segments, &segments));
+        let mut x = self.norm().dual(&weights.of("norm"), x);
+        for i in 0..self.layers {
+            let mask = Mask::Lengths(lengths.clone());
+            x = self.block().dual(&weights.of(&format!("blocks.{i}")), x, batch, &mask);
         }
         x
     }
@@ -134,6 +152,11 @@ impl Network for Encoder {
         self.layers as u64 * self.block().multiply_adds(self.positions)
     }
 
+    fn activations(&self) -> u64 {
+        let ends = self.positions * 2 * self.width;
+        self.layers as u64 * self.block().activations(self.positions) + ends as u64
+    }
+
     fn check(&self) -> Result<(), ModelError> {
         must(
             "encoder",
@@ -143,5 +166,56 @@ impl Network for Encoder {
             "a divisor of the width",
         )?;
         must("encoder", "the number of positions", self.positions, self.positions > 0, "at least 1")
+    }
+}
+
+/// A text's class from its vector: an encoder, its pooling, a linear layer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TextClassifier {
+    /// What reads.
+    pub encoder: Encoder,
+    /// How a text's vector comes about.
+    #[serde(default)]
+    pub pooling: Pooling,
+    /// Classes.
+    pub classes: usize,
+}
+
+impl TextClassifier {
+    /// What its encoder's tensors are called by.
+    pub const ENCODER: &'static str = "encoder";
+
+    fn head(&self) -> Linear {
+        Linear::new(self.encoder.width, self.classes)
+    }
+
+    /// Texts to logits `[texts, classes]`.
+    pub fn forward(&self, params: &Params, texts: &Tokens, context: &mut Context<'_>) -> Tensor<2> {
+        let scope = Scope::new(params);
+        let reader = scope.of(Self::ENCODER);
+        let x = self.encoder.forward(&reader, texts.ids.clone(), texts.lengths.clone(), context);
+        let x = self.encoder.pool(x, &texts.lengths, self.pooling);
+        let x = context.dropout(x, self.encoder.dropout);
+        self.head().forward(&scope.of("head"), x, context)
+    }
+}
+
+impl Network for TextClassifier {
+    fn declare(&self, declared: &mut Declared) {
+        declared.part(Self::ENCODER, |d| self.encoder.declare(d));
+        declared.part("head", |d| self.head().declare(d));
+    }
+
+    fn multiply_adds(&self) -> u64 {
+        self.encoder.multiply_adds() + self.head().multiply_adds()
+    }
+
+    fn activations(&self) -> u64 {
+        self.encoder.activations() + self.encoder.width as u64
+    }
+
+    fn check(&self) -> Result<(), ModelError> {
+        self.encoder.check()?;
+        must("text classifier", "the number of classes", self.classes, self.classes > 0, "at least 1")
     }
 }

@@ -7,11 +7,12 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{ModelError, Network, must};
-use crate::context::Context;
+use crate::context::{Context, Rule};
 use crate::init::Init;
 use crate::layer::{Attention, Block, Embedding, LayerNorm};
 use crate::op::{Curve, Mask};
 use crate::params::{Declared, Params, Scope};
+use crate::view::{Dual, Pair};
 
 /// GPT decoder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -63,14 +64,28 @@ impl Gpt {
         let scope = Scope::new(params);
         let length = tokens.len() / batch;
         let positions: Arc<[i64]> = (0..batch).flat_map(|_| 0..length as i64).collect();
-        let x = self.tokens().forward(&scope.of("tokens"), tokens)
-            + self.positions().forward(&scope.of("positions"), positions);
+        let x = self.tokens().forward(&scope.of("tokens"), tokens, context)
+            + self.positions().forward(&scope.of("positions"), positions, context);
         let mut x = context.dropout(x, self.dropout);
         for i in 0..self.layers {
             x = self.block().forward(&scope.of(&format!("blocks.{i}")), x, batch, Mask::Causal, context);
         }
-        let x = LayerNorm::new(self.width).forward(&scope.of("norm"), x);
-        x.matmul(scope.of("tokens").get::<2>("weight").transpose())
+        let x = LayerNorm::new(self.width).forward(&scope.of("norm"), x, context);
+        let logits = x.clone().matmul(scope.of("tokens").get::<2>("weight").transpose());
+        context.observed(logits, || (scope.full("tokens.weight"), None, Rule::Linear(x)))
+    }
+
+    /// The same along a direction, in evaluation.
+    pub fn dual(&self, weights: &Pair<'_>, tokens: &Arc<[i64]>, batch: usize) -> Dual<2> {
+        let length = tokens.len() / batch;
+        let positions: Arc<[i64]> = (0..batch).flat_map(|_| 0..length as i64).collect();
+        let mut x = self.tokens().dual(&weights.of("tokens"), tokens);
+        x = x.plus(self.positions().dual(&weights.of("positions"), &positions));
+        for i in 0..self.layers {
+            x = self.block().dual(&weights.of(&format!("blocks.{i}")), x, batch, &Mask::Causal);
+        }
+        let x = LayerNorm::new(self.width).dual(&weights.of("norm"), x);
+        x.matmul(weights.of("tokens").get::<2>("weight").linear(Tensor::transpose))
     }
 }
 
@@ -87,6 +102,11 @@ impl Network for Gpt {
     fn multiply_adds(&self) -> u64 {
         let blocks = self.layers as u64 * self.block().multiply_adds(self.context);
         blocks + (self.context * self.width * self.vocabulary) as u64
+    }
+
+    fn activations(&self) -> u64 {
+        let ends = self.context * (2 * self.width + 2 * self.vocabulary);
+        self.layers as u64 * self.block().activations(self.context) + ends as u64
     }
 
     fn check(&self) -> Result<(), ModelError> {

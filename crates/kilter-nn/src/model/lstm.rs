@@ -45,7 +45,7 @@ impl LstmLanguageModel {
     pub fn forward(&self, params: &Params, tokens: Arc<[i64]>, batch: usize, context: &mut Context<'_>) -> Tensor<2> {
         let scope = Scope::new(params);
         let length = tokens.len() / batch;
-        let x = self.tokens().forward(&scope.of("tokens"), tokens);
+        let x = self.tokens().forward(&scope.of("tokens"), tokens, context);
         let mut x: Tensor<3> = context.dropout(x, self.dropout).reshape([batch, length, self.width]);
         for i in 0..self.layers {
             x = self.cells().forward(&scope.of(&format!("cells.{i}")), x, context);
@@ -66,6 +66,12 @@ impl Network for LstmLanguageModel {
 
     fn multiply_adds(&self) -> u64 {
         self.context as u64 * (self.layers as u64 * self.cells().multiply_adds() + self.head().multiply_adds())
+    }
+
+    fn activations(&self) -> u64 {
+        // Four gates before and after their curves, the cell, its curve, the state.
+        let step = 11 * self.width * self.layers + 2 * self.width + 2 * self.vocabulary;
+        (self.context * step) as u64
     }
 
     fn check(&self) -> Result<(), ModelError> {

@@ -8,6 +8,7 @@ use crate::context::Context;
 use crate::layer::Linear;
 use crate::op::{Curve, gelu};
 use crate::params::{Declared, Params, Scope};
+use crate::view::{Dual, Pair};
 
 /// What stands between layers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +31,16 @@ impl Activation {
         match self {
             Self::Relu => activation::relu(x),
             Self::Gelu => gelu(x, Curve::Exact),
+            Self::Tanh => x.tanh(),
+            Self::Identity => x,
+        }
+    }
+
+    /// The same along a direction.
+    pub fn dual<const D: usize>(self, x: Dual<D>) -> Dual<D> {
+        match self {
+            Self::Relu => x.relu(),
+            Self::Gelu => x.gelu(Curve::Exact),
             Self::Tanh => x.tanh(),
             Self::Identity => x,
         }
@@ -71,6 +82,18 @@ impl Mlp {
         }
         x
     }
+
+    /// The same along a direction, in evaluation.
+    pub fn dual(&self, weights: &Pair<'_>, mut x: Dual<2>) -> Dual<2> {
+        let last = self.widths.len() - 2;
+        for (i, layer) in self.layers() {
+            x = layer.dual(&weights.of(&format!("layers.{i}")), x);
+            if i < last {
+                x = self.activation.dual(x);
+            }
+        }
+        x
+    }
 }
 
 impl Network for Mlp {
@@ -82,6 +105,12 @@ impl Network for Mlp {
 
     fn multiply_adds(&self) -> u64 {
         self.layers().map(|(_, layer)| layer.multiply_adds()).sum()
+    }
+
+    fn activations(&self) -> u64 {
+        // What goes into each matrix, and into each curve.
+        let hidden: usize = self.widths.iter().skip(1).rev().skip(1).sum();
+        (self.widths.first().copied().unwrap_or(0) + 2 * hidden) as u64
     }
 
     fn check(&self) -> Result<(), ModelError> {

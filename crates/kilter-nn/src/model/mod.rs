@@ -12,7 +12,7 @@ mod vit;
 mod xception;
 
 pub use cnn::Cnn;
-pub use encoder::{Encoder, Pooling};
+pub use encoder::{Encoder, Pooling, TextClassifier};
 pub use gpt::Gpt;
 pub use lstm::LstmLanguageModel;
 pub use mlp::{Activation, Mlp};
@@ -51,6 +51,11 @@ pub trait Network: Send + Sync {
 
     /// Multiply-adds of one forward pass of one example.
     fn multiply_adds(&self) -> u64;
+
+    /// Numbers that a forward pass of one example keeps for the backward pass, about; 0: unknown.
+    fn activations(&self) -> u64 {
+        0
+    }
 
     /// Its sizes fit together.
     ///

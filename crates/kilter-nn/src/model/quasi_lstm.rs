@@ -8,7 +8,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{ModelError, Network, must};
-use crate::context::Context;
+use crate::context::{Context, Rule};
 use crate::init::Init;
 use crate::layer::{Embedding, LayerNorm, QuasiBlock, QuasiLstm};
 use crate::params::{Declared, Params, Scope};
@@ -51,13 +51,14 @@ impl QuasiLstmLanguageModel {
     /// Tokens `[batch · length]`, example after example, to logits `[batch · length, vocabulary]` of each next token.
     pub fn forward(&self, params: &Params, tokens: Arc<[i64]>, batch: usize, context: &mut Context<'_>) -> Tensor<2> {
         let scope = Scope::new(params);
-        let x = self.tokens().forward(&scope.of("tokens"), tokens);
+        let x = self.tokens().forward(&scope.of("tokens"), tokens, context);
         let mut x = context.dropout(x, self.dropout);
         for i in 0..self.layers {
             x = self.block().forward(&scope.of(&format!("blocks.{i}")), x, batch, context);
         }
-        let x = LayerNorm::new(self.width).forward(&scope.of("norm"), x);
-        x.matmul(scope.of("tokens").get::<2>("weight").transpose())
+        let x = LayerNorm::new(self.width).forward(&scope.of("norm"), x, context);
+        let logits = x.clone().matmul(scope.of("tokens").get::<2>("weight").transpose());
+        context.observed(logits, || (scope.full("tokens.weight"), None, Rule::Linear(x)))
     }
 }
 
@@ -73,6 +74,12 @@ impl Network for QuasiLstmLanguageModel {
     fn multiply_adds(&self) -> u64 {
         self.context as u64
             * (self.layers as u64 * self.block().multiply_adds() + (self.width * self.vocabulary) as u64)
+    }
+
+    fn activations(&self) -> u64 {
+        // Four gates, the cells, the hidden layer before and after its curve, what goes into matrices and normalisations.
+        let block = 4 * self.width + 2 * 4 * self.width + 7 * self.width;
+        (self.context * (self.layers * block + 2 * self.width + 2 * self.vocabulary)) as u64
     }
 
     fn check(&self) -> Result<(), ModelError> {

@@ -10,6 +10,7 @@ use crate::init::Init;
 use crate::layer::{BatchNorm, Conv, Linear};
 use crate::op::Conv2dShape;
 use crate::params::{Declared, Params, Scope};
+use crate::view::{Dual, Pair};
 
 /// ResNet for small images; `6·blocks + 2` layers with three stages.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -79,18 +80,29 @@ impl Block {
 
     fn forward(&self, weights: &Scope<'_>, x: Tensor<4>, context: &mut Context<'_>) -> Tensor<4> {
         let norm = BatchNorm::new(self.outputs);
-        let y = self.first().forward(&weights.of("conv1"), x.clone());
+        let y = self.first().forward(&weights.of("conv1"), x.clone(), context);
         let y = activation::relu(norm.forward(&weights.of("norm1"), y, context));
-        let y = self.second().forward(&weights.of("conv2"), y);
+        let y = self.second().forward(&weights.of("conv2"), y, context);
         let y = norm.forward(&weights.of("norm2"), y, context);
         let x = match self.shortcut() {
             Some(shortcut) => {
-                let x = shortcut.forward(&weights.of("shortcut"), x);
+                let x = shortcut.forward(&weights.of("shortcut"), x, context);
                 norm.forward(&weights.of("shortcut_norm"), x, context)
             }
             None => x,
         };
         activation::relu(x + y)
+    }
+
+    fn dual(&self, weights: &Pair<'_>, x: Dual<4>) -> Dual<4> {
+        let norm = |name: &str, x: Dual<4>| BatchNorm::new(self.outputs).dual(&weights.of(name), x);
+        let y = norm("norm1", self.first().dual(&weights.of("conv1"), x.clone())).relu();
+        let y = norm("norm2", self.second().dual(&weights.of("conv2"), y));
+        let x = match self.shortcut() {
+            Some(shortcut) => norm("shortcut_norm", shortcut.dual(&weights.of("shortcut"), x)),
+            None => x,
+        };
+        x.plus(y).relu()
     }
 }
 
@@ -117,7 +129,7 @@ impl ResNet {
     /// `[batch, channels, height, width]` to `[batch, classes]`.
     pub fn forward(&self, params: &Params, x: Tensor<4>, context: &mut Context<'_>) -> Tensor<2> {
         let scope = Scope::new(params);
-        let x = self.first().forward(&scope.of("first"), x);
+        let x = self.first().forward(&scope.of("first"), x, context);
         let mut x = activation::relu(BatchNorm::new(self.width).forward(&scope.of("first_norm"), x, context));
         for (name, block) in self.all_blocks() {
             x = block.forward(&scope.of(&name), x, context);
@@ -126,6 +138,20 @@ impl ResNet {
         let x: Tensor<2> = x.reshape([batch, channels, height * width]).mean_dim(2).reshape([batch, channels]);
         let x = context.dropout(x, self.dropout);
         self.head().forward(&scope.of("head"), x, context)
+    }
+
+    /// The same along a direction, in evaluation.
+    pub fn dual(&self, weights: &Pair<'_>, x: Dual<4>) -> Dual<2> {
+        let x = self.first().dual(&weights.of("first"), x);
+        let mut x = BatchNorm::new(self.width).dual(&weights.of("first_norm"), x).relu();
+        for (name, block) in self.all_blocks() {
+            x = block.dual(&weights.of(&name), x);
+        }
+        let x = x.linear(|x| {
+            let [batch, channels, height, width] = x.dims();
+            x.reshape([batch, channels, height * width]).mean_dim(2).reshape([batch, channels])
+        });
+        self.head().dual(&weights.of("head"), x)
     }
 }
 
@@ -149,6 +175,19 @@ impl Network for ResNet {
             total += block.second().multiply_adds(height, width);
         }
         total
+    }
+
+    fn activations(&self) -> u64 {
+        // Of each convolution what goes in, what comes out before it is normalised, and after.
+        let (mut height, mut width) = (self.image[1], self.image[2]);
+        let mut total = height * width * (self.image[0] + 2 * self.width);
+        for (_, block) in self.all_blocks() {
+            let before = height * width * block.inputs;
+            (height, width) = block.first().out(height, width);
+            let convolutions = 2 + usize::from(block.shortcut().is_some());
+            total += before + height * width * block.outputs * (2 * convolutions + 1);
+        }
+        total as u64
     }
 
     fn check(&self) -> Result<(), ModelError> {

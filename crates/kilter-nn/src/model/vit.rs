@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{ModelError, Network, must};
-use crate::context::Context;
+use crate::context::{Context, Rule};
 use crate::init::Init;
 use crate::layer::{Attention, Block, Conv, LayerNorm, Linear};
 use crate::op::{Conv2dShape, Curve, Mask};
@@ -52,10 +52,12 @@ impl Vit {
     pub fn forward(&self, params: &Params, x: Tensor<4>, context: &mut Context<'_>) -> Tensor<2> {
         let scope = Scope::new(params);
         let (batch, tokens, width) = (x.dims()[0], self.tokens(), self.width);
-        let x = self.patches().forward(&scope.of("patches"), x);
+        let x = self.patches().forward(&scope.of("patches"), x, context);
         let x: Tensor<3> = x.reshape([batch, width, tokens - 1]).swap_dims(1, 2);
         let class = scope.get::<2>("class").unsqueeze::<3>().expand([batch, 1, width]);
+        let class = context.observed(class, || (scope.full("class"), None, Rule::Added));
         let x = Tensor::cat(vec![class, x], 1) + scope.get::<2>("positions").unsqueeze::<3>();
+        let x = context.observed(x, || (scope.full("positions"), None, Rule::Added));
         let mut x: Tensor<2> = x.reshape([batch * tokens, width]);
         x = context.dropout(x, self.dropout);
         for i in 0..self.layers {
@@ -63,7 +65,7 @@ impl Vit {
         }
         let x: Tensor<3> = x.reshape([batch, tokens, width]);
         let x: Tensor<2> = x.slice([0..batch, 0..1, 0..width]).reshape([batch, width]);
-        let x = LayerNorm { width, epsilon: 1e-6 }.forward(&scope.of("norm"), x);
+        let x = LayerNorm { width, epsilon: 1e-6 }.forward(&scope.of("norm"), x, context);
         Linear::new(width, self.classes).forward(&scope.of("head"), x, context)
     }
 }
@@ -85,6 +87,11 @@ impl Network for Vit {
         let patches = self.patches().multiply_adds(self.image[1], self.image[2]);
         let head = Linear::new(self.width, self.classes).multiply_adds();
         patches + self.layers as u64 * self.block().multiply_adds(self.tokens()) + head
+    }
+
+    fn activations(&self) -> u64 {
+        let (tokens, image) = (self.tokens(), self.image.iter().product::<usize>());
+        self.layers as u64 * self.block().activations(tokens) + (2 * tokens * self.width + image) as u64
     }
 
     fn check(&self) -> Result<(), ModelError> {

@@ -66,8 +66,8 @@ impl Separable {
     }
 
     fn forward(&self, weights: &Scope<'_>, x: Tensor<4>, context: &mut Context<'_>) -> Tensor<4> {
-        let y = self.depthwise().forward(&weights.of("depthwise"), x);
-        let y = self.pointwise().forward(&weights.of("pointwise"), y);
+        let y = self.depthwise().forward(&weights.of("depthwise"), x, context);
+        let y = self.pointwise().forward(&weights.of("pointwise"), y, context);
         BatchNorm::new(self.outputs).forward(&weights.of("norm"), y, context)
     }
 
@@ -104,7 +104,7 @@ impl Block {
 
     fn forward(&self, weights: &Scope<'_>, x: Tensor<4>, context: &mut Context<'_>) -> Tensor<4> {
         let [_, _, height, width] = x.dims();
-        let beside = self.shortcut().forward(&weights.of("shortcut"), x.clone());
+        let beside = self.shortcut().forward(&weights.of("shortcut"), x.clone(), context);
         let beside = BatchNorm::new(self.outputs).forward(&weights.of("shortcut_norm"), beside, context);
         let mut y = x;
         for (i, separable) in self.separable().into_iter().enumerate() {
@@ -138,7 +138,7 @@ impl Xception {
     /// `[batch, channels, height, width]` to `[batch, classes]`.
     pub fn forward(&self, params: &Params, x: Tensor<4>, context: &mut Context<'_>) -> Tensor<2> {
         let scope = Scope::new(params);
-        let x = self.first().forward(&scope.of("first"), x);
+        let x = self.first().forward(&scope.of("first"), x, context);
         let mut x = BatchNorm::new(self.width).forward(&scope.of("first_norm"), x, context);
         for (name, block) in self.all_blocks() {
             x = block.forward(&scope.of(&name), x, context);
@@ -170,6 +170,19 @@ impl Network for Xception {
             (height, width) = block.shortcut().out(height, width);
         }
         total
+    }
+
+    fn activations(&self) -> u64 {
+        // Of each separable convolution what goes into either half and into the normalisation.
+        let (mut height, mut width) = (self.image[1], self.image[2]);
+        let mut total = height * width * (self.image[0] + 2 * self.width);
+        for (_, block) in self.all_blocks() {
+            let separable = block.separable();
+            total += height * width * separable.iter().map(|s| 2 * s.inputs + 2 * s.outputs).sum::<usize>();
+            (height, width) = (height.div_ceil(2), width.div_ceil(2));
+            total += 2 * height * width * block.outputs;
+        }
+        total as u64
     }
 
     fn check(&self) -> Result<(), ModelError> {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use burn::tensor::{Bool, Tensor, TensorData, activation};
+use burn::tensor::{Bool, Device, Tensor, TensorData, activation};
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
@@ -34,6 +34,23 @@ impl Mask {
             Self::Lengths(lengths) => lengths[example].clamp(1, keys),
         }
     }
+
+    /// Which scores are hidden, for `[batch, heads, queries, keys]`; nothing if none is.
+    pub(crate) fn hidden(&self, shape: [usize; 4], device: &Device) -> Option<Tensor<4, Bool>> {
+        if matches!(self, Self::Full) {
+            return None;
+        }
+        let [batch, _, queries, keys] = shape;
+        let hidden: Vec<bool> = (0..batch)
+            .flat_map(|b| (0..queries).map(move |row| (b, row)))
+            .flat_map(|(b, row)| {
+                let seen = self.seen(b, row, keys);
+                (0..keys).map(move |key| key >= seen)
+            })
+            .collect();
+        let hidden = Tensor::<4, Bool>::from_data(TensorData::new(hidden, [batch, 1, queries, keys]), device);
+        Some(hidden.expand(shape))
+    }
 }
 
 /// `softmax(q·kᵀ / √width)·v` for `q`, `k`, `v` `[batch, heads, tokens, width]`.
@@ -48,16 +65,8 @@ pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Mask) -> Tensor
     let keys = k.dims()[2];
     let device = q.device();
     let mut scores = q.matmul(k.swap_dims(2, 3)) / (width as f64).sqrt();
-    if !matches!(mask, Mask::Full) {
-        let hidden: Vec<bool> = (0..batch)
-            .flat_map(|b| (0..queries).map(move |row| (b, row)))
-            .flat_map(|(b, row)| {
-                let seen = mask.seen(b, row, keys);
-                (0..keys).map(move |key| key >= seen)
-            })
-            .collect();
-        let hidden = Tensor::<4, Bool>::from_data(TensorData::new(hidden, [batch, 1, queries, keys]), &device);
-        scores = scores.mask_fill(hidden.expand([batch, heads, queries, keys]), f64::NEG_INFINITY);
+    if let Some(hidden) = mask.hidden([batch, heads, queries, keys], &device) {
+        scores = scores.mask_fill(hidden, f64::NEG_INFINITY);
     }
     activation::softmax(scores, 3).matmul(v)
 }

@@ -6,6 +6,7 @@ mod adam;
 mod lion;
 mod muon;
 mod nadam;
+pub mod sam;
 mod sgd;
 
 pub use adafactor::AdafactorConfig;
@@ -91,6 +92,19 @@ impl Optimizer {
             Self::Adafactor(config) => config.update(parameter),
             Self::Lion(config) => config.update(parameter),
             Self::Muon(config) => config.update(parameter),
+        }
+    }
+
+    /// How many numbers it remembers of a tensor of this shape.
+    pub fn remembers(&self, shape: &[usize]) -> usize {
+        let count: usize = shape.iter().product();
+        match (self, shape) {
+            (Self::Sgd(config), _) if config.momentum == 0.0 => 0,
+            (Self::Sgd(_) | Self::Lion(_), _) | (Self::Muon(_), [_, _, ..]) => count,
+            (Self::Adam(_) | Self::Muon(_), _) => 2 * count,
+            (Self::NAdam(_), _) => 2 * count + 1,
+            (Self::Adafactor(_), [.., rows, columns]) => count / columns.max(&1) + count / rows.max(&1),
+            (Self::Adafactor(_), _) => count,
         }
     }
 

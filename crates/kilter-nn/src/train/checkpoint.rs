@@ -91,11 +91,24 @@ pub fn save_weights(params: &Params, path: &Path, metadata: &BTreeMap<String, St
 /// If the file cannot be read, lacks a tensor (says the nearest) or has one of other sizes.
 pub fn load_weights(like: &Params, path: &Path) -> Result<Params, CheckpointError> {
     let file = Checkpoint::open(path)?;
+    load_named(like, &file, |name| Some(name.to_owned()))
+}
+
+/// The weights of `like`'s network from a file that calls its tensors otherwise: `theirs` gives their name of ours, or
+/// nothing for those that stay as they are.
+///
+/// # Errors
+/// If the file lacks a tensor (says the nearest), has one of other sizes, or cannot be read.
+pub fn load_named(
+    like: &Params,
+    file: &Checkpoint,
+    theirs: impl Fn(&str) -> Option<String>,
+) -> Result<Params, CheckpointError> {
     let mut params = like.clone();
-    for at in 0..like.specs().len() {
-        let spec = &like.specs()[at];
-        let numbers = read(&file, path, &spec.name, &spec.shape)?;
-        params.put(at, numbers);
+    for (at, spec) in like.specs().iter().enumerate() {
+        if let Some(name) = theirs(&spec.name) {
+            params.put(at, read(file, file.path(), &name, &spec.shape)?);
+        }
     }
     Ok(params)
 }
@@ -129,7 +142,39 @@ fn read(file: &Checkpoint, path: &Path, name: &str, shape: &[usize]) -> Result<V
     Ok(numbers)
 }
 
+/// Where the checkpoint before the one at `place` is kept.
+pub fn previous(place: &Path) -> PathBuf {
+    place.with_extension("previous.safetensors")
+}
+
 impl Training {
+    /// Writes a checkpoint, and keeps the one before.
+    pub(super) fn checkpoint(&self, place: &Path) -> Result<(), CheckpointError> {
+        if place.exists() {
+            let before = previous(place);
+            // Two names of one file, until the new one takes the first. Where that cannot be, there is just no second one.
+            let _ = std::fs::remove_file(&before);
+            let _ = std::fs::hard_link(place, &before);
+        }
+        self.save(place)
+    }
+
+    /// Goes on where the newest whole checkpoint of a training stopped: that at `place` or, if it is damaged, the one
+    /// before. Gives what is wrong with the newest, if it is.
+    ///
+    /// # Errors
+    /// If neither can be read; what is said is of the newest.
+    pub fn resume_newest(place: &Path, params: &Params) -> Result<(Self, Option<TrainError>), TrainError> {
+        let newest = match Self::resume(place, params.clone(), None) {
+            Ok(training) => return Ok((training, None)),
+            Err(why) => why,
+        };
+        match Self::resume(&previous(place), params.clone(), None) {
+            Ok(training) => Ok((training, Some(newest))),
+            Err(_) => Err(newest),
+        }
+    }
+
     /// Writes all that is needed to go on.
     ///
     /// # Errors

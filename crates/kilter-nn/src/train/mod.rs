@@ -4,23 +4,25 @@
 
 mod checkpoint;
 mod groups;
+mod memory;
 
-pub use checkpoint::{CheckpointError, load_weights, save_weights};
+pub use checkpoint::{CheckpointError, load_named, load_weights, previous, save_weights};
 pub use groups::Group;
+pub use memory::Memory;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use kilter_numerics::Stream;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::context::{Context, States};
 use crate::layer::BatchNorm;
-use crate::op::Real;
-use crate::optim::{Optimizer, Parameter, State};
+use crate::op::{Moments, Real};
+use crate::optim::{Optimizer, Parameter, State, sam};
 use crate::params::{Params, ParamsError, Role};
 use crate::schedule::{Ending, Fall, Schedule, ScheduleError, Shape};
 
@@ -54,6 +56,8 @@ pub struct TrainConfig {
     pub optimizer: Optimizer,
     /// Groups of parameters with factors of their own; the last that matches a name wins.
     pub groups: Vec<Group>,
+    /// How far away the gradient is taken, ρ of sharpness-aware minimisation, above 0 (see [`crate::optim::sam`]).
+    pub sam: Option<f64>,
     /// The largest norm of the whole gradient; longer ones are scaled down to it (Pascanu et al. 2013).
     pub clip: Option<f64>,
     /// Decay of an average of the weights that is evaluated and kept instead of them, in [0, 1).
@@ -81,6 +85,7 @@ impl Default for TrainConfig {
             schedule: Schedule::default(),
             optimizer: Optimizer::adamw(),
             groups: Group::usual(),
+            sam: None,
             clip: Some(1.0),
             average: None,
             evaluate_every: 0,
@@ -122,6 +127,14 @@ pub enum TrainError {
         learning_rate: f64,
         /// The last good checkpoint.
         kept: Option<PathBuf>,
+    },
+    /// It would not fit into memory.
+    #[error("{}", memory::too_little(.needs, *.free))]
+    Memory {
+        /// What it needs.
+        needs: Memory,
+        /// Bytes that are free.
+        free: u64,
     },
     /// A checkpoint cannot be written or read.
     #[error(transparent)]
@@ -173,6 +186,17 @@ pub struct Training {
     notes: BTreeMap<String, String>,
 }
 
+/// What a pass over a batch gives.
+struct Pass {
+    loss: f64,
+    /// By tensor; empty where the loss does not depend on one.
+    gradients: Vec<Vec<f32>>,
+    /// The states that recurrent layers end with, for each part of the batch.
+    carried: Vec<States>,
+    /// What normalisations saw.
+    moments: Vec<(String, Moments)>,
+}
+
 /// How a training ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
@@ -200,6 +224,9 @@ impl Training {
         must("learning_rate", rate.to_string(), rate.is_finite() && rate > 0.0, "above 0")?;
         if let Some(clip) = config.clip {
             must("clip", clip.to_string(), clip > 0.0, "above 0")?;
+        }
+        if let Some(rho) = config.sam {
+            must("sam.rho", rho.to_string(), rho.is_finite() && rho > 0.0, "above 0")?;
         }
         if let Some(average) = config.average {
             must("average", average.to_string(), (0.0..1.0).contains(&average), "at least 0 and below 1")?;
@@ -289,7 +316,7 @@ impl Training {
     }
 
     /// Trains until all steps are taken, evaluations stop improving, or `progress` wants no more; writes checkpoints to
-    /// `place`, if given, and a last one at the end.
+    /// `place`, if given, and a last one at the end. The one before stays beside it, as [`previous`] names it.
     ///
     /// # Errors
     /// A loss or gradient that is not finite, or a checkpoint that cannot be written.
@@ -326,7 +353,7 @@ impl Training {
             }
             let every = self.config.checkpoint_every;
             if let (Some(place), true) = (place, every > 0 && self.done.is_multiple_of(every)) {
-                self.save(place)?;
+                self.checkpoint(place)?;
                 kept = Some(place.to_owned());
             }
             let go_on = progress.step(&report);
@@ -338,7 +365,7 @@ impl Training {
             }
         };
         if let Some(place) = place {
-            self.save(place)?;
+            self.checkpoint(place)?;
         }
         Ok(ended)
     }
@@ -360,9 +387,29 @@ impl Training {
         } else {
             order.batch(self.done, config.batch)
         };
-        let mut carried = Vec::new();
-        let mut gradients: Vec<Vec<f32>> = Vec::new();
-        let mut loss_sum = 0.0;
+        let mut pass = self.pass(task, &self.params, &batch).map_err(&not_finite)?;
+        let mut gradient_norm = self.norm(&pass.gradients).map_err(&not_finite)?;
+        let (loss, carried, moments) = (pass.loss, pass.carried, pass.moments);
+        if let Some(rho) = config.sam {
+            let there = self.moved(&pass.gradients, sam::reach(rho, gradient_norm));
+            pass = self.pass(task, &there, &batch).map_err(&not_finite)?;
+            gradient_norm = self.norm(&pass.gradients).map_err(&not_finite)?;
+        }
+        for (place, moments) in moments {
+            BatchNorm::refresh(&mut self.params, &place, &moments, BatchNorm::new(1).momentum)?;
+        }
+        let scale = self.config.clip.map_or(1.0, |clip| if gradient_norm > clip { clip / gradient_norm } else { 1.0 });
+        self.update(step, learning_rate, pass.gradients, scale as f32);
+        self.carried = if self.config.carry { carried } else { Vec::new() };
+        self.done = step;
+        Ok(StepReport { step, loss, learning_rate, gradient_norm, evaluated: None })
+    }
+
+    /// Loss and gradient of a batch at these weights; what is not finite, if something is.
+    fn pass(&self, task: &dyn Task, params: &Params, batch: &[usize]) -> Result<Pass, String> {
+        let config = &self.config;
+        let gradients = vec![Vec::new(); params.specs().len()];
+        let mut pass = Pass { loss: 0.0, gradients, carried: Vec::new(), moments: Vec::new() };
         let part = batch.len().div_ceil(config.accumulation);
         for (i, examples) in batch.chunks(part).enumerate() {
             let mut context = Context::training(Stream::new(&[config.seed, self.done, i as u64], "dropout"));
@@ -370,19 +417,15 @@ impl Training {
                 context = context.carrying(self.carried.get(i).cloned().unwrap_or_default());
             }
             let share = examples.len() as f64 / batch.len() as f64;
-            let loss = task.loss(&self.params, examples, &mut context);
+            let loss = task.loss(params, examples, &mut context);
             let value = loss.clone().inner().into_data().iter::<f64>().next().unwrap_or(f64::NAN);
             if !value.is_finite() {
-                return Err(not_finite("the loss".to_owned()));
+                return Err("the loss".to_owned());
             }
-            loss_sum += value * share;
+            pass.loss += value * share;
             let taped = if share < 1.0 { (loss * share).backward() } else { loss.backward() };
-            carried.push(context.states());
-            let moments = context.moments();
-            if gradients.is_empty() {
-                gradients = vec![Vec::new(); self.params.specs().len()];
-            }
-            for (sum, value) in gradients.iter_mut().zip(self.params.values()) {
+            pass.carried.push(context.states());
+            for (sum, value) in pass.gradients.iter_mut().zip(params.values()) {
                 // Statistics, and what the loss does not depend on, have none.
                 let Some(gradient) = value.grad(&taped) else { continue };
                 let gradient = host(&gradient);
@@ -392,20 +435,29 @@ impl Training {
                     sum.iter_mut().zip(gradient).for_each(|(sum, g)| *sum += g);
                 }
             }
-            for (place, moments) in moments {
-                BatchNorm::refresh(&mut self.params, &place, &moments, BatchNorm::new(1).momentum)?;
-            }
+            pass.moments.extend(context.moments());
         }
+        Ok(pass)
+    }
+
+    /// The norm of a whole gradient; which tensor's is not finite, if one's is.
+    fn norm(&self, gradients: &[Vec<f32>]) -> Result<f64, String> {
         let squares: Vec<f64> = gradients.par_iter().map(|gradient| square_norm(gradient)).collect();
-        if let Some(at) = squares.iter().position(|square| !square.is_finite()) {
-            return Err(not_finite(format!("the gradient of `{}`", self.params.specs()[at].name)));
+        match squares.iter().position(|square| !square.is_finite()) {
+            Some(at) => Err(format!("the gradient of `{}`", self.params.specs()[at].name)),
+            None => Ok(squares.iter().sum::<f64>().sqrt()),
         }
-        let gradient_norm = squares.iter().sum::<f64>().sqrt();
-        let scale = config.clip.map_or(1.0, |clip| if gradient_norm > clip { clip / gradient_norm } else { 1.0 });
-        self.update(step, learning_rate, gradients, scale as f32);
-        self.carried = if self.config.carry { carried } else { Vec::new() };
-        self.done = step;
-        Ok(StepReport { step, loss: loss_sum, learning_rate, gradient_norm, evaluated: None })
+    }
+
+    /// The weights so much further along a gradient.
+    fn moved(&self, gradients: &[Vec<f32>], reach: f64) -> Params {
+        let mut moved = self.params.clone();
+        for (at, gradient) in gradients.iter().enumerate().filter(|(_, gradient)| !gradient.is_empty()) {
+            let weights = sam::perturbed(&host(&self.params.values()[at]), gradient, reach);
+            let count = weights.len();
+            moved.set(at, TensorData::new(weights, [count]));
+        }
+        moved
     }
 
     fn update(&mut self, step: u64, learning_rate: f64, mut gradients: Vec<Vec<f32>>, scale: f32) {

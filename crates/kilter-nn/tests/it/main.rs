@@ -1,9 +1,12 @@
 //! One test binary for the crate.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod golden;
 mod gradients;
 mod mixture;
 mod model;
 mod optim;
+mod pretrained;
 mod quantize;
 mod train;
+mod view;

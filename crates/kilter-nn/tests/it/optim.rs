@@ -6,6 +6,8 @@ use kilter_nn::optim::{
 };
 use kilter_numerics::Stream;
 
+use crate::golden::{close, folder, list, read};
+
 /// Runs an optimizer on `Σ c·(w - t)²/2`, whose gradient is known.
 fn run(optimizer: &Optimizer, steps: u64, rate: f64) -> Vec<f64> {
     let shape = [3, 4];
@@ -26,6 +28,44 @@ fn run(optimizer: &Optimizer, steps: u64, rate: f64) -> Vec<f64> {
         });
     }
     weights.iter().zip(target).map(|(w, t)| (w - t).abs()).collect()
+}
+
+/// Every step of every case, in f64, beside an independent implementation.
+#[test]
+fn golden_optim() {
+    let folder = folder().join("nn/optim");
+    let files = std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path());
+    let mut count = 0;
+    for file in files.filter(|file| file.extension().is_some_and(|ending| ending == "json")) {
+        let golden = read(&file);
+        let tolerance = golden["tolerance"]["relative"].as_f64().unwrap();
+        for (at, case) in golden["cases"].as_array().unwrap().iter().enumerate() {
+            let optimizer: Optimizer = serde_json::from_value(case["optimizer"].clone()).unwrap();
+            let shape: Vec<usize> = list(&case["shape"]).into_iter().map(|side| side as usize).collect();
+            let mut weights = list(&case["weights"]);
+            let mut state = State::default();
+            let mut wanted = case["trajectory"].as_array().unwrap().iter().peekable();
+            assert!(wanted.len() > 0);
+            for (step, gradient) in (1..).zip(case["gradients"].as_array().unwrap()) {
+                optimizer.update(Parameter {
+                    weights: &mut weights,
+                    gradient: &list(gradient),
+                    shape: &shape,
+                    state: &mut state,
+                    step,
+                    learning_rate: case["learning_rate"].as_f64().unwrap(),
+                    weight_decay: optimizer.weight_decay(),
+                });
+                if let Some(then) = wanted.next_if(|then| then["step"] == step) {
+                    let what = format!("{}, case {at}, step {step}", file.display());
+                    close(&weights, &list(&then["weights"]), tolerance, &what);
+                    count += 1;
+                }
+            }
+            assert!(wanted.next().is_none(), "{}, case {at}: a step was not reached", file.display());
+        }
+    }
+    assert!(count > 0, "{} holds no case", folder.display());
 }
 
 #[test]

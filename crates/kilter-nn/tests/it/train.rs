@@ -6,9 +6,12 @@ use burn::tensor::{Tensor, TensorData};
 use kilter_nn::context::{Context, States};
 use kilter_nn::model::{LstmLanguageModel, Mlp, Network, QuasiLstmLanguageModel};
 use kilter_nn::op::cross_entropy;
+use kilter_nn::optim::{AdafactorConfig, LionConfig, MuonConfig, NAdamConfig, Optimizer, Parameter, SgdConfig, State};
 use kilter_nn::params::{Params, numbers};
 use kilter_nn::schedule::{Ending, Fall, Schedule, Shape};
-use kilter_nn::train::{Ended, StepReport, Task, TrainConfig, TrainError, Training, device, load_weights};
+use kilter_nn::train::{
+    Ended, Memory, StepReport, Task, TrainConfig, TrainError, Training, device, load_weights, previous,
+};
 use kilter_numerics::Stream;
 
 /// Two rings of points, which no straight line parts.
@@ -276,4 +279,115 @@ fn schedules_fall_from_where_their_decay_finds_them() {
     }
     let early = Schedule { warmup: 90.0, ..ended(Fall::Exp) };
     assert!(early.check().unwrap_err().to_string().contains("warm-up"));
+}
+
+/// One step by hand: the gradient at `w + ρ·g/‖g‖`, taken from `w`.
+#[test]
+fn sharpness_aware_steps_follow_the_gradient_uphill() {
+    let network = Mlp::new(&[2, 8, 2]);
+    let task = Rings { network: network.clone(), ..Rings::new() };
+    let params = network.init(&Stream::new(&[3], "weights"), &device("cpu").unwrap());
+    let rate = 0.5;
+    let stepped = |sam: Option<f64>, params: &Params| {
+        let optimizer = Optimizer::Sgd(SgdConfig::default());
+        let config =
+            TrainConfig { steps: 1, batch: 200, learning_rate: rate, sam, optimizer, ..TrainConfig::default() };
+        let config = TrainConfig { clip: None, schedule: Schedule::of(Shape::Constant), ..config };
+        let mut training = Training::new(config, params.clone()).unwrap();
+        training.run(&task, None, &mut |_: &StepReport| true).unwrap();
+        training.params().flat()
+    };
+    let gradient = |params: &Params| -> Vec<f64> {
+        params.flat().iter().zip(stepped(None, params)).map(|(before, after)| (before - after) / rate).collect()
+    };
+    let rho = 0.3;
+    let here = gradient(&params);
+    let norm = here.iter().map(|g| g * g).sum::<f64>().sqrt();
+    let uphill: Vec<f64> = params.flat().iter().zip(&here).map(|(w, g)| w + rho * g / norm).collect();
+    let there = gradient(&params.with_flat(&uphill).unwrap());
+    let expected = params.flat().into_iter().zip(&there).map(|(w, g)| w - rate * g);
+    for (found, expected) in stepped(Some(rho), &params).into_iter().zip(expected) {
+        assert!((found - expected).abs() < 1e-5, "{found} and {expected}");
+    }
+    assert!(here.iter().zip(&there).any(|(a, b)| (a - b).abs() > 1e-3), "both places have the same gradient");
+    let refused = TrainConfig { sam: Some(-1.0), ..TrainConfig::default() };
+    let said = Training::new(refused, params).unwrap_err().to_string();
+    assert!(said.contains("sam.rho is -1"), "{said}");
+}
+
+/// A checkpoint cut short is named, and the one before it is gone on from, to the very same end.
+#[test]
+fn a_truncated_checkpoint_is_named_and_the_one_before_is_used() {
+    let (task, folder) = (Rings::new(), tempfile::tempdir().unwrap());
+    let path = folder.path().join("training.safetensors");
+    let begun = || training(60).every(0, 10, 0);
+    let mut whole = begun();
+    whole.run(&task, None, &mut |_: &StepReport| true).unwrap();
+    begun().run(&task, Some(&path), &mut |report: &StepReport| report.step < 35).unwrap();
+    let params = begun().params().clone();
+    let (untouched, damage) = Training::resume_newest(&path, &params).unwrap();
+    assert!(untouched.steps_done() == 35 && damage.is_none());
+    let bytes = std::fs::read(&path).unwrap();
+    for left in [bytes.len() / 2, 100, 4, 0] {
+        std::fs::write(&path, &bytes[..left]).unwrap();
+        let (mut resumed, damage) = Training::resume_newest(&path, &params).unwrap();
+        let said = damage.unwrap().to_string();
+        assert!(said.contains("training.safetensors"), "{said}");
+        assert_eq!(resumed.steps_done(), 30);
+        resumed.run(&task, None, &mut |_: &StepReport| true).unwrap();
+        assert_eq!(whole.params().flat(), resumed.params().flat());
+    }
+    std::fs::write(previous(&path), "nothing").unwrap();
+    let said = Training::resume_newest(&path, &params).unwrap_err().to_string();
+    assert!(said.contains("training.safetensors") && !said.contains("previous"), "{said}");
+}
+
+#[test]
+fn what_a_training_needs_is_counted_before_it_begins() {
+    let network = Mlp::new(&[100, 50, 10]);
+    let config = TrainConfig { batch: 30, accumulation: 3, average: Some(0.9), ..TrainConfig::default() };
+    let learned = 100 * 50 + 50 + 50 * 10 + 10;
+    let needs = Memory::of(&network.specs(), network.activations(), &config);
+    let expected = Memory {
+        weights: 4 * 2 * learned,
+        gradients: 4 * learned,
+        // AdamW remembers two moments.
+        optimizer: 4 * 2 * learned,
+        activations: 4 * 10 * (100 + 2 * 50),
+        examples: 10,
+    };
+    assert_eq!(needs, expected);
+    needs.fits(needs.total()).unwrap();
+    let said = needs.fits(needs.total() - 1).unwrap_err().to_string();
+    assert!(said.contains("at least 119.2 kB") && said.contains("optimizer 44.5 kB"), "{said}");
+    let wide = Memory::of(&network.specs(), network.activations(), &TrainConfig { batch: 1_000_000_000, ..config });
+    let said = wide.fits(1 << 30).unwrap_err().to_string();
+    assert!(said.contains("1.1 GB are free; lower the batch, or raise the accumulation"), "{said}");
+    let factored = Optimizer::Adafactor(AdafactorConfig::default());
+    assert_eq!((factored.remembers(&[50, 100]), factored.remembers(&[50])), (150, 50));
+}
+
+/// What an optimizer says it remembers is what it remembers.
+#[test]
+fn optimizers_remember_what_they_say() {
+    let all = [
+        Optimizer::Sgd(SgdConfig::default()),
+        Optimizer::Sgd(SgdConfig { momentum: 0.9, ..SgdConfig::default() }),
+        Optimizer::adamw(),
+        Optimizer::NAdam(NAdamConfig::default()),
+        Optimizer::Adafactor(AdafactorConfig::default()),
+        Optimizer::Lion(LionConfig::default()),
+        Optimizer::Muon(MuonConfig::default()),
+    ];
+    for optimizer in all {
+        for shape in [vec![6], vec![3, 4], vec![2, 3, 4]] {
+            let count = shape.iter().product();
+            let (mut weights, gradient, mut state) = (vec![1.0_f64; count], vec![0.5; count], State::default());
+            let (step, learning_rate, weight_decay) = (1, 0.1, 0.0);
+            let (weights, gradient, shape, state) = (&mut weights, &gradient[..], &shape[..], &mut state);
+            optimizer.update(Parameter { weights, gradient, shape, state, step, learning_rate, weight_decay });
+            let remembered: usize = state.vectors.iter().map(|(_, vector)| vector.len()).sum();
+            assert_eq!(remembered, optimizer.remembers(shape), "{optimizer:?} of {shape:?}");
+        }
+    }
 }
