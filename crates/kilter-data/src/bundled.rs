@@ -60,6 +60,7 @@ pub fn bundled(name: &str) -> Option<&'static Bundled> {
 pub fn embedded(name: &str) -> Option<(&'static str, Cow<'static, [u8]>)> {
     match name {
         "digits" => Some(("digits.csv.gz", Cow::Borrowed(crate::images::DIGITS))),
+        "sentence-polarity" => Some(("sentence-polarity.csv.gz", Cow::Borrowed(crate::labelled_texts::POLARITY))),
         "penelope" => Some(("penelope.txt.gz", Cow::Borrowed(crate::text::PENELOPE))),
         // What is in the binary is how they are made.
         "thermal-synth" => {

@@ -19,6 +19,7 @@ use rows::{Cell, Opened};
 use survey::{Column, Survey};
 
 use crate::dataset::{Dataset, DatasetError, Feature, Target};
+use crate::labelled_texts::Texts;
 
 /// Different texts of a column of categories at most; one with more is left out.
 pub const MOST_CATEGORIES: usize = 255;
@@ -124,6 +125,60 @@ pub fn read<S: Source + ?Sized>(source: &S, reading: &Reading) -> Result<Dataset
 pub fn columns<S: Source + ?Sized>(source: &S) -> Result<Vec<String>, DatasetError> {
     let name = source.name();
     Ok(Opened::new(source, &name)?.header)
+}
+
+/// Reads a column of texts and their classes from a table: of columns beside the target `text`, else the one with the
+/// longest texts. Without a target there are no classes.
+///
+/// # Errors
+/// What is wrong with the file, where, and what would be right.
+pub fn texts<S: Source + ?Sized>(source: &S, target: Option<&str>) -> Result<Texts, DatasetError> {
+    let name = source.name();
+    let survey = Survey::of(source, &name)?;
+    let target = target.map(|wanted| survey.target(&name, wanted)).transpose()?;
+    let reading = Reading { task: Task::Classification, ..Reading::default() };
+    let classes = match target {
+        Some(at) => classes(&survey.columns[at], &reading, &name, &survey.header[at], survey.rows)?,
+        None => None,
+    };
+    let (by_name, names) = classes.unwrap_or_default();
+    let mut opened = Opened::new(source, &name)?;
+    let (mut record, mut columns) = (ByteRecord::new(), vec![Vec::new(); survey.header.len()]);
+    let mut labels = Vec::new();
+    while opened.next(&mut record, &name)?.is_some() {
+        for (at, (bytes, column)) in record.iter().zip(&mut columns).enumerate() {
+            if Some(at) != target {
+                column.push(rows::text(bytes.trim_ascii()));
+                continue;
+            }
+            let label = match opened.cell(bytes) {
+                Cell::Number(number) => number.to_string(),
+                Cell::Text(text) => text,
+                Cell::Missing => String::new(),
+            };
+            let changed = || DatasetError::Csv { file: name.clone(), why: "it changed while it was read".to_owned() };
+            labels.push(*by_name.get(&label).ok_or_else(changed)?);
+        }
+    }
+    let others = || (0..columns.len()).filter(|at| Some(*at) != target);
+    let long = |at: &usize| columns[*at].iter().map(String::len).sum::<usize>();
+    let named = others().find(|at| survey.header[*at].eq_ignore_ascii_case("text"));
+    // There is a column beside the target: the survey saw to it.
+    let column = named.or_else(|| others().max_by_key(long)).unwrap_or(0);
+    let mut notes = Vec::new();
+    if named.is_none() && others().count() > 1 {
+        notes.push(format!("texts are those of column `{}`, the longest", survey.header[column]));
+    }
+    let texts = std::mem::take(&mut columns[column]);
+    let empty = texts.iter().filter(|text| text.is_empty()).count();
+    if empty == texts.len() {
+        let why = format!("its column `{}` holds no text", survey.header[column]);
+        return Err(DatasetError::Csv { file: name, why });
+    }
+    if empty > 0 {
+        notes.push(format!("{empty} of {} texts are empty", texts.len()));
+    }
+    Ok(Texts { name, texts, labels, names, held_out: Vec::new(), notes })
 }
 
 /// What becomes of a column.

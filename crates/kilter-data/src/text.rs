@@ -81,7 +81,7 @@ pub fn books(data: &str) -> Result<Vec<Book>, DatasetError> {
 }
 
 /// Are these lines of JSON, by its name?
-fn is_lines(path: &Path) -> bool {
+pub(crate) fn is_lines(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     [".jsonl", ".jsonl.gz", ".jsonl.zst"].iter().any(|ending| name.ends_with(ending))
 }
@@ -108,19 +108,30 @@ fn chosen(data: &str, all: Vec<Book>, wanted: &str) -> Result<Vec<Book>, Dataset
 
 /// The books of a file of JSON lines.
 fn lines(path: &Path) -> Result<Vec<Book>, DatasetError> {
-    let name = path.display().to_string();
-    let bytes = fs::read(path).map_err(|source| DatasetError::File { file: name.clone(), source })?;
-    let text = decoded(&name, bytes)?;
-    let filled = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    let book = |(at, line): (usize, &str)| {
-        serde_json::from_str(line).map_err(|why| {
+    let rows = json_lines(path)?;
+    let book = |(line, row)| {
+        serde_json::from_value(row).map_err(|why| {
             DatasetError::Unknown(format!(
-                "{name}, line {}: {why}; a line is an object with \"text\", and \"author\" and \"title\" if you like",
-                at + 1
+                "{}, line {line}: {why}; a line is an object with \"text\", and \"author\" and \"title\" if you like",
+                path.display()
             ))
         })
     };
-    filled.map(book).collect()
+    rows.into_iter().map(book).collect()
+}
+
+/// What stands in a file of JSON lines, each with the number of its line.
+pub(crate) fn json_lines(path: &Path) -> Result<Vec<(usize, serde_json::Value)>, DatasetError> {
+    let name = path.display().to_string();
+    let bytes = fs::read(path).map_err(|source| DatasetError::File { file: name.clone(), source })?;
+    let text = decoded(&name, bytes)?;
+    let filled = text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty());
+    let row = |(line, at): (&str, usize)| {
+        serde_json::from_str(line).map(|row| (at, row)).map_err(|why| {
+            DatasetError::Unknown(format!("{name}, line {at}: {why}; a line is an object with \"text\""))
+        })
+    };
+    filled.map(row).collect()
 }
 
 /// UTF-8, unpacked if need be.

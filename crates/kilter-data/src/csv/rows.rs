@@ -127,7 +127,7 @@ fn column_name(index: usize, cell: &[u8]) -> String {
 }
 
 /// UTF-8, else Latin-1, in which every byte is a character.
-fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     std::str::from_utf8(bytes).map_or_else(|_| bytes.iter().map(|&b| char::from(b)).collect(), str::to_owned)
 }
 

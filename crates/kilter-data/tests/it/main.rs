@@ -4,6 +4,7 @@
 mod breast_cancer;
 mod catalogue;
 mod csv;
+mod labelled_texts;
 mod npz;
 mod picture_files;
 mod pictures;
