@@ -1,7 +1,5 @@
 //! `kilter apply`: a model that a training left, put to use.
 
-use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -21,16 +19,17 @@ const SHOWN: usize = 10;
 #[command(
     after_help = "A model file names the recipe that made it, so nothing else need be said of it.\n\nExamples:\n  \
                   kilter apply digits.safetensors --data digits -o predictions.csv\n  kilter apply char-gpt.safetensors \\\n      \
-                  --prompt 'It was ' --length 300 --temperature 0.8"
+                  --prompt 'It was ' --length 300 --temperature 0.8\n  kilter apply text-classifier.safetensors --data \
+                  new.csv\n  kilter apply text-classifier.safetensors --prompt 'I loved it'"
 )]
 pub struct Apply {
     /// The model: a file that `kilter train` or a trial left
     #[arg(value_name = "MODEL")]
     pub model: PathBuf,
-    /// Pictures to be sorted: a name of `kilter data list`, a folder, or FILE.npz
+    /// Pictures or texts to be sorted: a name of `kilter data list`, a folder, or a file
     #[arg(long, value_name = "NAME or PATH", conflicts_with = "prompt")]
     pub data: Option<String>,
-    /// The beginning of a text to be continued
+    /// The beginning of a text to be continued, or a text to be sorted
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub prompt: Option<String>,
     /// How many characters are written
@@ -56,17 +55,27 @@ pub fn apply(args: &Apply, voice: &Voice) -> Result<ExitCode, Fault> {
         return Err(Fault::call(format!("--temperature {}: it is 0 or above", args.temperature)));
     }
     let model = Trained::open(&args.model, &args.device).map_err(Fault::call)?;
-    match (model.input(), &args.data) {
-        (Input::Characters { .. }, None) => write(args, &model, voice)?,
-        (Input::Pictures { .. }, None) => {
+    match (model.input(), &args.data, &args.prompt) {
+        (Input::Characters { .. }, None, _) => write(args, &model, voice)?,
+        (Input::Pictures { .. }, None, _) => {
             return Err(Fault::call(format!(
                 "{} sorts pictures: name some, as in --data digits",
                 args.model.display()
             )));
         }
-        (_, Some(data)) => {
+        (Input::Texts { .. }, None, None) => {
+            return Err(Fault::call(format!(
+                "{} sorts texts: name a table of them, as in --data new.csv, or give one with --prompt",
+                args.model.display()
+            )));
+        }
+        (Input::Texts { .. }, None, Some(text)) => {
+            let applied = model.read_one(text).map_err(Fault::call)?;
+            sort(args, None, &model, &applied, voice)?;
+        }
+        (_, Some(data), _) => {
             let applied = model.sort(&data_path(data)).map_err(Fault::call)?;
-            sort(args, data, &model, &applied, voice)?;
+            sort(args, Some(data), &model, &applied, voice)?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -85,53 +94,84 @@ fn write(args: &Apply, model: &Trained, voice: &Voice) -> Result<(), Fault> {
     voice.say(&format!("{}{written}", voice.strong(prompt)))
 }
 
-fn sort(args: &Apply, data: &str, model: &Trained, applied: &Applied, voice: &Voice) -> Result<(), Fault> {
+/// The characters of a text that a terminal shows.
+const EXCERPT: usize = 40;
+
+fn sort(args: &Apply, data: Option<&str>, model: &Trained, applied: &Applied, voice: &Voice) -> Result<(), Fault> {
     if let Some(out) = &args.out {
         write_csv(out, applied).map_err(|why| Fault::work(format!("cannot write {}: {why}", out.display())))?;
     }
+    let are_texts = !applied.texts.is_empty();
+    let label = |row: usize| applied.labels.as_ref().map(|labels| usize::from(labels[row]));
     if voice.json {
+        // Classes of pictures are numbers, those of texts have names.
+        let named = |class: usize| if are_texts { json!(applied.names[class]) } else { json!(class) };
         let rows: Vec<_> = predictions(applied)
             .map(|(row, class, probabilities)| {
-                json!({ "number": row, "predicted": class, "label": applied.labels[row], "probabilities": probabilities })
+                json!({
+                    "number": row, "predicted": named(class), "label": label(row).map(named),
+                    "probabilities": probabilities,
+                })
             })
             .collect();
-        return voice.document(&json!({
+        let mut document = json!({
             "recipe": model.recipe(), "data": data, "metrics": applied.metrics, "predictions": rows,
-        }));
+        });
+        if are_texts {
+            document["classes"] = json!(applied.names);
+        }
+        return voice.document(&document);
     }
     let rows = predictions(applied).take(SHOWN).map(|(row, class, probabilities)| {
-        vec![row.to_string(), class.to_string(), short(probabilities[class]), applied.labels[row].to_string()]
+        let mut cells = vec![row.to_string(), applied.names[class].clone(), short(probabilities[class])];
+        cells.extend(label(row).map(|label| applied.names[label].clone()));
+        if let Some(text) = applied.texts.get(row) {
+            let excerpt: String = text.chars().take(EXCERPT).collect();
+            cells.push(if excerpt.len() < text.len() { format!("{excerpt}…") } else { excerpt });
+        }
+        cells
     });
-    let header = ["picture", "predicted", "probability", "label"].map(str::to_owned);
-    voice.say(&table(&header, rows.collect()))?;
-    let count = applied.labels.len();
+    let what = if are_texts { "text" } else { "picture" };
+    let mut header = vec![what, "predicted", "probability"];
+    header.extend(applied.labels.is_some().then_some("label"));
+    header.extend(are_texts.then_some("begins"));
+    voice.say(&table(&header.into_iter().map(str::to_owned).collect::<Vec<_>>(), rows.collect()))?;
+    let count = applied.probabilities.len() / applied.names.len();
     if count > SHOWN {
         voice.remark(&format!("{} more; -o predictions.csv writes all", count - SHOWN));
     }
-    let metrics: Vec<String> =
-        applied.metrics.iter().map(|(name, value)| format!("{name} {}", short(*value))).collect();
-    voice.say(&format!("{count} pictures of {data}: {}", metrics.join(", ")))?;
+    if let (Some(data), false) = (data, applied.metrics.is_empty()) {
+        let metrics: Vec<String> =
+            applied.metrics.iter().map(|(name, value)| format!("{name} {}", short(*value))).collect();
+        voice.say(&format!("{count} {what}s of {data}: {}", metrics.join(", ")))?;
+    }
     if applied.learnt_from {
-        voice.remark("the model learnt from most of these pictures, so the figures flatter it");
+        voice.remark(&format!("the model learnt from most of these {what}s, so the figures flatter it"));
     }
     Ok(())
 }
 
-/// Each picture's number, likeliest class and probabilities.
+/// Each example's number, likeliest class and probabilities.
 fn predictions(applied: &Applied) -> impl Iterator<Item = (usize, usize, &[f64])> {
-    applied.probabilities.chunks(applied.classes).enumerate().map(|(row, probabilities)| {
+    applied.probabilities.chunks(applied.names.len()).enumerate().map(|(row, probabilities)| {
         let likeliest = (0..probabilities.len()).max_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]));
         (row, likeliest.unwrap_or(0), probabilities)
     })
 }
 
-fn write_csv(path: &Path, applied: &Applied) -> std::io::Result<()> {
-    let mut file = std::io::BufWriter::new(File::create(path)?);
-    let classes: Vec<String> = (0..applied.classes).map(|class| format!("probability_{class}")).collect();
-    writeln!(file, "picture,predicted,label,{}", classes.join(","))?;
+fn write_csv(path: &Path, applied: &Applied) -> csv::Result<()> {
+    let mut file = csv::Writer::from_path(path)?;
+    let what = if applied.texts.is_empty() { "picture" } else { "text" };
+    let mut header = vec![what.to_owned(), "predicted".to_owned()];
+    header.extend(applied.labels.is_some().then(|| "label".to_owned()));
+    header.extend(applied.names.iter().map(|class| format!("probability_{class}")));
+    file.write_record(header)?;
     for (row, class, probabilities) in predictions(applied) {
-        let all: Vec<String> = probabilities.iter().map(f64::to_string).collect();
-        writeln!(file, "{row},{class},{},{}", applied.labels[row], all.join(","))?;
+        let mut cells = vec![row.to_string(), applied.names[class].clone()];
+        cells.extend(applied.labels.as_ref().map(|labels| applied.names[usize::from(labels[row])].clone()));
+        cells.extend(probabilities.iter().map(f64::to_string));
+        file.write_record(cells)?;
     }
-    file.flush()
+    file.flush()?;
+    Ok(())
 }

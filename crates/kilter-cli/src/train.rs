@@ -31,7 +31,8 @@ use crate::table::table;
     after_help = "A training that was interrupted or killed goes on from its last checkpoint when the same command is given \
                   again.\n\nWhat --set keep_training=true leaves beside the model can be ended from where\nit stands: over \
                   --set steps=N more the rate falls, all else is as it was.\n\nExamples:\n  kilter train cnn --data digits -o \
-                  digits.safetensors\n  kilter train char-gpt --data book.txt --set steps=2000\n  kilter train cnn --from \
+                  digits.safetensors\n  kilter train char-gpt --data book.txt --set steps=2000\n  kilter train text-classifier --data \
+                  reviews.csv --target label\n  kilter train cnn --from \
                   cnn-2 -o best.safetensors\n  kilter train char-gpt --set schedule=power --set keep_training=true\n  kilter \
                   train char-gpt --start-from char-gpt.training.safetensors \\\n      --set steps=100 -o done.safetensors"
 )]

@@ -37,6 +37,7 @@ pub fn reproductions() -> Vec<&'static Reproduction> {
         &weights::soups::REPRODUCTION,
         &weights::breadcrumbs::REPRODUCTION,
         &weights::nupes::REPRODUCTION,
+        &network::minilm::REPRODUCTION,
     ]
 }
 
@@ -45,6 +46,7 @@ fn named(name: &str) -> Option<Arc<dyn Recipe>> {
         .map(|recipe| Arc::new(recipe) as Arc<dyn Recipe>)
         .or_else(|| Network::new(name).map(|recipe| Arc::new(recipe) as Arc<dyn Recipe>))
         .or_else(|| laws::find(name).map(|recipe| Arc::new(recipe) as Arc<dyn Recipe>))
+        .or_else(|| network::minilm::find(name).map(|recipe| Arc::new(recipe) as Arc<dyn Recipe>))
         .or_else(|| weights::find(name).map(|recipe| Arc::new(recipe) as Arc<dyn Recipe>))
 }
 
@@ -75,12 +77,12 @@ pub fn on(name: &str, subject: Subject, set: &[(String, Value)]) -> Result<About
         let (subject, facts) = (tabular.subject().clone(), tabular.facts().to_vec());
         return Ok(About { recipe: Arc::new(tabular), subject, facts });
     }
-    if subject.target.is_some() {
+    if subject.target.is_some() && name != network::TEXT_CLASSIFIER {
         return Err(Failure::refused(format!(
             "--target names a column of a table, and `{name}` learns from pictures or text; `tabular` takes tables"
         )));
     }
-    let network = Network::on(name, &subject.data)?;
+    let network = Network::about(name, &subject.data, subject.target.as_deref())?;
     let facts = network.facts().to_vec();
     Ok(About { recipe: Arc::new(network), subject, facts })
 }

@@ -1,6 +1,5 @@
-//! Networks on pictures and text: the recipes `mlp`, `cnn`, `resnet`, `char-gpt`, `char-qlstm` and
-//! `char-lstm`. Every training is a run that reports
-//! its figures, can be pruned, goes on from its last checkpoint when its worker died, and leaves a model.
+//! Networks on pictures and text: the recipes `mlp`, `cnn`, `resnet`, `vit`, `char-gpt`, `char-qlstm`, `char-lstm` and
+//! `text-classifier`. Every training is a run that reports its figures, can be pruned, goes on from its last checkpoint when its worker died, and leaves a model.
 //!
 //! The protocol: what the source holds back for the test, else 20 % drawn by seed, is never seen by tuning; of the rest
 //! 20 % judge a configuration. With `score_on = test` the network learns from all of the rest and is judged on what was
@@ -12,12 +11,15 @@ pub(crate) mod activations;
 mod apply;
 mod class;
 mod language;
+pub(crate) mod minilm;
 mod pictures;
 pub(crate) mod plain;
+mod predicted;
 pub(crate) mod quantize;
 pub(crate) mod soup;
 mod space;
 mod statistics;
+mod texts;
 
 pub use apply::{Applied, Trained, made_by};
 pub use class::{Stopped, Sweep, Throughput, Timing, sweep, throughput};
@@ -32,10 +34,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use kilter_nn::context::Context;
+use kilter_nn::model::{Encoder, TextClassifier};
+use kilter_nn::op::is_host;
 use kilter_nn::optim::{AdafactorConfig, AdamConfig, LionConfig, MuonConfig, NAdamConfig, Optimizer, SgdConfig};
-use kilter_nn::params::Params;
+use kilter_nn::params::{Params, Role};
 use kilter_nn::schedule::{Ending, Fall, Schedule, Shape};
-use kilter_nn::train::{CheckpointError, StepReport, Task, TrainConfig, TrainError, Training, device, save_weights};
+use kilter_nn::train::{
+    CheckpointError, Group, Memory, StepReport, Task, TrainConfig, TrainError, Training, device, previous, save_weights,
+};
 use kilter_nn::{Device, Tensor};
 use kilter_numerics::Stream;
 use kilter_space::{Chooser, Config, Halt, Outline, Walk};
@@ -47,6 +53,9 @@ pub const MODEL: &str = "model.safetensors";
 
 /// The file that a training leaves beside it, if it is asked to, for others to start from.
 pub const TRAINING: &str = "training.safetensors";
+
+/// The recipe that takes a table of texts.
+pub const TEXT_CLASSIFIER: &str = "text-classifier";
 
 /// The answer that names the training to start from.
 pub const START_FROM: &str = "start_from";
@@ -76,6 +85,15 @@ pub enum Input {
         /// All that there are, in order.
         characters: String,
     },
+    /// Texts of classes.
+    Texts {
+        /// What reads them.
+        encoder: Encoder,
+        /// The classes.
+        names: Vec<String>,
+        /// Its `tokenizer.json`.
+        tokenizer: String,
+    },
 }
 
 /// A kind of network.
@@ -84,9 +102,11 @@ pub(crate) enum Kind {
     Mlp,
     Cnn,
     ResNet,
+    Vit,
     CharGpt,
     CharQuasiLstm,
     CharLstm,
+    TextClassifier,
 }
 
 impl Kind {
@@ -119,6 +139,11 @@ const NAMED: &[Named] = &[
         kind: Kind::ResNet,
     },
     Named {
+        name: "vit",
+        about: "a transformer on the patches of pictures: --data digits, a set or a folder",
+        kind: Kind::Vit,
+    },
+    Named {
         name: "char-gpt",
         about: "a transformer that continues text, character by character: --data FILE",
         kind: Kind::CharGpt,
@@ -132,6 +157,11 @@ const NAMED: &[Named] = &[
         name: "char-lstm",
         about: "an LSTM that continues text, character by character: --data FILE",
         kind: Kind::CharLstm,
+    },
+    Named {
+        name: TEXT_CLASSIFIER,
+        about: "an encoder, fresh or pretrained, that tells texts apart: --data FILE.csv --target COLUMN",
+        kind: Kind::TextClassifier,
     },
 ];
 
@@ -154,6 +184,7 @@ impl Network {
         let named = NAMED.iter().find(|named| named.name == name)?;
         let (outline, metrics) = match named.kind {
             kind if kind.writes() => (space::language(kind, "penelope"), language::metrics()),
+            Kind::TextClassifier => (space::texts("sentence-polarity", "label"), crate::tabular::class_metrics(2)),
             kind => (space::pictures(kind, [1, 8, 8], "digits"), pictures::metrics(10)),
         };
         // The space is a constant of this room; a test walks it.
@@ -161,11 +192,20 @@ impl Network {
         Some(Self { named, outline, metrics, facts: Vec::new() })
     }
 
-    /// The recipe of this name about other data, which is read.
+    /// The recipe of this name about other data, which is read; see [`Network::about`].
     ///
     /// # Errors
     /// There is no such recipe, or the data cannot be read; says what would be right.
     pub fn on(name: &str, data: &str) -> Result<Self, Failure> {
+        Self::about(name, data, None)
+    }
+
+    /// The recipe of this name about other data, which is read; `target` is the column of the classes, where it is a
+    /// table.
+    ///
+    /// # Errors
+    /// There is no such recipe, or the data cannot be read; says what would be right.
+    pub fn about(name: &str, data: &str, target: Option<&str>) -> Result<Self, Failure> {
         let named = NAMED.iter().find(|named| named.name == name);
         let named = named.ok_or_else(|| Failure::refused(format!("there is no network `{name}`")))?;
         let (outline, metrics, facts) = match named.kind {
@@ -177,6 +217,22 @@ impl Network {
                 let of = if books.len() > 1 { format!(" in {} books", books.len()) } else { String::new() };
                 let fact = format!("text {data}: {count} characters of {} kinds{of}", kinds.len());
                 (space::language(kind, data)?, language::metrics(), vec![fact])
+            }
+            Kind::TextClassifier => {
+                let texts = kilter_data::labelled_texts(data, target).map_err(Failure::refused)?;
+                if texts.names.len() < 2 {
+                    return Err(Failure::refused(format!("{data}: say where the classes are, as in --target label")));
+                }
+                let tests = texts.held_out.len();
+                let fact = format!(
+                    "texts {data}: {}{}, {} classes",
+                    texts.texts.len() - tests,
+                    if tests > 0 { format!(" to learn from, {tests} to test") } else { String::new() },
+                    texts.names.len()
+                );
+                let facts = std::iter::once(fact).chain(texts.notes.iter().cloned()).collect();
+                let metrics = crate::tabular::class_metrics(texts.names.len());
+                (space::texts(data, target.unwrap_or_default())?, metrics, facts)
             }
             kind => {
                 let images = kilter_data::images(data).map_err(Failure::refused)?;
@@ -236,11 +292,14 @@ impl Recipe for Network {
                 train(self.name(), config, &task, steps, (steps / 10).max(1), run)
             }
             kind => {
-                let task = pictures::Sorting::open(kind, config)?;
+                let task: Box<dyn Subject> = match kind {
+                    Kind::TextClassifier => Box::new(texts::Reading::open(config, None)?),
+                    kind => Box::new(pictures::Sorting::open(kind, config)?),
+                };
                 let batch = whole(config, "batch")?.max(1);
                 let epoch = (task.examples() as u64).div_ceil(batch);
                 let epochs = run.fidelity().map_or(whole(config, "epochs")?, |epochs| epochs.round() as u64).max(1);
-                train(self.name(), config, &task, epochs * epoch, epoch, run)
+                train(self.name(), config, &*task, epochs * epoch, epoch, run)
             }
         }
     }
@@ -260,8 +319,16 @@ pub(crate) trait Subject: Task {
     /// Fresh weights.
     fn init(&self, stream: &Stream, device: &Device) -> Result<Params, Failure>;
 
+    /// The network.
+    fn network(&self) -> &dyn kilter_nn::model::Network;
+
+    /// Numbers that a forward pass keeps of one example for the backward pass, about.
+    fn activations(&self) -> u64 {
+        self.network().activations()
+    }
+
     /// What a model of it is fed.
-    fn input(&self) -> Input;
+    fn input(&self) -> Result<Input, Failure>;
 
     /// Tokens of an example, where it is text.
     fn tokens(&self) -> Option<u64> {
@@ -300,20 +367,23 @@ fn train(
     let device = device(config.text("device")?).map_err(Failure::refused)?;
     let chance = Stream::new(&[config.int("split_seed")?.unsigned_abs(), run.repeat()], "network");
     let settings = settings(config, task.tokens(), steps, evaluate_every, chance.child("training").bits())?;
+    if let (true, Some(free)) = (is_host(&device), kilter_meter::available_bytes()) {
+        Memory::of(&task.network().specs(), task.activations(), &settings).fits(free).map_err(Failure::refused)?;
+    }
     let params = task.init(&chance.child("weights"), &device)?;
     let place = run.folder().join(format!("training-{}.safetensors", run.repeat()));
     let json = |value: serde_json::Result<String>| value.map_err(|why| Failure::refused(why.to_string()));
     let metadata = BTreeMap::from([
         (RECIPE.to_owned(), name.to_owned()),
         (CONFIG.to_owned(), json(serde_json::to_string(config))?),
-        (INPUT.to_owned(), json(serde_json::to_string(&task.input()))?),
+        (INPUT.to_owned(), json(serde_json::to_string(&task.input()?))?),
     ]);
     let begun = match config.get(START_FROM) {
         Some(_) => continued(Path::new(config.text(START_FROM)?), settings, params.clone(), config)?,
         None => Training::new(settings, params.clone()).map_err(Failure::refused)?,
     };
     let before = begun.steps_done();
-    let mut training = resumed_or(begun, params, &place)?.with_notes(metadata.clone());
+    let mut training = resumed_or(begun, &params, &place, run)?.with_notes(metadata.clone());
     let pace = (steps / 100).max(1);
     let mut interrupted = false;
     let ended = training.run(task, Some(&place), &mut |report: &StepReport| {
@@ -342,15 +412,20 @@ fn train(
         // The model is there, so the training need not be gone on with.
         let _ = std::fs::remove_file(&place);
     }
+    let _ = std::fs::remove_file(previous(&place));
     Ok(Outcome::new(outcome))
 }
 
 /// The training that a file holds, if it is this one; this one, if there is no file.
-fn resumed_or(begun: Training, params: Params, place: &Path) -> Result<Training, Failure> {
+fn resumed_or(begun: Training, params: &Params, place: &Path, run: &mut Run) -> Result<Training, Failure> {
     if !place.exists() {
         return Ok(begun);
     }
-    let training = Training::resume(place, params, None).map_err(Failure::refused)?;
+    let (training, damage) = Training::resume_newest(place, params)
+        .map_err(|why| Failure::refused(format!("{why}; delete {} to begin anew", place.display())))?;
+    if let Some(why) = damage {
+        run.remark(format!("{why}; going on from the checkpoint before it, of step {}", training.steps_done()));
+    }
     if training.config() == begun.config() {
         return Ok(training);
     }
@@ -411,6 +486,13 @@ fn settings(
         "muon" => Optimizer::Muon(MuonConfig { weight_decay, ..MuonConfig::default() }),
         other => return Err(Failure::refused(format!("there is no optimizer `{other}`"))),
     };
+    let mut groups = Group::usual();
+    if config.get("encoder_rate").is_some() {
+        let name = format!("{}.", TextClassifier::ENCODER);
+        let learning_rate = config.float("encoder_rate")?;
+        groups.push(Group { name: name.clone(), role: None, learning_rate, weight_decay: 1.0 });
+        groups.push(Group { name, role: Some(Role::Vector), learning_rate, weight_decay: 0.0 });
+    }
     let batch = size(config, "batch")?;
     let (learning_rate, schedule) = schedule(config, batch as u64 * tokens.unwrap_or(1), steps)?;
     let positive = |name: &str| config.float(name).map(|value| (value > 0.0).then_some(value));
@@ -421,6 +503,9 @@ fn settings(
         learning_rate,
         schedule,
         optimizer,
+        groups,
+        // Configurations of older studies have no such setting.
+        sam: if config.get("sam.rho").is_some() { positive("sam.rho")? } else { None },
         clip: positive("clip")?,
         average: positive("average")?,
         evaluate_every,
@@ -428,7 +513,6 @@ fn settings(
         checkpoint_every: whole(config, "checkpoint_every")?,
         carry: config.get("carry").map_or(Ok(false), |_| config.flag("carry"))?,
         seed,
-        ..TrainConfig::default()
     })
 }
 

@@ -170,3 +170,35 @@ fn secrets_of_a_command_are_not_stored_and_a_resume_says_what_it_needs() {
     kilter.env("KILTER_SECRET_API_KEY", "hunter2x").env("KILTER_SECRET_PASSWORD", "swordfish").assert().success();
     assert_eq!(room.read("seen"), "hunter2x postgres://me:swordfish@host/db\n".repeat(3));
 }
+
+/// A disk that is full when a checkpoint is due: the last whole one stays, and with room the training ends as it would have.
+#[test]
+fn a_full_disk_keeps_the_last_whole_checkpoint() {
+    on_every_medium(|medium, room| {
+        let train = "$KILTER train mlp --quiet --set width=256 --set epochs=2 --set checkpoint_every=20";
+        let (small, larger) = match medium {
+            Medium::Mount(_) => ("mount -t tmpfs -o size=1600k tmpfs small", "mount -o remount,size=20m tmpfs ."),
+            Medium::Bounds => ("", ":"),
+        };
+        // Weights and two moments of 85,000 numbers each are a megabyte: one fits, and no second beside it. A bound on files
+        // lets not even one through.
+        let bounded = match medium {
+            Medium::Mount(_) => format!("({train} -o net.safetensors; echo first exit $?)"),
+            Medium::Bounds => format!("(ulimit -f 600; {train} -o net.safetensors; echo first exit $?)"),
+        };
+        let script = format!(
+            "{bounded}
+            ls net.safetensors.training
+            {larger}
+            {train} -o net.safetensors; echo second exit $?
+            ls
+            {train} -o ../whole.safetensors
+            cmp net.safetensors ../whole.safetensors && echo the same"
+        );
+        let said = medium.run(&room, small, &script);
+        assert!(said.contains("first exit 1") && said.contains("cannot write"), "{said}");
+        let kept = said.lines().any(|line| line == "training-0.safetensors");
+        assert_eq!(kept, medium != Medium::Bounds, "{said}");
+        assert!(said.contains("second exit 0") && said.contains("the same"), "{said}");
+    });
+}

@@ -47,6 +47,41 @@ fn a_text_is_learnt_and_continued() {
     holds("apply_text", &said);
 }
 
+#[test]
+fn texts_are_told_apart_in_two_lines() {
+    let room = Room::new();
+    let rows = (0..80).map(|i| format!("a {} film {}\n", ["good", "bad"][i % 2], i % 5));
+    let rows: String =
+        rows.enumerate().map(|(i, row)| row.replace('\n', &format!(",{}\n", ["yes", "no"][i % 2]))).collect();
+    fs::write(room.at("reviews.csv"), format!("review,liked\n{rows}")).unwrap();
+    let set = "--set width=16 --set layers=1 --set heads=1 --set epochs=10 --set learning_rate=0.01 --set batch=8";
+    room.line(&format!("train text-classifier --data reviews.csv --target liked {set}"))
+        .done()
+        .says("accuracy")
+        .remarks("texts ")
+        .remarks("kilter apply text-classifier.safetensors --data FILE");
+    fs::write(room.at("new.csv"), "review\na good film\na bad film\n").unwrap();
+    room.line("apply text-classifier.safetensors --data new.csv -o said.csv").done().says("a good film");
+    let said = room.read("said.csv");
+    assert!(said.starts_with("text,predicted,probability_no,probability_yes\n0,yes,"), "{said}");
+    let said = room.line("apply text-classifier.safetensors --data reviews.csv --json").done().json();
+    holds("apply_texts", &said);
+    assert_eq!(said["metrics"]["accuracy"], 1.0);
+    let prompt = ["apply", "text-classifier.safetensors", "--json", "--prompt", "a bad film"];
+    let said = room.kilter(prompt).done().json();
+    holds("apply_texts", &said);
+    assert_eq!(said["predictions"][0]["predicted"], "no");
+    room.line("apply text-classifier.safetensors").with(2).remarks("--prompt");
+    room.line("train text-classifier --data reviews.csv").with(2).remarks("--target label");
+    room.line("train text-classifier --data reviews.csv --target likd").with(2).remarks("did you mean `liked`?");
+    let mut bare = Room::new();
+    bare.set("KILTER_DATA", &bare.at("nothing").to_string_lossy());
+    bare.set("XDG_CACHE_HOME", &bare.at("nothing").to_string_lossy());
+    bare.line("train text-classifier --set encoder=all-minilm-l6-v2 --set epochs=1")
+        .with(1)
+        .remarks("`kilter data get all-minilm-l6-v2` brings it");
+}
+
 /// Killed in the middle, the same command goes on; the model is the one that nobody disturbed.
 #[test]
 fn a_killed_training_goes_on_and_leaves_the_same_model() {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use kilter_data::Pictures;
+use kilter_data::{Pictures, Texts};
 use kilter_nn::context::Context;
 use kilter_nn::params::Params;
 use kilter_nn::train::{device, load_weights};
@@ -16,7 +16,8 @@ use serde::de::DeserializeOwned;
 use super::activations::Activations;
 use super::language::{self, Model};
 use super::pictures::{Sorter, Sorting};
-use super::{CONFIG, INPUT, Input, Kind, NAMED, RECIPE, Subject};
+use super::texts::{Reader, Reading, relabelled};
+use super::{CONFIG, INPUT, Input, Kind, NAMED, RECIPE, Subject, predicted};
 
 /// A trained network.
 #[derive(Debug)]
@@ -30,19 +31,21 @@ pub struct Trained {
     activations: Option<Activations>,
 }
 
-/// What a model says of pictures.
+/// What a model says of examples of classes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Applied {
-    /// Probabilities, `[pictures, classes]`.
+    /// Probabilities, `[examples, classes]`.
     pub probabilities: Vec<f64>,
-    /// How many classes.
-    pub classes: usize,
-    /// The pictures' own classes.
-    pub labels: Vec<u8>,
+    /// The classes' names.
+    pub names: Vec<String>,
+    /// The examples' own classes, where they are known.
+    pub labels: Option<Vec<u8>>,
     /// How well the one predicts the other.
     pub metrics: BTreeMap<&'static str, f64>,
-    /// Are pictures among them that the model learnt from?
+    /// Are examples among them that the model learnt from?
     pub learnt_from: bool,
+    /// The examples, if they are texts.
+    pub texts: Vec<String>,
 }
 
 /// What the metadata of a model file says under this name.
@@ -86,6 +89,7 @@ impl Trained {
                 Model::of(kind, &config, characters.chars().count())?.network().init(&chance, &device)
             }
             Input::Pictures { .. } => sorter(kind, &config, &input)?.network().init(&chance, &device),
+            Input::Texts { .. } => Reader::of(&input, &config)?.network().init(&chance, &device),
         };
         let params = load_weights(&like, path).map_err(Failure::refused)?.detached();
         let activations = Activations::of(path, &params)?;
@@ -125,10 +129,10 @@ impl Trained {
             (name.clone(), other.map_or_else(|| value.clone(), |(_, value)| value.clone()))
         };
         let config = Config::new(self.config.answers().iter().map(answer).collect());
-        Ok(if self.kind.writes() {
-            Box::new(language::Writing::open(self.kind, &config)?)
-        } else {
-            Box::new(Sorting::open(self.kind, &config)?)
+        Ok(match self.kind {
+            kind if kind.writes() => Box::new(language::Writing::open(kind, &config)?),
+            Kind::TextClassifier => Box::new(Reading::open(&config, Some(&self.input))?),
+            kind => Box::new(Sorting::open(kind, &config)?),
         })
     }
 
@@ -155,11 +159,15 @@ impl Trained {
         &self.input
     }
 
-    /// What it says of the pictures of a set or a folder: those to test where there are some, else all.
+    /// What it says of the pictures of a set or a folder, or of the texts of a table: those to test where there are some,
+    /// else all.
     ///
     /// # Errors
-    /// It writes text, or the pictures cannot be read or are of another size.
+    /// It writes text, or the examples cannot be read or are of another kind or size.
     pub fn sort(&self, data: &str) -> Result<Applied, Failure> {
+        if let Input::Texts { .. } = self.input {
+            return self.read(data);
+        }
         let Input::Pictures { shape, classes, .. } = self.input else {
             return Err(Failure::refused(format!(
                 "a `{}` continues text: give it a beginning with --prompt instead of --data",
@@ -185,7 +193,48 @@ impl Trained {
         let rows: Vec<usize> = (0..pictures.labels.len()).collect();
         let probabilities = sorter.probabilities(&self.params, &pictures, &rows, &|| self.pass());
         let metrics = sorter.judge(&pictures.labels, &probabilities)?;
-        Ok(Applied { probabilities, classes, labels: pictures.labels, metrics, learnt_from })
+        let (names, labels) = (sorter.names(), Some(pictures.labels));
+        Ok(Applied { probabilities, names, labels, metrics, learnt_from, texts: Vec::new() })
+    }
+
+    /// What it says of the texts of a table, whose classes need not be known.
+    fn read(&self, data: &str) -> Result<Applied, Failure> {
+        let target = self.config.text("target")?;
+        // Without its target, a table has texts all the same.
+        let target = (!target.is_empty()).then_some(target);
+        let known = kilter_data::labelled_texts(data, target).or_else(|_| kilter_data::labelled_texts(data, None));
+        let Texts { name, mut texts, labels, names, held_out, .. } = known.map_err(Failure::refused)?;
+        let reader = Reader::of(&self.input, &self.config)?;
+        let mut labels = match names.len() {
+            0 => None,
+            _ => Some(relabelled(&name, &labels, &names, reader.names())?),
+        };
+        let learnt_from = held_out.is_empty() && self.config.text("data").is_ok_and(|own| own == data);
+        if !held_out.is_empty() {
+            texts = held_out.iter().map(|&row| std::mem::take(&mut texts[row])).collect();
+            labels = labels.map(|labels| held_out.iter().map(|&row| labels[row]).collect());
+        }
+        self.classify(texts, labels, learnt_from)
+    }
+
+    /// What it says of one text.
+    ///
+    /// # Errors
+    /// It reads no texts.
+    pub fn read_one(&self, text: &str) -> Result<Applied, Failure> {
+        self.classify(vec![text.to_owned()], None, false)
+    }
+
+    fn classify(&self, texts: Vec<String>, labels: Option<Vec<u8>>, learnt_from: bool) -> Result<Applied, Failure> {
+        let reader = Reader::of(&self.input, &self.config)?;
+        let tokens = reader.tokens(&texts.iter().map(String::as_str).collect::<Vec<_>>())?;
+        let probabilities = reader.probabilities(&self.params, &tokens, &|| self.pass());
+        let names = reader.names().to_vec();
+        let metrics = match &labels {
+            Some(labels) => predicted::judge(&names, labels, &probabilities)?,
+            None => BTreeMap::new(),
+        };
+        Ok(Applied { probabilities, names, labels, metrics, learnt_from, texts })
     }
 
     /// `length` characters after `prompt`.
@@ -194,7 +243,7 @@ impl Trained {
     /// It sorts pictures, or never saw a character of the prompt.
     pub fn write(&self, prompt: &str, length: usize, temperature: f64, seed: u64) -> Result<String, Failure> {
         let Input::Characters { characters } = &self.input else {
-            return Err(Failure::refused(format!("a `{}` sorts pictures: name some with --data", self.recipe)));
+            return Err(Failure::refused(format!("a `{}` writes no text: name examples with --data", self.recipe)));
         };
         let characters: Vec<char> = characters.chars().collect();
         let model = Model::of(self.kind, &self.config, characters.len())?;
@@ -207,6 +256,6 @@ impl Trained {
 fn sorter(kind: Kind, config: &Config, input: &Input) -> Result<Sorter, Failure> {
     match *input {
         Input::Pictures { shape, peak, classes } => Sorter::of(kind, config, shape, peak, classes),
-        Input::Characters { .. } => Err(Failure::refused("this model continues text")),
+        Input::Characters { .. } | Input::Texts { .. } => Err(Failure::refused("this model sees no pictures")),
     }
 }

@@ -262,8 +262,12 @@ impl Subject for Writing {
         Ok(self.model.network().init(stream, device))
     }
 
-    fn input(&self) -> Input {
-        Input::Characters { characters: self.characters.iter().collect() }
+    fn network(&self) -> &dyn Network {
+        self.model.network()
+    }
+
+    fn input(&self) -> Result<Input, Failure> {
+        Ok(Input::Characters { characters: self.characters.iter().collect() })
     }
 
     fn count(&self, part: Part) -> usize {

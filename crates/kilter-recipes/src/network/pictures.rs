@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kilter_data::split::stratified_split;
-use kilter_data::{Images, Pictures, Target};
+use kilter_data::{Images, Pictures};
 use kilter_nn::context::Context;
-use kilter_nn::model::{Activation, Cnn, Mlp, Network, ResNet};
+use kilter_nn::model::{Activation, Cnn, Mlp, Network, ResNet, Vit};
 use kilter_nn::op::cross_entropy;
 use kilter_nn::params::Params;
 use kilter_nn::train::Task;
@@ -15,7 +15,7 @@ use kilter_numerics::Stream;
 use kilter_space::Config;
 use kilter_study::{Failure, Metric};
 
-use super::{Input, Kind, Part, Subject, size};
+use super::{Input, Kind, Part, Subject, predicted, size};
 use crate::tabular;
 
 /// Shares of the examples that are held back, and of the rest that judge.
@@ -34,6 +34,7 @@ enum Model {
     Mlp(Mlp),
     Cnn(Cnn),
     ResNet(ResNet),
+    Vit(Vit),
 }
 
 impl Model {
@@ -50,6 +51,11 @@ impl Model {
                 let (width, stages, blocks) =
                     (size(config, "width")?, size(config, "stages")?, size(config, "blocks")?);
                 Self::ResNet(ResNet { image: shape, width, stages, blocks, kernel: 3, classes, dropout })
+            }
+            Kind::Vit => {
+                let (patch, width) = (size(config, "patch")?, size(config, "width")?);
+                let (layers, heads) = (size(config, "layers")?, size(config, "heads")?);
+                Self::Vit(Vit { image: shape, patch, width, layers, heads, classes, dropout })
             }
             _ => {
                 let hidden = vec![size(config, "width")?; size(config, "layers")?];
@@ -71,6 +77,7 @@ impl Model {
             Self::Mlp(model) => model,
             Self::Cnn(model) => model,
             Self::ResNet(model) => model,
+            Self::Vit(model) => model,
         }
     }
 
@@ -80,6 +87,7 @@ impl Model {
             Self::Mlp(model) => model.forward(params, x.flatten(1, 3), context),
             Self::Cnn(model) => model.forward(params, x, context),
             Self::ResNet(model) => model.forward(params, x, context),
+            Self::Vit(model) => model.forward(params, x, context),
         }
     }
 }
@@ -128,24 +136,19 @@ impl Sorter {
             let x = self.batch(pictures, rows, params.device());
             let logits = self.model.forward(&params, x, &mut pass());
             let logits: Vec<f64> = kilter_nn::params::numbers(&logits);
-            for row in logits.chunks(self.classes) {
-                let top = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-                let sum: f64 = row.iter().map(|logit| (logit - top).exp()).sum();
-                all.extend(row.iter().map(|logit| (logit - top).exp() / sum));
-            }
+            all.extend(predicted::softmax(&logits, self.classes));
         }
         all
     }
 
+    /// The classes' names: their numbers.
+    pub fn names(&self) -> Vec<String> {
+        (0..self.classes).map(|class| class.to_string()).collect()
+    }
+
     /// All metrics of these probabilities.
     pub fn judge(&self, labels: &[u8], probabilities: &[f64]) -> Result<BTreeMap<&'static str, f64>, Failure> {
-        let names = (0..self.classes).map(|class| class.to_string()).collect();
-        let truth = Target::Classes { labels: labels.to_vec(), names };
-        if self.classes == 2 {
-            let positive: Vec<f64> = probabilities.iter().skip(1).step_by(2).copied().collect();
-            return tabular::judge(&truth, &positive);
-        }
-        tabular::judge(&truth, probabilities)
+        predicted::judge(&self.names(), labels, probabilities)
     }
 }
 
@@ -223,8 +226,13 @@ impl Subject for Sorting {
         Ok(self.sorter.network().init(stream, device))
     }
 
-    fn input(&self) -> Input {
-        Input::Pictures { shape: self.sorter.shape, peak: self.sorter.peak, classes: self.sorter.classes }
+    fn network(&self) -> &dyn Network {
+        self.sorter.network()
+    }
+
+    fn input(&self) -> Result<Input, Failure> {
+        let Sorter { shape, peak, classes, .. } = self.sorter;
+        Ok(Input::Pictures { shape, peak, classes })
     }
 
     fn count(&self, part: Part) -> usize {

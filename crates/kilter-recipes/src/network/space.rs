@@ -3,6 +3,7 @@
 use kilter_space::{Domain, Entry, Outline, SpaceError, Value, parse_domain};
 
 use super::Kind;
+use super::texts::SMALL;
 
 fn entry(name: &str, domain: &str, default: impl Into<Value>, about: &str) -> Result<Entry, SpaceError> {
     let domain = parse_domain(domain).unwrap_or_else(|why| unreachable!("the domain of {name}: {why}"));
@@ -28,6 +29,13 @@ fn training(rate: f64, decay: f64, schedules: &str) -> Result<Vec<Entry>, SpaceE
 fn settings(data: &str) -> Result<Vec<Entry>, SpaceError> {
     Ok(vec![
         entry("clip", "0..1e6", 1.0, "longest gradient; 0: any")?.setting(),
+        entry(
+            "sam.rho",
+            "0..1",
+            0.0,
+            "how far uphill the gradient is taken (sharpness-aware); 0: where the weights are",
+        )?
+        .setting(),
         entry("average", "0..0.99999", 0.0, "decay of the averaged weights that are kept; 0: the last ones are")?
             .setting(),
         entry("decay", "0..0.5", 0.1, "share of the steps, the last ones, in which wsd and power fall")?.setting(),
@@ -74,6 +82,19 @@ pub fn pictures(kind: Kind, shape: [usize; 3], data: &str) -> Result<Outline, Sp
             )?,
             entry("blocks", "int:1..4", 1_i64, "blocks of two convolutions per stage")?,
         ],
+        Kind::Vit => {
+            let side = |patch: i64| shape[1..].iter().all(|side| *side as i64 % patch == 0);
+            let all: Vec<i64> = (1..=16).filter(|&patch| side(patch)).collect();
+            let usual = all.iter().copied().filter(|&patch| patch * 4 <= shape[1].max(4) as i64).max().unwrap_or(1);
+            let names: Vec<String> = all.iter().map(i64::to_string).collect();
+            let domain = if let [only] = &names[..] { format!("fixed:{only}") } else { names.join("|") };
+            vec![
+                entry("patch", &domain, usual, "side of the patches that are its tokens")?,
+                entry("layers", "int:1..8", 2_i64, "blocks, each of attention and a perceptron")?,
+                entry("width", "16|32|64|128|256", 64_i64, "numbers per token")?,
+                entry("heads", "1|2|4|8", 4_i64, "of attention")?,
+            ]
+        }
         _ => vec![
             entry("layers", "int:1..4", 2_i64, "hidden layers")?,
             entry("width", "int:log:16..1024", 128_i64, "width of the hidden layers")?,
@@ -84,6 +105,33 @@ pub fn pictures(kind: Kind, shape: [usize; 3], data: &str) -> Result<Outline, Sp
     entries.extend(training(rate, 1e-2, "constant|linear|cosine|wsd")?);
     entries.push(entry("epochs", "int:1..1000", 10_i64, "how often every example is seen")?.setting());
     entries.extend(settings(data)?);
+    Outline::new(entries)
+}
+
+/// The space of a network on texts of classes.
+pub fn texts(data: &str, target: &str) -> Result<Outline, SpaceError> {
+    let small = |entry: Entry| entry.when("encoder == 'small'");
+    let mut entries = vec![
+        entry(
+            "encoder",
+            "small|all-minilm-l6-v2",
+            SMALL,
+            "what reads: a fresh one, or one that was trained on much text",
+        )?
+        .setting(),
+        small(entry("layers", "int:1..6", 2_i64, "blocks, each of attention and a perceptron")?)?,
+        small(entry("width", "16|32|64|128|256", 64_i64, "numbers per token")?)?,
+        small(entry("heads", "1|2|4|8", 4_i64, "of attention")?)?,
+        small(entry("vocabulary", "int:log:500..30000", 4000_i64, "tokens: characters and the most frequent words")?)?,
+        entry("length", "int:log:8..512", 64_i64, "tokens of a text that are read, at most")?,
+        entry("encoder_rate", "log:1e-3..1", 0.05, "factor of the rate of what was trained before")?
+            .when("encoder != 'small'")?,
+    ];
+    entries.extend(training(1e-3, 1e-2, "constant|linear|cosine|wsd")?);
+    entries.push(entry("epochs", "int:1..1000", 4_i64, "how often every example is seen")?.setting());
+    entries.extend(settings(data)?);
+    let about = "the column of the classes (--target)";
+    entries.push(Entry::new("target", Domain::Fixed(target.into()))?.about(about).setting());
     Outline::new(entries)
 }
 

@@ -144,6 +144,10 @@ fn every_arm_of_every_reproduction_runs() {
         if ["model-soups", "model-breadcrumbs", "nupes"].contains(&reproduction.name) {
             continue;
         }
+        // It brings a model of 84 MB; `texts.rs` reads a tiny one in its place.
+        if reproduction.name == "minilm" {
+            continue;
+        }
         for trial in reproduction.trials(Scale::Quick).into_iter().take(reproduction.arms_at(Scale::Quick).count()) {
             let arm = trial[0].1.clone();
             let answers = trial.into_iter().map(|(name, value)| (Name::new(name).unwrap(), value)).collect();

@@ -6,4 +6,5 @@ mod claim;
 mod laws;
 mod network;
 mod tabular;
+mod texts;
 mod weights;

@@ -27,6 +27,7 @@ fn every_network_learns_the_digits() {
         ("mlp", vec![("width", Value::Int(64)), ("epochs", Value::Int(15))]),
         ("cnn", vec![("channels", Value::Int(8)), ("epochs", Value::Int(12)), ("learning_rate", Value::Float(5e-3))]),
         ("resnet", vec![("width", Value::Int(4)), ("epochs", Value::Int(12)), ("learning_rate", Value::Float(1e-2))]),
+        ("vit", vec![("patch", Value::Int(4)), ("epochs", Value::Int(12)), ("learning_rate", Value::Float(5e-3))]),
     ] {
         let outcome = run(name, &set, folder.path()).unwrap();
         // Chance is 0.1, a linear model reaches about 0.95.
@@ -123,7 +124,8 @@ fn a_model_is_applied_without_being_told_what_it_is() {
     let model = Trained::open(&folder.path().join(MODEL), "cpu").unwrap();
     assert_eq!((model.recipe(), model.config().int("width").unwrap()), ("mlp", 32));
     let applied = model.sort("digits").unwrap();
-    assert_eq!((applied.labels.len(), applied.probabilities.len()), (1797, 17_970));
+    let labels = applied.labels.unwrap().len();
+    assert_eq!((labels, applied.probabilities.len(), applied.names.len()), (1797, 17_970, 10));
     assert!(applied.learnt_from && applied.metrics["accuracy"] > 0.9, "{:?}", applied.metrics);
     assert!(model.write("a", 1, 1.0, 0).unwrap_err().to_string().contains("--data"));
     let why = Trained::open(&folder.path().join(MODEL), "tpu").unwrap_err().to_string();
