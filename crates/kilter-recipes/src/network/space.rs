@@ -11,7 +11,7 @@ fn entry(name: &str, domain: &str, default: impl Into<Value>, about: &str) -> Re
 }
 
 /// How weights are learnt, whatever the network.
-fn training(rate: f64, decay: f64, schedules: &str) -> Result<Vec<Entry>, SpaceError> {
+fn training(rate: f64, decay: f64, dropout: f64, schedules: &str) -> Result<Vec<Entry>, SpaceError> {
     let peak = entry("learning_rate", "log:1e-5..1e-1", rate, "the peak rate")?;
     Ok(vec![
         // The power schedule has its own.
@@ -22,7 +22,7 @@ fn training(rate: f64, decay: f64, schedules: &str) -> Result<Vec<Entry>, SpaceE
         entry("batch", "int:log:8..512", 32_i64, "examples per step")?,
         entry("schedule", schedules, "cosine", "how the rate falls")?,
         entry("warmup", "0..0.5", 0.05, "share of the steps in which the rate rises")?,
-        entry("dropout", "0..0.7", 0.0, "share of hidden numbers that a step leaves out")?,
+        entry("dropout", "0..0.7", dropout, "share of hidden numbers that a step leaves out")?,
     ])
 }
 
@@ -102,7 +102,7 @@ pub fn pictures(kind: Kind, shape: [usize; 3], data: &str) -> Result<Outline, Sp
         ],
     };
     let rate = if kind == Kind::ResNet { 3e-3 } else { 1e-3 };
-    entries.extend(training(rate, 1e-2, "constant|linear|cosine|wsd")?);
+    entries.extend(training(rate, 1e-2, 0.0, "constant|linear|cosine|wsd")?);
     entries.push(entry("epochs", "int:1..1000", 10_i64, "how often every example is seen")?.setting());
     entries.extend(settings(data)?);
     Outline::new(entries)
@@ -127,8 +127,8 @@ pub fn texts(data: &str, target: &str) -> Result<Outline, SpaceError> {
         entry("encoder_rate", "log:1e-3..1", 0.05, "factor of the rate of what was trained before")?
             .when("encoder != 'small'")?,
     ];
-    entries.extend(training(1e-3, 1e-2, "constant|linear|cosine|wsd")?);
-    entries.push(entry("epochs", "int:1..1000", 4_i64, "how often every example is seen")?.setting());
+    entries.extend(training(1e-3, 1e-2, 0.3, "constant|linear|cosine|wsd")?);
+    entries.push(entry("epochs", "int:1..1000", 2_i64, "how often every example is seen")?.setting());
     entries.extend(settings(data)?);
     let about = "the column of the classes (--target)";
     entries.push(Entry::new("target", Domain::Fixed(target.into()))?.about(about).setting());
@@ -145,7 +145,7 @@ pub fn language(kind: Kind, data: &str) -> Result<Outline, SpaceError> {
     if kind == Kind::CharGpt {
         entries.insert(2, entry("heads", "1|2|4|8", 4_i64, "of attention")?);
     }
-    entries.extend(training(3e-3, 0.1, "constant|linear|cosine|wsd|power")?);
+    entries.extend(training(3e-3, 0.1, 0.0, "constant|linear|cosine|wsd|power")?);
     // Power Scheduler (2024): the rate is a · batch · tokens^b, and at most eta_max.
     entries.extend([
         entry("a", "3..5", 4.0, "amplitude of the power schedule")?.when("schedule == 'power'")?,
