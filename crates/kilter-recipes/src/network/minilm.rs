@@ -2,7 +2,7 @@
 //! benchmark (Cer et al., *SemEval-2017 Task 1*, 2017; Reimers and Gurevych, *Sentence-BERT*, 2019). The first run brings
 //! the model (84 MB).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use kilter_data::catalogue::{self, Place};
 use kilter_data::{Shelves, fetch};
@@ -12,16 +12,21 @@ use kilter_nn::train::device;
 use kilter_numerics::ranks::ranks;
 use kilter_space::{Config, Outline, SpaceError};
 use kilter_study::{Better, Failure, Outcome, Run};
+use kilter_weights::quantize::{Curve, QuantizeConfig, quantize};
+use kilter_weights::{Checkpoint, Options};
 use serde::Deserialize;
 
 use crate::claim::{Arm, Claim, Judge, Reproduction, Scaled};
-use crate::measuring::{Measuring, arm, higher, lower, seed};
+use crate::measuring::{Measuring, arm, entry, higher, lower, seed};
 
 /// The recipe that compares vectors.
 pub const VECTORS: &str = "minilm-vectors";
 
 /// The recipe that judges pairs of sentences.
 pub const PAIRS: &str = "minilm-pairs";
+
+/// The recipe that judges pairs of sentences by weights in few bits.
+pub const BITS: &str = "minilm-bits";
 
 const MODEL: &str = "all-minilm-l6-v2";
 
@@ -36,6 +41,7 @@ pub fn find(name: &str) -> Option<Measuring> {
     let made = match name {
         VECTORS => vectors(),
         PAIRS => pairs(),
+        BITS => bits(),
         _ => return None,
     };
     Some(made.unwrap_or_else(|why| unreachable!("the space of {name}: {why}")))
@@ -53,15 +59,28 @@ fn pairs() -> Result<Measuring, SpaceError> {
     Ok(Measuring { name: PAIRS, about: "likeness of sentences beside people's", outline, metrics, run: run_pairs })
 }
 
-/// The model, brought if it is not here.
-fn model(run: &mut Run) -> Result<SentenceEncoder, Failure> {
+fn bits() -> Result<Measuring, SpaceError> {
+    let outline = Outline::new(vec![
+        entry("grid", "power|uniform|log", "power", "grid of the codes")?,
+        entry("bits", "int:2..8", 4_i64, "bits of a weight")?,
+        seed("nothing: there is no chance in it")?,
+    ])?;
+    let metrics = vec![lower("spearman_lost"), lower("size_over_float")];
+    Ok(Measuring { name: BITS, about: "likeness of sentences by weights in few bits", outline, metrics, run: run_bits })
+}
+
+/// The model's folder, brought if it is not here.
+fn folder(run: &mut Run) -> Result<PathBuf, Failure> {
     let set = catalogue::find(MODEL).ok_or_else(|| Failure::refused(format!("the catalogue lost {MODEL}")))?;
     let shelves = Shelves::from_environment().map_err(Failure::refused)?;
     if shelves.place(set) == Place::Missing {
         run.remark(format!("bringing {MODEL} ({:.0} MB)", set.bytes as f64 / 1e6));
     }
-    let folder = fetch::bring(set, &shelves, false, &mut |_| ()).map_err(Failure::refused)?;
-    SentenceEncoder::open(&folder, &device("cpu").map_err(Failure::refused)?).map_err(Failure::refused)
+    fetch::bring(set, &shelves, false, &mut |_| ()).map_err(Failure::refused)
+}
+
+fn open(folder: &Path) -> Result<SentenceEncoder, Failure> {
+    SentenceEncoder::open(folder, &device("cpu").map_err(Failure::refused)?).map_err(Failure::refused)
 }
 
 #[derive(Deserialize)]
@@ -78,7 +97,7 @@ struct Case {
 
 fn run_vectors(_: &Config, run: &mut Run) -> Result<Outcome, Failure> {
     let Reference { cases } = serde_json::from_str(REFERENCE).map_err(Failure::refused)?;
-    let model = model(run)?;
+    let model = open(&folder(run)?)?;
     let texts: Vec<&str> = cases.iter().map(|case| case.text.as_str()).collect();
     let ours = model.embed(&texts, Pooling::NormalisedMean).map_err(Failure::refused)?;
     let tokens = model.tokenizer.encode(&texts).map_err(Failure::refused)?;
@@ -120,17 +139,41 @@ fn spearman(a: &[f64], b: &[f64]) -> f64 {
     product(&a, mean_a, &b, mean_b) / (product(&a, mean_a, &a, mean_a) * product(&b, mean_b, &b, mean_b)).sqrt()
 }
 
-fn run_pairs(_: &Config, run: &mut Run) -> Result<Outcome, Failure> {
-    let pairs = benchmark()?;
-    let model = model(run)?;
+/// Spearman's correlation of the cosines of pairs of sentences with people's scores.
+fn correlation(model: &SentenceEncoder, pairs: &[(f64, String, String)]) -> Result<f64, Failure> {
     let of = |texts: Vec<&str>| model.embed(&texts, Pooling::NormalisedMean).map_err(Failure::refused);
     let ours = of(pairs.iter().map(|(_, one, _)| one.as_str()).collect())?;
     let theirs = of(pairs.iter().map(|(_, _, other)| other.as_str()).collect())?;
     let cosine = |(a, b): (&Vec<f64>, &Vec<f64>)| a.iter().zip(b).map(|(a, b)| a * b).sum();
     let cosines: Vec<f64> = ours.iter().zip(&theirs).map(cosine).collect();
     let scores: Vec<f64> = pairs.iter().map(|(score, ..)| *score).collect();
-    let found = spearman(&cosines, &scores);
+    Ok(spearman(&cosines, &scores))
+}
+
+fn run_pairs(_: &Config, run: &mut Run) -> Result<Outcome, Failure> {
+    let found = correlation(&open(&folder(run)?)?, &benchmark()?)?;
     Ok(Outcome::new([("spearman", found), ("off_correlation", (found - CORRELATION).abs())]))
+}
+
+fn run_bits(config: &Config, run: &mut Run) -> Result<Outcome, Failure> {
+    let (pairs, whole) = (benchmark()?, folder(run)?);
+    let place = tempfile::tempdir().map_err(Failure::refused)?;
+    for name in ["config.json", "tokenizer.json"] {
+        std::fs::copy(whole.join(name), place.path().join(name)).map_err(Failure::refused)?;
+    }
+    let curve = match config.text("grid")? {
+        "uniform" => Curve::Uniform,
+        "log" => Curve::Log,
+        _ => Curve::Power,
+    };
+    let bits = config.int("bits")?.unsigned_abs() as u32;
+    let model = Checkpoint::open(&whole).map_err(Failure::refused)?;
+    let target = place.path().join("model.safetensors");
+    let quantised = QuantizeConfig { curve, bits, ..QuantizeConfig::default() };
+    let report = quantize(&model, &quantised, &target, &Options::default()).map_err(Failure::refused)?;
+    let lost = correlation(&open(&whole)?, &pairs)? - correlation(&open(place.path())?, &pairs)?;
+    let size = report.written.bytes as f64 / model.bytes() as f64;
+    Ok(Outcome::new([("spearman_lost", lost), ("size_over_float", size)]))
 }
 
 const fn at_most(sentence: &'static str, metric: &'static str, arm: &'static [&'static str], bound: f64) -> Claim {

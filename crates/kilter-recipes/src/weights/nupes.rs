@@ -1,8 +1,8 @@
 //! Trained networks in few bits: power grids beside uniform and logarithmic ones, found without data and learned with it.
 //!
 //! Yvinec, Dapogny and Bailly, *NUPES: Non-Uniform Post-Training Quantization via Power Exponent Search* (2023) and
-//! *PowerQuant* (ICLR 2023). Subjects are the recipes `mlp`, `cnn` and `char-gpt` as they train; judged is what they never
-//! saw. Errors are root mean squares of logits against the float network's. Cost: one training and some thousand steps on
+//! *PowerQuant* (ICLR 2023). Subjects are the recipes `mlp`, `cnn` and `char-gpt` as they train, judged by what they never
+//! saw, and with `--full` a pretrained sentence encoder. Errors are root mean squares of logits against the float network's. Cost: one training and some thousand steps on
 //! single layers a seed.
 
 use std::path::{Path, PathBuf};
@@ -18,9 +18,10 @@ use kilter_weights::quantize::{Curve, QuantizeConfig, quantize, quantize_with};
 use kilter_weights::{Checkpoint, Options};
 
 use super::mean;
-use crate::claim::{Arm, Claim, Judge, Reproduction, Scaled};
+use crate::claim::{Arm, Claim, Costly, Judge, Reproduction, Scaled};
 use crate::measuring::{Measuring, arm, entry, higher, lower, reported, seed};
 use crate::network::activations::Activations;
+use crate::network::minilm;
 use crate::network::quantize::rounded;
 use crate::network::soup::Logits;
 use crate::network::{MODEL, Network, Part, Rounding, Subject, Trained, exponents};
@@ -263,6 +264,11 @@ const fn only_full(arm: Arm) -> Arm {
     Arm { only_full: true, ..arm }
 }
 
+/// all-MiniLM-L6-v2 on the pairs of sentences of the STS benchmark; there is no chance in it.
+const fn of_minilm(name: &'static str, set: &'static [(&'static str, &'static str)]) -> Arm {
+    Arm { only_full: true, costly: Some(Costly { first: 0, seeds: 1, trials: 0 }), ..arm(name, minilm::BITS, set) }
+}
+
 /// The claims. Errors are root mean squares of logits; ratios are within one seed.
 pub static REPRODUCTION: Reproduction = Reproduction {
     name: "nupes",
@@ -272,6 +278,9 @@ pub static REPRODUCTION: Reproduction = Reproduction {
         arm("mlp-w3", BITS, &[("subject", "mlp"), ("bits", "3")]),
         only_full(arm("mlp-w2", BITS, &[("subject", "mlp"), ("bits", "2"), ("neighbours", "false")])),
         only_full(arm("cnn-w4", BITS, &[("subject", "cnn"), ("bits", "4"), ("neighbours", "false")])),
+        of_minilm("minilm-w8", &[("bits", "8")]),
+        of_minilm("minilm-w4", &[("bits", "4")]),
+        of_minilm("minilm-uniform-w4", &[("bits", "4"), ("grid", "uniform")]),
         only_full(arm("gpt-w4", BITS, &[("subject", "char-gpt"), ("bits", "4"), ("neighbours", "false")])),
     ],
     seed_setting: "seed",
@@ -323,6 +332,21 @@ pub static REPRODUCTION: Reproduction = Reproduction {
             1.01,
         ),
         at_most("A convolutional network in 4 bits loses at most a point", "accuracy_lost_nupes", &["cnn-w4"], 0.01),
+        at_most(
+            "A pretrained sentence encoder in 8 bits loses at most 0.001 of its correlation",
+            "spearman_lost",
+            &["minilm-w8"],
+            0.001,
+        ),
+        at_most("… and in 4 bits, data-free, at most 0.03", "spearman_lost", &["minilm-w4"], 0.03),
+        reported(
+            "… less than on a uniform grid",
+            "spearman_lost",
+            Better::Lower,
+            &["minilm-w4"],
+            &["minilm-uniform-w4"],
+            Judge::NotBehind,
+        ),
         at_most("In a transformer learned codes have a lower error, too", "nupes_over_power", &["gpt-w4"], 1.0),
         at_most("… and cost at most 0.02 nats per character", "loss_added_nupes", &["gpt-w4"], 0.02),
     ],
