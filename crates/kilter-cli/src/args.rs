@@ -195,7 +195,7 @@ impl OfStudy {
 
 #[derive(Debug, Args)]
 pub struct OfTrial {
-    /// Its number, or STUDY[:TRIAL] [default: the best]
+    /// Its number, or STUDY:TRIAL [default: the best]
     #[arg(value_name = "TRIAL")]
     pub trial: Option<String>,
     /// The study [default: the newest]

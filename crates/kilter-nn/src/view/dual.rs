@@ -142,7 +142,7 @@ fn slope_of_gelu<const D: usize>(x: Tensor<D>, curve: Curve) -> Tensor<D> {
 }
 
 impl Dual<4> {
-    /// Convolution, see [`conv2d`].
+    /// Convolution, see [`conv2d()`].
     #[must_use]
     pub fn conv2d(self, weight: Self, bias: Option<Dual<1>>, shape: Conv2dShape) -> Self {
         let (bias, moved) = bias.map_or((None, None), |bias| (Some(bias.value), Some(bias.tangent)));
@@ -177,13 +177,13 @@ impl Dual<4> {
 }
 
 impl Dual<2> {
-    /// Rows of this table, see [`embedding`].
+    /// Rows of this table, see [`embedding()`].
     #[must_use]
     pub fn embedding(self, indices: &Arc<[i64]>) -> Self {
         self.linear(|table| embedding(table, indices.clone()))
     }
 
-    /// The mean cross-entropy of these logits, see [`cross_entropy`], without smoothing.
+    /// The mean cross-entropy of these logits, see [`cross_entropy()`], without smoothing.
     #[must_use]
     pub fn cross_entropy(self, classes: &Arc<[i64]>) -> Dual<1> {
         let [rows, _] = self.value.dims();
