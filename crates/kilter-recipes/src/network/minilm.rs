@@ -61,11 +61,11 @@ fn pairs() -> Result<Measuring, SpaceError> {
 
 fn bits() -> Result<Measuring, SpaceError> {
     let outline = Outline::new(vec![
-        entry("grid", "power|uniform|log", "power", "grid of the codes")?,
         entry("bits", "int:2..8", 4_i64, "bits of a weight")?,
         seed("nothing: there is no chance in it")?,
     ])?;
-    let metrics = vec![lower("spearman_lost"), lower("size_over_float")];
+    let metrics =
+        ["spearman_lost", "spearman_lost_uniform", "lost_beyond_uniform", "size_over_float"].map(lower).to_vec();
     Ok(Measuring { name: BITS, about: "likeness of sentences by weights in few bits", outline, metrics, run: run_bits })
 }
 
@@ -157,23 +157,28 @@ fn run_pairs(_: &Config, run: &mut Run) -> Result<Outcome, Failure> {
 
 fn run_bits(config: &Config, run: &mut Run) -> Result<Outcome, Failure> {
     let (pairs, whole) = (benchmark()?, folder(run)?);
-    let place = tempfile::tempdir().map_err(Failure::refused)?;
-    for name in ["config.json", "tokenizer.json"] {
-        std::fs::copy(whole.join(name), place.path().join(name)).map_err(Failure::refused)?;
-    }
-    let curve = match config.text("grid")? {
-        "uniform" => Curve::Uniform,
-        "log" => Curve::Log,
-        _ => Curve::Power,
-    };
-    let bits = config.int("bits")?.unsigned_abs() as u32;
     let model = Checkpoint::open(&whole).map_err(Failure::refused)?;
-    let target = place.path().join("model.safetensors");
-    let quantised = QuantizeConfig { curve, bits, ..QuantizeConfig::default() };
-    let report = quantize(&model, &quantised, &target, &Options::default()).map_err(Failure::refused)?;
-    let lost = correlation(&open(&whole)?, &pairs)? - correlation(&open(place.path())?, &pairs)?;
-    let size = report.written.bytes as f64 / model.bytes() as f64;
-    Ok(Outcome::new([("spearman_lost", lost), ("size_over_float", size)]))
+    let bits = config.int("bits")?.unsigned_abs() as u32;
+    let float = correlation(&open(&whole)?, &pairs)?;
+    // What is lost on a grid, and the share of the bytes that is left.
+    let on = |curve| {
+        let place = tempfile::tempdir().map_err(Failure::refused)?;
+        for name in ["config.json", "tokenizer.json"] {
+            std::fs::copy(whole.join(name), place.path().join(name)).map_err(Failure::refused)?;
+        }
+        let target = place.path().join("model.safetensors");
+        let quantised = QuantizeConfig { curve, bits, ..QuantizeConfig::default() };
+        let report = quantize(&model, &quantised, &target, &Options::default()).map_err(Failure::refused)?;
+        let lost = float - correlation(&open(place.path())?, &pairs)?;
+        Ok::<_, Failure>((lost, report.written.bytes as f64 / model.bytes() as f64))
+    };
+    let ((lost, size), (lost_uniform, _)) = (on(Curve::Power)?, on(Curve::Uniform)?);
+    Ok(Outcome::new([
+        ("spearman_lost", lost),
+        ("spearman_lost_uniform", lost_uniform),
+        ("lost_beyond_uniform", lost - lost_uniform),
+        ("size_over_float", size),
+    ]))
 }
 
 const fn at_most(sentence: &'static str, metric: &'static str, arm: &'static [&'static str], bound: f64) -> Claim {
