@@ -4,16 +4,17 @@
 //! Method: *Breast Cancer Diagnosis Using Machine Learning Techniques* (2023), whose thermograms may not be passed on; made-up
 //! ones stand in for them (`thermal-synth`), and chest X-rays are real pictures of patients (`pneumoniamnist`, which is not
 //! in the binary; without it what is said of it is not shown). Both sides have the same outer split, folds and trials, and
-//! tune the AUC: the best log-loss of networks that half the pictures taught little is that of saying the same of all. A
-//! training costs some seconds, so there are 2 folds, and seeds from 10 on (the defaults were chosen by a look at seed 0),
-//! and width and kernel of the network, on which the time hangs, stay at their defaults.
+//! tune the AUC, which is what is claimed; thermograms by 4 folds: networks that half of them teach learn too little to be
+//! told apart.
+//! A training costs some seconds, so there are few seeds, from 10 on (the defaults were chosen by a look at seed 0), and width
+//! and kernel of the network, on which the time hangs, stay at their defaults.
 
 use kilter_study::Better;
 
 use crate::claim::{Arm, Claim, Costly, Judge, Reproduction, Scaled};
 
-const CNN: &[(&str, &str)] = &[("folds", "2"), ("cnn.width", "16"), ("cnn.kernel", "3")];
-const PIXELS: &[(&str, &str)] = &[("folds", "2"), ("logistic.penalty", "l2")];
+const CNN: &[(&str, &str)] = &[("folds", "4"), ("cnn.width", "16"), ("cnn.kernel", "3")];
+const PIXELS: &[(&str, &str)] = &[("folds", "4"), ("logistic.penalty", "l2")];
 
 const fn arm(
     name: &'static str,
@@ -29,7 +30,7 @@ const fn arm(
         tuned: if tuned { Some("tpe") } else { None },
         goal: Some("auc"),
         only_full: tuned,
-        costly: Some(Costly { first: 10, seeds: if tuned { 8 } else { 2 }, trials: 15 }),
+        costly: Some(Costly { first: 10, seeds: if tuned { 5 } else { 2 }, trials: 15 }),
     }
 }
 
@@ -60,7 +61,7 @@ pub static REPRODUCTION: Reproduction = Reproduction {
         arm("cnn-tuned", "small-cnn", CNN, true),
         arm("pixels-tuned", "logistic-regression", PIXELS, true),
         of_xrays("xrays-cnn-tuned", "small-cnn", &[("folds", "2"), ("cnn.epochs", "4"), ("cnn.width", "8")]),
-        of_xrays("xrays-pixels-tuned", "logistic-regression", PIXELS),
+        of_xrays("xrays-pixels-tuned", "logistic-regression", &[("folds", "2"), ("logistic.penalty", "l2")]),
     ],
     seed_setting: "split_seed",
     seeds: Scaled { quick: 2, full: 3 },

@@ -98,9 +98,9 @@ impl Checkpoint {
                 match index.get(&info.name) {
                     Some(file) if file == name => {}
                     Some(file) => {
-                        return Err(wrong(format!("tensor `{}` should be in {file} and is in {name}", info.name)));
+                        return Err(wrong(format!("tensor `{}` should be in `{file}` and is in `{name}`", info.name)));
                     }
-                    None => return Err(wrong(format!("{name} holds a tensor `{}` that the index lacks", info.name))),
+                    None => return Err(wrong(format!("`{name}` holds a tensor `{}` that the index lacks", info.name))),
                 }
                 tensors.push(Tensor { info, shard: shard.clone(), data_begin: header.data_begin });
             }
@@ -108,7 +108,7 @@ impl Checkpoint {
         }
         let checkpoint = Self::new(path, files, tensors, metadata);
         match index.iter().find(|(name, _)| checkpoint.get(name).is_none()) {
-            Some((name, file)) => Err(wrong(format!("tensor `{name}` should be in {file} and is not"))),
+            Some((name, file)) => Err(wrong(format!("tensor `{name}` should be in `{file}` and is not"))),
             None => Ok(checkpoint),
         }
     }

@@ -90,8 +90,8 @@ fn an_index_that_does_not_fit_its_shards_is_refused() {
     save(&at("b.safetensors"), &[plain("y", Dtype::F32, &[1], &[1.0])], &[]);
     let index = at("m.safetensors.index.json");
     let wrong = [
-        (r#"{"weight_map":{"x":"a.safetensors","y":"a.safetensors"}}"#, "`y` should be in a.safetensors and is not"),
-        (r#"{"weight_map":{"x":"b.safetensors","y":"b.safetensors"}}"#, "`x` should be in b.safetensors and is not"),
+        (r#"{"weight_map":{"x":"a.safetensors","y":"a.safetensors"}}"#, "`y` should be in `a.safetensors` and is not"),
+        (r#"{"weight_map":{"x":"b.safetensors","y":"b.safetensors"}}"#, "`x` should be in `b.safetensors` and is not"),
         (r#"{"weight_map":{"x":"a.safetensors","z":"b.safetensors"}}"#, "`y` that the index lacks"),
         (r#"{"weight_map":{"x":"a.safetensors","y":"../b.safetensors"}}"#, "not the name of a file beside the index"),
         (r#"{"weight_map":{"x":"a.safetensors","y":"/etc/passwd"}}"#, "not the name of a file beside the index"),
