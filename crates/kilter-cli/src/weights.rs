@@ -333,8 +333,13 @@ fn quantising(args: &Tune) -> Result<(Outline, String, Vec<String>), Fault> {
         return Err(Fault::call("--models, --base and --statistics belong to `kilter tune merge METHOD`"));
     }
     Checkpoint::open(Path::new(model))?;
+    // Rounding with data wants a model that kilter trained: it is for those who ask for it.
+    let asked = args.set.iter().chain(&args.param).any(|word| word.starts_with("method="));
     let grids = parse_domain("power|uniform|log").map_err(Fault::work)?;
-    let outline = quantize::outline().and_then(|outline| outline.with("method", grids));
+    let outline = quantize::outline().and_then(|outline| match asked {
+        true => Ok(outline),
+        false => outline.with("method", grids),
+    });
     let stem = Path::new(model).file_stem().unwrap_or_default().to_string_lossy().into_owned();
     Ok((outline.map_err(Fault::work)?, stem, vec![model.to_owned()]))
 }

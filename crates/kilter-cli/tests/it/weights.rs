@@ -312,6 +312,9 @@ fn models_of_kilters_own_are_scored_by_their_recipe() {
             assert!(quality["mean_squared_error"].as_f64().unwrap() < 1e-12, "{report}");
         }
     }
+    let tuned = "tune quantize soup.safetensors --set method=nupes --set calibration=64 --param steps=int:100..200 --trials 2 \
+                 --minimize=bytes --study codes --quiet -- test -f {model}";
+    room.line(tuned).done();
     room.line("quantize soup.safetensors --set bits=8 --set activation_bits=8 -o whole.safetensors").done();
     room.line("apply whole.safetensors --data digits -o whole.csv").done().says("accuracy");
     room.line("quantize whole.safetensors --set method=none -o floats.safetensors").done();
