@@ -21,7 +21,7 @@ use crate::subject::data_path;
                   and a factor of 2 at least.\n\nExamples:\n  kilter predict start --model-size 2M --data penelope --budget 1h \\\n      --tokens-per-second 30k\n  \
                   kilter predict start --model-size 124M --tokens 2.5B -o \
                   start.toml\n  kilter tune --space start.toml --metric 'loss=([0-9.]+)' --minimize \\\n      -- python3 train.py --lr {learning_rate} \
-                  --batch {batch_sequences} \\\n      --wd {weight_decay} --warmup {warmup_share}"
+                  --batch {batch_sequences} \\\n      --wd {weight_decay} --warmup {warmup_share} --beta2 {beta2}"
 )]
 pub struct Start {
     #[command(flatten)]

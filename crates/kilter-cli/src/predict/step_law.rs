@@ -231,11 +231,17 @@ fn document(fit: &UserFit, runs: &[Run], relative: f64) -> Json {
 }
 
 fn fitted(from: &str, args: &StepLawArgs) -> Result<(UserFit, Vec<Run>), Fault> {
-    let runs = if Path::new(from).is_file() { of_table(Path::new(from))? } else { of_study(from, &args.storage)? };
+    let path = Path::new(from);
+    let is_table = path.extension().is_some_and(|ending| ["csv", "tsv", "gz"].iter().any(|&table| ending == table));
+    let runs = match path.is_file() {
+        true => of_table(path)?,
+        false if is_table => return Err(Fault::call(format!("--fit {from}: there is no such file"))),
+        false => of_study(from, &args.storage)?,
+    };
     let config = FitConfig { keep_within: args.plateau, seq_len: args.seq_len, ..FitConfig::default() };
     let fit = fit(&runs, &config).map_err(|why| match why {
         // A table's first line is its header, and lines are counted from 1.
-        StepLawFitError::Row { row, what, value } if Path::new(from).is_file() => {
+        StepLawFitError::Row { row, what, value } if path.is_file() => {
             Fault::call(format!("--fit {from}: line {}: {what} is {value}; it must be finite and above 0", row + 2))
         }
         why => Fault::call(format!("--fit {from}: {why}")),

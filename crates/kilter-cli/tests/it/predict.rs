@@ -90,6 +90,14 @@ fn a_starting_point_is_a_space_that_can_be_searched() {
         .done()
         .says("start.toml: learning rate around");
     room.line("space check start.toml").done();
+    // The help's example says where every parameter goes, as `tune` wants it.
+    let (space, help) = (fs::read_to_string(room.at("start.toml")).unwrap(), room.line("predict start --help").done());
+    for parameter in space.lines().filter_map(|line| line.strip_prefix("[parameters.")?.strip_suffix(']')) {
+        assert!(help.out.contains(&format!("{{{parameter}}}")), "{parameter}: {}", help.out);
+    }
+    let named = room.line("predict start --model gpt-125m --tokens 2.5B").done();
+    // 12 blocks of 12 h² and some vectors, at h = 768.
+    assert!(named.out.contains("8.49") && named.out.contains("[parameters.learning_rate]"), "{}", named.out);
     room.kilter(
         ["tune", "--space", "start.toml", "--metric", "loss=(.*)", "--minimize", "--trials", "3"].iter().chain(&[
             "--",
@@ -301,6 +309,7 @@ fn wrong_questions_are_answered_with_what_would_be_right() {
         ("predict transfer --from-width 100 --to-width 512 --heads 8", "nearest that is"),
         ("predict start --model gpt-125n --tokens 1B", "did you mean `gpt-125m`"),
         ("predict parametrization", "--named mup"),
+        ("predict step-law --fit nowhere.csv", "--fit nowhere.csv: there is no such file"),
         ("predict parametrization --a=1,2 --b=1 --c=0", "one per layer"),
         ("predict parametrization --a=1/0,2 --b=1,1 --c=0", "a fraction such as -1/2"),
         ("plan cluster gpt-1.3b --devices 0 --hardware h100 --global-batch 8", "at least 1"),

@@ -2,8 +2,8 @@
 //!
 //! Yvinec, Dapogny and Bailly, *NUPES: Non-Uniform Post-Training Quantization via Power Exponent Search* (2023) and
 //! *PowerQuant* (ICLR 2023). Subjects are the recipes `mlp`, `cnn` and `char-gpt` as they train, judged by what they never
-//! saw, and with `--full` a pretrained sentence encoder. Errors are root mean squares of logits against the float network's. Cost: one training and some thousand steps on
-//! single layers a seed.
+//! saw, and with `--full` a pretrained sentence encoder. Errors are root mean squares of logits against the float network's.
+//! Cost: one training and some thousand steps on single layers a seed.
 
 use std::path::{Path, PathBuf};
 
