@@ -124,9 +124,9 @@ fn truncated_quantile_of(q: f64, rest: f64, a: f64, b: f64) -> f64 {
     if rest <= 0.0 {
         return b;
     }
-    let p = rest * cdf(a) + q * cdf(b);
+    let p = with_tail(q * cdf(b), rest, a);
     let x = if p > 0.5 {
-        -quantile(rest * cdf(-a) + q * cdf(-b))
+        -quantile(with_tail(rest * cdf(-a), q, -b))
     } else if p > 1e-280 {
         quantile(p)
     } else {
@@ -134,6 +134,12 @@ fn truncated_quantile_of(q: f64, rest: f64, a: f64, b: f64) -> f64 {
     };
     // Not `clamp`: a NaN must not turn into a panic.
     x.max(a).min(b)
+}
+
+/// `sum + share * cdf(x)` for a share up to 1; Φ isn't taken where it is too small to change the sum: Φ(-9) = 1.1·10⁻¹⁹ is
+/// less than half of the last place of 0.01.
+fn with_tail(sum: f64, share: f64, x: f64) -> f64 {
+    if x < -9.0 && sum >= 0.01 { sum } else { sum + share * cdf(x) }
 }
 
 /// [`truncated_quantile_of`] where the probability itself underflows: Newton's method on ln Φ, from the left.
