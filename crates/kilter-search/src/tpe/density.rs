@@ -1,62 +1,103 @@
 //! Evaluates the kernels of [`Parzen`](super::parzen::Parzen) at candidates: first everything that is cheap, with an
-//! upper bound where it isn't, then the rest where the bound leaves room.
+//! upper bound where it isn't, then the rest where the bound leaves room. Of the worse trials' density only as much is
+//! added up as tells which candidate is the best.
 //!
 //! The loops are compiled twice, for any processor and for those with AVX2, which has vectors twice as long. Both do the
 //! same operations in the same order (nothing is fused), so that a proposal does not hang on the machine.
 
-use super::log_sum_exp::LogSumExp;
+use super::log_sum_exp::{LANES, LogSumExp};
+use super::masses::Masses;
 use super::parzen::Axis;
 use kilter_numerics::normal::log_mass;
 use std::f64::consts::SQRT_2;
 
-/// A parameter with a step has its kernels' masses remembered when this many or fewer are different, as they are where
-/// there are far fewer values than observations; more would hardly meet twice.
-const FEW_KERNELS: usize = 256;
+/// Components of a mixture are summed in blocks of this many: enough to tell most candidates from the best one, and few
+/// enough not to be wasted on the others.
+const BLOCK: usize = 64;
 
-/// Components of a mixture are summed in blocks of this many: a block of eight parameters then fits the first-level
-/// cache (16 KiB) while all candidates pass over it.
-const BLOCK: usize = 128;
+/// Rounding must not rule out the best candidate.
+const MARGIN: f64 = 1e-9;
 
 /// Adds up the kernels of all components for each candidate: `log_constant` has the prior last, `sums` one sum per
-/// candidate. A candidate whose sum passes its limit is left there.
-pub(super) fn accumulate(passes: &mut [Pass<'_>], log_constant: &[f64], limits: &[f64], sums: &mut [LogSumExp]) {
+/// candidate. With `better`, the candidates' log densities among the better trials, it goes only as far as tells which of
+/// them has the greatest ratio of the two densities; the others' sums then stay at a part that shows that they have not.
+pub(super) fn accumulate(passes: &[Pass<'_>], log_constant: &[f64], better: Option<&[f64]>, sums: &mut [LogSumExp]) {
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx2") {
         #[allow(unsafe_code, reason = "the processor has what the function is compiled for: it was asked")]
         // SAFETY: its only precondition is that the processor has AVX2.
-        return unsafe { accumulate_with_avx2(passes, log_constant, limits, sums) };
+        return unsafe { accumulate_with_avx2(passes, log_constant, better, sums) };
     }
-    accumulate_blocks(passes, log_constant, limits, sums);
+    accumulate_blocks(passes, log_constant, better, sums);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn accumulate_with_avx2(passes: &mut [Pass<'_>], log_constant: &[f64], limits: &[f64], sums: &mut [LogSumExp]) {
-    accumulate_blocks(passes, log_constant, limits, sums);
+fn accumulate_with_avx2(passes: &[Pass<'_>], log_constant: &[f64], better: Option<&[f64]>, sums: &mut [LogSumExp]) {
+    accumulate_blocks(passes, log_constant, better, sums);
 }
 
 #[inline(always)]
-fn accumulate_blocks(passes: &mut [Pass<'_>], log_constant: &[f64], limits: &[f64], sums: &mut [LogSumExp]) {
-    // The prior first: it is nowhere small, so it rules most of the others out. Then the newest, which lie nearest to
-    // what is drawn now.
-    let (observed, prior) = log_constant.split_at(log_constant.len() - 1);
-    let blocks = observed.chunks(BLOCK).enumerate().rev().map(|(block, constants)| (block * BLOCK, constants));
-    let mut going_on: Vec<usize> = (0..sums.len()).collect();
-    let mut terms = [0.0; BLOCK];
-    for (start, constants) in [(observed.len(), prior)].into_iter().chain(blocks) {
-        let terms = &mut terms[..constants.len()];
-        for &candidate in &going_on {
-            terms.copy_from_slice(constants);
-            for pass in &*passes {
-                pass.add_bound(candidate, start, terms);
-            }
-            for pass in &mut *passes {
-                pass.tighten(candidate, start, sums[candidate].floor(), terms);
-            }
-            sums[candidate].add(terms);
+fn accumulate_blocks(passes: &[Pass<'_>], log_constant: &[f64], better: Option<&[f64]>, sums: &mut [LogSumExp]) {
+    // The newest first, which lie nearest to what is drawn now, and with them the prior.
+    let ends = (1..=log_constant.len()).rev().step_by(BLOCK);
+    let blocks: Vec<(usize, &[f64])> =
+        log_constant.rchunks(BLOCK).zip(ends).map(|(constants, end)| (end - constants.len(), constants)).collect();
+    // Of every candidate one block bounds its ratio from above; the others are added where the bound is highest.
+    let of_all = better.map_or(blocks.len(), |_| 1);
+    for &block in &blocks[..of_all] {
+        for (candidate, sum) in sums.iter_mut().enumerate() {
+            add_block(passes, block, candidate, sum);
         }
-        going_on.retain(|&candidate| sums[candidate].value() <= limits[candidate]);
     }
+    let Some(better) = better.filter(|_| of_all < blocks.len()) else { return };
+    let mut bounds: Vec<f64> = better.iter().zip(&*sums).map(|(better, sum)| better - sum.value()).collect();
+    let mut reached = vec![of_all; sums.len()];
+    let mut best = f64::NEG_INFINITY;
+    while let Some(candidate) = greatest(&bounds).filter(|&candidate| bounds[candidate] >= best - MARGIN) {
+        add_block(passes, blocks[reached[candidate]], candidate, &mut sums[candidate]);
+        reached[candidate] += 1;
+        bounds[candidate] = better[candidate] - sums[candidate].value();
+        if reached[candidate] == blocks.len() {
+            best = best.max(bounds[candidate]);
+            bounds[candidate] = f64::NEG_INFINITY;
+        }
+    }
+}
+
+/// The first of the greatest numbers; nothing if none is above minus infinity.
+fn greatest(numbers: &[f64]) -> Option<usize> {
+    let mut greatest = None;
+    let mut top = f64::NEG_INFINITY;
+    for (i, &number) in numbers.iter().enumerate() {
+        if number > top {
+            (greatest, top) = (Some(i), number);
+        }
+    }
+    greatest
+}
+
+/// Adds a block of components, the first of which has number `start`, to one candidate's sum.
+#[inline(always)]
+fn add_block(passes: &[Pass<'_>], (start, constants): (usize, &[f64]), candidate: usize, sum: &mut LogSumExp) {
+    // What a whole number of vectors has more is nothing to sum.
+    let mut terms = [f64::NEG_INFINITY; BLOCK];
+    let whole = constants.len().next_multiple_of(LANES);
+    let own = &mut terms[..constants.len()];
+    own.copy_from_slice(constants);
+    for pass in passes {
+        pass.add_bound(candidate, start, own);
+    }
+    // The last of the first block is the prior: it is nowhere small, so it rules most of the others out.
+    let (others, last) = own.split_at_mut(constants.len() - 1);
+    for pass in passes {
+        pass.tighten(candidate, start + others.len(), f64::NEG_INFINITY, last);
+    }
+    let floor = sum.floor_with(last[0]);
+    for pass in passes {
+        pass.tighten(candidate, start, floor, others);
+    }
+    sum.add(&terms[..whole]);
 }
 
 /// One parameter's contribution to the terms of the mixture, prepared for all candidates.
@@ -71,7 +112,12 @@ pub(super) enum Pass<'a> {
         scale: &'a [f64],
         /// Per candidate, the ends of its cell.
         cells: Vec<(f64, f64)>,
-        remembered: Option<Remembered<'a>>,
+    },
+    Remembered {
+        /// Per component, the number of its kernel.
+        kernel: &'a [u32],
+        /// Per candidate, the masses of its cell by kernel.
+        masses: Vec<&'a [f64]>,
     },
     Categorical {
         own: &'a [f64],
@@ -79,15 +125,6 @@ pub(super) enum Pass<'a> {
         miss: f64,
         at: Vec<f64>,
     },
-}
-
-/// ln mass of cells that many components share.
-pub(super) struct Remembered<'a> {
-    kernel: &'a [u32],
-    /// Per candidate, where the row of its value starts.
-    rows: Vec<usize>,
-    /// Per distinct value and kernel; NaN where not needed yet.
-    masses: Vec<f64>,
 }
 
 /// The squared distance of a cell from a mean, over 2σ². The mass of a cell is below exp of minus that (Chernoff).
@@ -98,28 +135,32 @@ fn cell_distance((low, high): (f64, f64), mean: f64, scale: f64) -> f64 {
     z * z
 }
 
+/// ln mass of a kernel in a cell.
+pub(super) fn log_mass_of_cell((low, high): (f64, f64), mean: f64, scale: f64) -> f64 {
+    log_mass((low - mean) * (SQRT_2 * scale), (high - mean) * (SQRT_2 * scale))
+}
+
 impl<'a> Pass<'a> {
-    /// Prepares one parameter's kernels for its values in all candidates; nothing for a point.
-    pub(super) fn new(axis: &'a Axis, values: impl Iterator<Item = f64>) -> Option<Self> {
+    /// Prepares one parameter's kernels for its values in all candidates; nothing for a point. `masses` remembers those of
+    /// the kernels, if they are numbered.
+    pub(super) fn new(
+        axis: &'a Axis,
+        values: impl Iterator<Item = f64>,
+        masses: Option<&'a mut Masses>,
+    ) -> Option<Self> {
         match axis {
-            Axis::Continuous { interval, mean, scale } => {
+            Axis::Continuous { interval, mean, scale, .. } => {
                 Some(Self::Continuous { mean, scale, at: interval.positions(values) })
             }
-            &Axis::Discrete { interval, ref mean, ref scale, ref kernel, kernels } => {
-                let values: Vec<f64> = values.collect();
-                let cells = values.iter().map(|&value| interval.cell(value)).collect();
-                let remembered = (kernels <= FEW_KERNELS).then(|| {
-                    let mut distinct = values.clone();
-                    distinct.sort_unstable_by(f64::total_cmp);
-                    distinct.dedup();
-                    let row = |value: &f64| distinct.partition_point(|d| d < value) * kernels;
-                    Remembered {
-                        kernel,
-                        rows: values.iter().map(row).collect(),
-                        masses: vec![f64::NAN; distinct.len() * kernels],
+            Axis::Discrete { interval, mean, scale, kernel, .. } => {
+                Some(match masses.filter(|_| kernel.len() == mean.len()) {
+                    None => Self::Discrete { mean, scale, cells: values.map(|value| interval.cell(value)).collect() },
+                    Some(masses) => {
+                        let rows: Vec<usize> = values.map(|value| masses.row_of(value, interval)).collect();
+                        let masses = &*masses;
+                        Self::Remembered { kernel, masses: rows.into_iter().map(|row| masses.row(row)).collect() }
                     }
-                });
-                Some(Self::Discrete { mean, scale, cells, remembered })
+                })
             }
             &Axis::Categorical { ref own, hit, miss, .. } => {
                 Some(Self::Categorical { own, hit, miss, at: values.collect() })
@@ -129,7 +170,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Adds the contribution of one candidate to the terms of the components from `start` on; for a parameter with a
-    /// step, an upper bound of it.
+    /// step whose masses are not remembered, an upper bound of it.
     #[inline(always)]
     pub(super) fn add_bound(&self, candidate: usize, start: usize, terms: &mut [f64]) {
         let range = start..start + terms.len();
@@ -141,10 +182,16 @@ impl<'a> Pass<'a> {
                     *term -= z * z;
                 }
             }
-            Self::Discrete { mean, scale, cells, .. } => {
+            Self::Discrete { mean, scale, cells } => {
                 let cell = cells[candidate];
                 for ((term, &mean), &scale) in terms.iter_mut().zip(&mean[range.clone()]).zip(&scale[range]) {
                     *term -= cell_distance(cell, mean, scale);
+                }
+            }
+            Self::Remembered { kernel, masses } => {
+                let masses = masses[candidate];
+                for (term, &kernel) in terms.iter_mut().zip(&kernel[range]) {
+                    *term += masses[kernel as usize];
                 }
             }
             &Self::Categorical { own, hit, miss, ref at } => {
@@ -158,23 +205,11 @@ impl<'a> Pass<'a> {
 
     /// Replaces the bound by the contribution itself in all terms that may still matter.
     #[inline(always)]
-    pub(super) fn tighten(&mut self, candidate: usize, start: usize, floor: f64, terms: &mut [f64]) {
-        let Self::Discrete { mean, scale, cells, remembered } = self else { return };
+    pub(super) fn tighten(&self, candidate: usize, start: usize, floor: f64, terms: &mut [f64]) {
+        let Self::Discrete { mean, scale, cells } = self else { return };
         let cell = cells[candidate];
         for (i, term) in (start..).zip(terms).filter(|(_, term)| **term > floor) {
-            let (mean, scale) = (mean[i], scale[i]);
-            let log_mass = || log_mass((cell.0 - mean) * (SQRT_2 * scale), (cell.1 - mean) * (SQRT_2 * scale));
-            let exact = match remembered {
-                None => log_mass(),
-                Some(Remembered { kernel, rows, masses }) => {
-                    let known = &mut masses[rows[candidate] + kernel[i] as usize];
-                    if known.is_nan() {
-                        *known = log_mass();
-                    }
-                    *known
-                }
-            };
-            *term += cell_distance(cell, mean, scale) + exact;
+            *term += cell_distance(cell, mean[i], scale[i]) + log_mass_of_cell(cell, mean[i], scale[i]);
         }
     }
 }

@@ -31,14 +31,17 @@ pub(super) struct Interval {
     last: f64,
     log: bool,
     step: Option<f64>,
+    /// ln of the width.
+    pub(super) log_width: f64,
 }
 
 impl Interval {
     pub(super) fn new(low: f64, high: f64, log: bool, step: Option<f64>) -> Self {
         let half = 0.5 * step.unwrap_or(0.0);
-        let mut interval = Self { low: 0.0, high: 0.0, first: low, last: high, log, step };
+        let mut interval = Self { low: 0.0, high: 0.0, first: low, last: high, log, step, log_width: 0.0 };
         interval.low = interval.inward(low - half);
         interval.high = interval.inward(high + half);
+        interval.log_width = interval.width().ln();
         interval
     }
 

@@ -8,7 +8,7 @@ use kilter_space::{Chooser, Config, Coordinate, Domain, Encoding, Feasible, Halt
 use kilter_study::{Goal, History};
 
 use super::hyperopt::AdaptiveParzen;
-use super::orders::Shelf;
+use super::kept::{Better, Kept, Model, Shelf};
 use super::parzen::{Column, Expected, Parzen, ParzenOptions};
 use super::ranking::{Ranking, Sides};
 use super::sampler::{Flavour, TpeConfig, Weights, expected};
@@ -78,7 +78,7 @@ pub(super) struct Draft<'a> {
     /// By entry its group; a group is taken out when it is estimated.
     group_of: Vec<Option<usize>>,
     groups: Vec<Group>,
-    orders: &'a mut Shelf,
+    shelf: &'a mut Shelf,
     stream: Stream,
     rest: Random,
     /// The walk is before this entry.
@@ -115,7 +115,7 @@ impl Chooser for Draft<'_> {
 }
 
 impl<'a> Draft<'a> {
-    pub(super) fn new(outline: &'a Outline, estimate: Estimate<'a>, orders: &'a mut Shelf, stream: &Stream) -> Self {
+    pub(super) fn new(outline: &'a Outline, estimate: Estimate<'a>, shelf: &'a mut Shelf, stream: &Stream) -> Self {
         let encoding = Encoding::new(outline);
         let groups = groups(outline, &encoding, &estimate);
         let mut group_of = vec![None; outline.entries().len()];
@@ -128,7 +128,7 @@ impl<'a> Draft<'a> {
             group_of,
             groups,
             estimate,
-            orders,
+            shelf,
             stream: stream.child("candidates"),
             rest: Random::new(stream.child("unforeseen")),
             at: 0,
@@ -148,6 +148,20 @@ impl<'a> Draft<'a> {
     /// that the constraints still allow the best by the ratio.
     fn draw(&mut self, group: &[usize], question: &Question<'_>) -> Result<(), Halt> {
         let coordinates: Vec<usize> = group.iter().flat_map(|&at| self.encoding.span(at)).collect();
+        let mut kept = std::mem::take(self.shelf.of(&coordinates));
+        let drawn = self.draw_beside(&mut kept, group, &coordinates, question);
+        *self.shelf.of(&coordinates) = kept;
+        drawn
+    }
+
+    /// The same; `kept` is what is remembered of the densities.
+    fn draw_beside(
+        &mut self,
+        kept: &mut Kept,
+        group: &[usize],
+        coordinates: &[usize],
+        question: &Question<'_>,
+    ) -> Result<(), Halt> {
         let dimensions: Vec<Dimension> = coordinates.iter().map(|&at| self.encoding.coordinates()[at].into()).collect();
         let expected: Vec<Option<Expected>> = group
             .iter()
@@ -157,25 +171,29 @@ impl<'a> Draft<'a> {
                 std::iter::repeat_n(expected, self.encoding.span(at).len())
             })
             .collect();
-        let densities = self.densities(&coordinates, &dimensions, &expected);
-        let config = self.estimate.config;
-        let (count, varied) = (config.candidates(), config.varied());
-        let drawn: Vec<Vec<f64>> = densities
-            .iter()
-            .map(|Densities { better, parents, .. }| better.sample(count, varied, parents, &mut self.stream))
-            .collect();
+        let mut densities = self.densities(kept, coordinates, &dimensions, &expected);
+        let count = self.estimate.config.candidates();
         let free = self.outline.constraints().is_empty();
-        let rows = if free && densities.len() > 1 {
-            // Nothing ties single coordinates together: each takes its own best.
-            let best = densities.iter().zip(&drawn).map(|(density, drawn)| {
-                let best = best_candidate(&density.better.log_density(drawn), &density.worse.log_density(drawn));
-                best.and_then(|best| drawn.get(best)).copied().unwrap_or(f64::NAN)
-            });
-            vec![best.collect()]
-        } else {
-            let width = |drawn: &Vec<f64>| drawn.len() / count.max(1);
-            let row = |at: usize| drawn.iter().flat_map(move |part| part[at * width(part)..][..width(part)].to_vec());
-            (0..count).map(|at| row(at).collect()).collect()
+        let rows: Vec<Vec<f64>> = match &densities {
+            Densities::Joint { parents, kept } => {
+                let varied = self.estimate.config.varied();
+                let drawn = sample(kept.better(), count, varied, parents, &mut self.stream);
+                drawn.chunks(dimensions.len().max(1)).map(<[f64]>::to_vec).collect()
+            }
+            Densities::Single(parts) => {
+                let drawn: Vec<Vec<f64>> =
+                    parts.iter().map(|(better, _)| better.sample(count, &mut self.stream)).collect();
+                if free && parts.len() > 1 {
+                    // Nothing ties single coordinates together: each takes its own best.
+                    let best = parts.iter().zip(&drawn).map(|((better, worse), drawn)| {
+                        let best = best_candidate(&better.log_density(drawn), &worse.log_density(drawn));
+                        best.and_then(|best| drawn.get(best)).copied().unwrap_or(f64::NAN)
+                    });
+                    vec![best.collect()]
+                } else {
+                    (0..count).map(|at| drawn.iter().map(|part| part[at]).collect()).collect()
+                }
+            }
         };
         let mut candidates = self.possible(group, rows);
         if candidates.is_empty() && free {
@@ -183,10 +201,10 @@ impl<'a> Draft<'a> {
             return Err(Halt::Enough);
         }
         if candidates.is_empty() {
-            let others = self.others(group, &coordinates, question)?;
+            let others = self.others(group, coordinates, question)?;
             candidates = self.possible(group, others);
         }
-        if let Some(best) = best_of(&densities, &candidates) {
+        if let Some(best) = densities.best_of(&candidates) {
             let answers: Vec<(usize, Value)> = self.answers(group, &candidates[best]).collect();
             answers.into_iter().for_each(|(at, value)| self.drawn[at] = Some(value));
         }
@@ -194,50 +212,47 @@ impl<'a> Draft<'a> {
     }
 
     /// The densities of the whole group, or in the Hyperopt flavour of each coordinate by itself.
-    fn densities(
-        &mut self,
+    fn densities<'k>(
+        &self,
+        kept: &'k mut Kept,
         coordinates: &[usize],
         dimensions: &[Dimension],
         expected: &[Option<Expected>],
-    ) -> Vec<Densities> {
+    ) -> Densities<'k> {
         let Estimate { sides, weights, config, history, goals, .. } = self.estimate;
-        let (numbers, below) = self.columns_of(coordinates, &sides.below);
-        let (others, above) = self.columns_of(coordinates, &sides.above);
+        let columns = self.columns(coordinates);
+        let asked = |numbers: &[u64]| numbers.iter().copied().filter(|&number| has_all(&columns, number)).collect();
+        let below: Vec<u64> = asked(&sides.below);
         let below_weights = match weights {
-            Weights::Age => default_weights(numbers.len()),
-            Weights::Hypervolume if goals.len() > 1 => Ranking::hypervolume_weights(history, goals, &numbers),
-            Weights::Uniform | Weights::Hypervolume => vec![1.0; numbers.len()],
-        };
-        let above_weights = default_weights(others.len());
-        // Of a group that the best trial was not asked, any of the better ones is varied.
-        let best = sides.best.and_then(|best| numbers.binary_search(&best).ok());
-        let parents = best.map_or(0..numbers.len(), |best| best..best + 1);
-        let joint = |columns: &[Vec<f64>], orders: &[Vec<u32>], weights: &[f64]| {
-            let least_steps = config.least_steps();
-            let options = ParzenOptions { prior_weight: config.prior_weight, least_steps, ..ParzenOptions::default() };
-            let column = |(d, values)| Column { values, order: orders.get(d).map(Vec::as_slice) };
-            let columns: Vec<Column<'_>> = columns.iter().map(Vec::as_slice).enumerate().map(column).collect();
-            Density::Joint(Parzen::fit_expecting(dimensions, &columns, weights, &options, expected))
-        };
-        let single = |d: usize, values: &[f64], weights: &[f64]| {
-            let column = Column { values, order: None };
-            Density::Single(AdaptiveParzen::fit(dimensions[d], &column, weights, config.prior_weight))
+            Weights::Age => default_weights(below.len()),
+            Weights::Hypervolume if goals.len() > 1 => Ranking::hypervolume_weights(history, goals, &below),
+            Weights::Uniform | Weights::Hypervolume => vec![1.0; below.len()],
         };
         match config.flavour {
-            Flavour::Kilter | Flavour::Optuna => vec![Densities {
-                part: (0..dimensions.len()).collect(),
-                parents,
-                better: joint(&below, &[], &below_weights),
-                worse: joint(&above, &self.orders.of(coordinates).update(&others, &above), &above_weights),
-            }],
-            Flavour::Hyperopt => (0..dimensions.len())
-                .map(|d| Densities {
-                    part: vec![d],
-                    parents: parents.clone(),
-                    better: single(d, &below[d], &below_weights),
-                    worse: single(d, &above[d], &above_weights),
-                })
-                .collect(),
+            Flavour::Kilter | Flavour::Optuna => {
+                let least_steps = config.least_steps();
+                let options =
+                    ParzenOptions { prior_weight: config.prior_weight, least_steps, ..ParzenOptions::default() };
+                let better = Better { numbers: &below, weights: &below_weights };
+                kept.update(Model { dimensions, expected, options }, better, &sides.above, &columns);
+                // Of a group that the best trial was not asked, any of the better ones is varied.
+                let best = sides.best.and_then(|best| below.binary_search(&best).ok());
+                let parents = best.map_or(0..below.len(), |best| best..best + 1);
+                Densities::Joint { parents, kept }
+            }
+            Flavour::Hyperopt => {
+                let above: Vec<u64> = asked(&sides.above);
+                let above_weights = default_weights(above.len());
+                let single = |(&dimension, column): (&Dimension, &&[f64])| {
+                    let fit = |numbers: &[u64], weights: &[f64]| {
+                        let values = values_of(column, numbers);
+                        let column = Column { values: &values, order: None };
+                        AdaptiveParzen::fit(dimension, &column, weights, config.prior_weight)
+                    };
+                    (fit(&below, &below_weights), fit(&above, &above_weights))
+                };
+                Densities::Single(dimensions.iter().zip(&columns).map(single).collect())
+            }
         }
     }
 
@@ -309,93 +324,68 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Those of the trials that have all these coordinates, in order of their numbers, and the coordinates' columns.
-    fn columns_of(&self, coordinates: &[usize], numbers: &[u64]) -> (Vec<u64>, Vec<Vec<f64>>) {
-        let Estimate { columns, .. } = self.estimate;
-        let columns: Vec<&[f64]> =
-            coordinates.iter().map(|&at| columns.get(at).map_or(&[][..], Vec::as_slice)).collect();
-        let at = |column: &[f64], number: u64| column.get(number as usize).copied().unwrap_or(f64::NAN);
-        let asked: Vec<u64> = numbers
-            .iter()
-            .copied()
-            .filter(|&number| columns.iter().all(|column| !at(column, number).is_nan()))
-            .collect();
-        let columns = columns.iter().map(|column| asked.iter().map(|&number| at(column, number)).collect()).collect();
-        (asked, columns)
+    /// The columns of some coordinates, by trial number.
+    fn columns(&self, coordinates: &[usize]) -> Vec<&'a [f64]> {
+        let columns = self.estimate.columns;
+        coordinates.iter().map(|&at| columns.get(at).map_or(&[][..], Vec::as_slice)).collect()
     }
 }
 
-/// The densities of some coordinates of a group.
-struct Densities {
-    /// Their places in the group.
-    part: Vec<usize>,
-    /// The better trials of which candidates may be variations.
-    parents: Range<usize>,
-    better: Density,
-    worse: Density,
+/// The values of some trials that all have one, in their order.
+pub(super) fn values_of(column: &[f64], numbers: &[u64]) -> Vec<f64> {
+    numbers.iter().map(|&number| column[number as usize]).collect()
 }
 
-enum Density {
-    Joint(Parzen),
-    Single(AdaptiveParzen),
+/// Whether a trial has a value in each of the columns.
+pub(super) fn has_all(columns: &[&[f64]], number: u64) -> bool {
+    columns.iter().all(|column| column.get(number as usize).is_some_and(|value| !value.is_nan()))
 }
 
-impl Density {
-    /// `varied` of the candidates are variations of one of the `parents` each.
-    fn sample(&self, count: usize, varied: usize, parents: &Range<usize>, stream: &mut Stream) -> Vec<f64> {
+/// The densities of a group.
+enum Densities<'a> {
+    Joint {
+        /// The better trials of which candidates may be variations.
+        parents: Range<usize>,
+        kept: &'a mut Kept,
+    },
+    /// The better and the worse trials' of each coordinate.
+    Single(Vec<(AdaptiveParzen, AdaptiveParzen)>),
+}
+
+/// Draws candidates; `varied` of them are variations of one of the `parents` each.
+fn sample(density: &Parzen, count: usize, varied: usize, parents: &Range<usize>, stream: &mut Stream) -> Vec<f64> {
+    if varied == 0 || parents.is_empty() {
+        return density.sample(count, stream);
+    }
+    let mut drawn = density.sample(count - varied, stream);
+    for _ in 0..varied {
+        let parent = parents.start + stream.index(parents.len());
+        drawn.extend(density.vary(parent, 1, stream));
+    }
+    drawn
+}
+
+impl Densities<'_> {
+    /// The candidate with the greatest ratio of the densities, each `[parameters]`; none only if there are none.
+    fn best_of(&mut self, candidates: &[Vec<f64>]) -> Option<usize> {
         match self {
-            Self::Joint(density) if varied > 0 && !parents.is_empty() => {
-                let mut drawn = density.sample(count - varied, stream);
-                for _ in 0..varied {
-                    let parent = parents.start + stream.index(parents.len());
-                    drawn.extend(density.vary(parent, 1, stream));
-                }
-                drawn
+            Self::Joint { kept, .. } => {
+                let (below, above) = kept.log_densities(&candidates.concat());
+                best_candidate(&below, &above)
             }
-            Self::Joint(density) => density.sample(count, stream),
-            Self::Single(density) => density.sample(count, stream),
+            Self::Single(parts) => {
+                let (mut below, mut above) = (vec![0.0; candidates.len()], vec![0.0; candidates.len()]);
+                let add =
+                    |sums: &mut [f64], logs: Vec<f64>| sums.iter_mut().zip(logs).for_each(|(sum, log)| *sum += log);
+                for (d, (better, worse)) in parts.iter().enumerate() {
+                    let column: Vec<f64> = candidates.iter().map(|row| row[d]).collect();
+                    add(&mut below, better.log_density(&column));
+                    add(&mut above, worse.log_density(&column));
+                }
+                best_candidate(&below, &above)
+            }
         }
     }
-
-    fn log_density(&self, candidates: &[f64]) -> Vec<f64> {
-        match self {
-            Self::Joint(density) => density.log_density(candidates),
-            Self::Single(density) => density.log_density(candidates),
-        }
-    }
-}
-
-/// The candidate with the greatest ratio of the densities, each `[parameters]`; none only if there are none.
-fn best_of(densities: &[Densities], candidates: &[Vec<f64>]) -> Option<usize> {
-    let (mut below, mut above) = (vec![0.0; candidates.len()], vec![0.0; candidates.len()]);
-    let add = |sums: &mut [f64], logs: Vec<f64>| sums.iter_mut().zip(logs).for_each(|(sum, log)| *sum += log);
-    for Densities { part, better, worse, .. } in densities {
-        let rows: Vec<f64> = candidates.iter().flat_map(|row| part.iter().map(|&d| row[d])).collect();
-        add(&mut below, better.log_density(&rows));
-        add(
-            &mut above,
-            match worse {
-                Density::Joint(worse) if densities.len() == 1 => as_far_as_it_matters(worse, &rows, &below),
-                worse => worse.log_density(&rows),
-            },
-        );
-    }
-    best_candidate(&below, &above)
-}
-
-/// The log density of the worse trials at each candidate; only a lower bound of it where that shows already that another
-/// candidate is better.
-fn as_far_as_it_matters(worse: &Parzen, candidates: &[f64], below: &[f64]) -> Vec<f64> {
-    /// Rounding must not rule out the best.
-    const MARGIN: f64 = 1e-9;
-    let Some(first) = (0..below.len()).max_by(|&a, &b| below[a].total_cmp(&below[b])) else { return Vec::new() };
-    let width = candidates.len() / below.len();
-    let score = below[first] - worse.log_density(&candidates[first * width..][..width])[0];
-    if !score.is_finite() {
-        return worse.log_density(candidates);
-    }
-    let limits: Vec<f64> = below.iter().map(|below| below - score + MARGIN).collect();
-    worse.log_density_up_to(candidates, &limits)
 }
 
 impl From<Coordinate> for Dimension {

@@ -12,9 +12,10 @@
 //!
 //! Cost: O(n) to fit n observations whose sorted order is given, O(n) exponentials per candidate.
 
+use super::bandwidth::mass_inside;
 use super::dimension::{Dimension, Interval};
 use super::log_sum_exp::LogSumExp;
-use super::parzen::{Column, Lottery, mass_inside, sorted_order};
+use super::parzen::{Column, Lottery, sorted_order};
 use kilter_numerics::Stream;
 use kilter_numerics::normal::{LN_SQRT_2PI, mass, truncated_quantile};
 use std::f64::consts::FRAC_1_SQRT_2;

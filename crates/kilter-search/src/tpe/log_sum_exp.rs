@@ -3,7 +3,8 @@
 //! The loops are written over eight lanes so that the compiler turns them into vector instructions without leave to
 //! reorder sums; the result is the same on every machine.
 
-const LANES: usize = 8;
+/// Terms are summed so many at a time.
+pub(super) const LANES: usize = 8;
 
 /// Terms this far below the largest are left out: a hundred thousand of them change the sum by 3·10⁻¹⁵.
 const NEGLIGIBLE: f64 = 45.0;
@@ -18,10 +19,11 @@ pub(super) struct LogSumExp {
 impl LogSumExp {
     pub(super) const EMPTY: Self = Self { top: f64::NEG_INFINITY, sum: 0.0 };
 
-    /// A term below this doesn't matter any more.
+    /// A term below this doesn't matter beside what was added and `term`, which will be.
     #[inline(always)]
-    pub(super) fn floor(&self) -> f64 {
-        self.top - NEGLIGIBLE
+    pub(super) fn floor_with(&self, term: f64) -> f64 {
+        let top = if term > self.top { term } else { self.top };
+        top - NEGLIGIBLE
     }
 
     #[inline(always)]
@@ -31,7 +33,7 @@ impl LogSumExp {
             self.sum *= (self.top - top).exp();
             self.top = top;
         }
-        if top > self.floor() {
+        if top > self.top - NEGLIGIBLE {
             self.sum += sum_of_exp(terms, self.top);
         }
     }

@@ -5,12 +5,14 @@
 //! estimators of the Optuna flavour (the default; Watanabe 2023 for several parameters at once), [`hyperopt`] those of
 //! the Hyperopt flavour, [`split`] the rules that both share.
 
+mod bandwidth;
 mod density;
 mod dimension;
 mod draft;
 pub mod hyperopt;
+mod kept;
 mod log_sum_exp;
-mod orders;
+mod masses;
 pub mod parzen;
 mod ranking;
 mod sampler;

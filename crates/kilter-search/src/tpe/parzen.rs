@@ -15,18 +15,17 @@
 //!
 //! Cost for n observations of d parameters and k candidates: O(n d) to fit where the sorted order is given, O(n d log
 //! n) where it isn't; O(k n d) multiplications and at most k n exponentials for the densities. The mass of a cell is
-//! only taken for components that an upper bound of it doesn't already rule out.
+//! remembered on a small grid, else only taken for components that an upper bound of it doesn't already rule out.
 
+use super::bandwidth::{Bandwidth, scale_and_divisor};
 use super::density::{Pass, accumulate};
 use super::dimension::{Dimension, Interval};
 use super::log_sum_exp::LogSumExp;
+use super::masses::Masses;
 use kilter_numerics::Stream;
-use kilter_numerics::normal::{LN_SQRT_2PI, mass, truncated_quantile};
+use kilter_numerics::normal::{LN_SQRT_2PI, truncated_quantile};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::FRAC_1_SQRT_2;
-
-/// Beyond this many σ from both ends of the domain a kernel's mass is 1 to the last place (its tails are below 2⁻⁵³).
-const WHOLE: f64 = 8.3;
 
 /// How kernels get their width and the prior its weight; the defaults are Optuna's.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -95,13 +94,15 @@ pub enum Kernel {
 }
 
 /// A fitted mixture.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Parzen {
     /// Normalised; the prior last.
     weights: Vec<f64>,
+    /// Per component: what [`constant`](Self::constant) says.
+    pub(super) constants: Vec<Constant>,
     /// Per component: ln weight, less the logarithms of everything in its kernels that doesn't depend on the value.
     log_constant: Vec<f64>,
-    axes: Vec<Axis>,
+    pub(super) axes: Vec<Axis>,
 }
 
 /// One parameter's kernels, one per component.
@@ -112,15 +113,18 @@ pub(super) enum Axis {
         mean: Vec<f64>,
         /// 1 / (σ √2)
         scale: Vec<f64>,
+        /// The kernel's mass inside the domain, times σ, over the domain's width.
+        divisor: Vec<f64>,
     },
     Discrete {
         interval: Interval,
         mean: Vec<f64>,
         /// 1 / (σ √2)
         scale: Vec<f64>,
-        /// Per component, the number of its kernel; components with equal mean and σ share one.
+        /// The kernel's mass inside the domain.
+        divisor: Vec<f64>,
+        /// Per component, the number of its kernel in [`Masses`]; empty where they are not numbered.
         kernel: Vec<u32>,
-        kernels: usize,
     },
     Categorical {
         choices: usize,
@@ -152,30 +156,60 @@ impl Parzen {
     ) -> Self {
         debug_assert!(options.prior_weight > 0.0 && dimensions.len() == columns.len());
         debug_assert!(columns.iter().all(|column| column.values.len() == weights.len()));
-        let total = weights.iter().sum::<f64>() + options.prior_weight;
-        let weights: Vec<f64> = weights.iter().chain([&options.prior_weight]).map(|w| w / total).collect();
-        let mut constants = Constants { logarithm: vec![0.0; weights.len()], divisor: vec![1.0; weights.len()] };
-        let axes = dimensions
-            .iter()
-            .zip(columns)
-            .enumerate()
-            .map(|(d, (&dimension, column))| match dimension {
-                Dimension::Categorical { choices } => {
-                    categorical(choices, column.values, options.prior_weight, &mut constants)
+        let axis = |(d, (&dimension, column)): (usize, (&Dimension, &Column<'_>))| match dimension {
+            Dimension::Categorical { choices } => categorical(choices, column.values),
+            Dimension::Numeric { low, high, log, step } => {
+                let interval = Interval::new(low, high, log, step);
+                if interval.is_point() {
+                    Axis::Point(low)
+                } else {
+                    numeric(interval, column, options, expected.get(d).copied().flatten())
                 }
-                Dimension::Numeric { low, high, log, step } => {
-                    let interval = Interval::new(low, high, log, step);
-                    if interval.is_point() {
-                        Axis::Point(low)
-                    } else {
-                        let expected = expected.get(d).copied().flatten();
-                        numeric(interval, column, options, expected, &mut constants)
-                    }
+            }
+        };
+        let axes = dimensions.iter().zip(columns).enumerate().map(axis).collect();
+        let mut mixture = Self { axes, ..Self::default() };
+        mixture.constants = (0..=weights.len()).map(|component| mixture.constant(component)).collect();
+        mixture.weigh(weights, options.prior_weight);
+        mixture
+    }
+
+    /// What doesn't depend on the value, nor on how many components there are, in one component's kernels.
+    pub(super) fn constant(&self, component: usize) -> Constant {
+        let mut constant = Constant::NONE;
+        for axis in &self.axes {
+            match axis {
+                Axis::Continuous { interval, divisor, .. } => {
+                    constant.divide(divisor[component]);
+                    constant.logarithm -= interval.log_width + LN_SQRT_2PI;
                 }
-            })
-            .collect();
-        let log_constant = constants.finish(&weights);
-        Self { weights, log_constant, axes }
+                Axis::Discrete { divisor, .. } => constant.divide(divisor[component]),
+                Axis::Categorical { .. } | Axis::Point(_) => {}
+            }
+        }
+        constant
+    }
+
+    /// Gives the components their weights: the observations' against the prior's.
+    pub(super) fn weigh(&mut self, weights: &[f64], prior_weight: f64) {
+        let mut prior_excess = 0.0;
+        for axis in &mut self.axes {
+            if let Axis::Categorical { choices, hit, miss, .. } = axis {
+                let share = prior_weight / (weights.len() as f64 + 1.0);
+                let total = 1.0 + *choices as f64 * share;
+                (*hit, *miss) = (((1.0 + share) / total).ln(), (share / total).ln());
+                // The prior misses every choice, which this turns into 1/K.
+                prior_excess += (*choices as f64).ln() + *miss;
+            }
+        }
+        let total = weights.iter().sum::<f64>() + prior_weight;
+        self.weights.clear();
+        self.weights.extend(weights.iter().chain([&prior_weight]).map(|weight| weight / total));
+        self.log_constant.clear();
+        let log_constant =
+            |(weight, constant): (&f64, &Constant)| constant.logarithm + (weight / constant.divisor).ln();
+        self.log_constant.extend(self.weights.iter().zip(&self.constants).map(log_constant));
+        self.log_constant[weights.len()] -= prior_excess;
     }
 
     /// The components' weights, adding up to 1: the observations' in trial order, then the prior's.
@@ -231,26 +265,43 @@ impl Parzen {
     /// The log density of each candidate (`[count, parameters]`, row by row, as [`sample`](Self::sample) gives them):
     /// density in continuous parameters, probability in the others. Minus infinity outside the domain.
     pub fn log_density(&self, candidates: &[f64]) -> Vec<f64> {
-        self.log_density_up_to(candidates, &vec![f64::INFINITY; candidates.len() / self.axes.len().max(1)])
+        self.log_density_beside(candidates, None, &mut [])
     }
 
-    /// The same, but only a lower bound of it, above the candidate's limit, for those whose density lies above that.
-    pub fn log_density_up_to(&self, candidates: &[f64], limits: &[f64]) -> Vec<f64> {
+    /// The same, but with `better`, the candidates' log densities in another mixture, only a lower bound of it for those
+    /// candidates of which it shows that another has a greater ratio of the other density to this one. `masses` remembers
+    /// those of the parameters' kernels, if they are [numbered](Self::number_kernels).
+    pub(super) fn log_density_beside(
+        &self,
+        candidates: &[f64],
+        better: Option<&[f64]>,
+        masses: &mut [Option<Masses>],
+    ) -> Vec<f64> {
         let width = self.axes.len();
         if width == 0 {
             return Vec::new();
         }
         let mut sums = vec![LogSumExp::EMPTY; candidates.len() / width];
-        let mut passes: Vec<Pass<'_>> = self
-            .axes
-            .iter()
-            .enumerate()
-            .filter_map(|(d, axis)| Pass::new(axis, candidates.iter().skip(d).step_by(width).copied()))
-            .collect();
-        accumulate(&mut passes, &self.log_constant, limits, &mut sums);
+        let mut masses = masses.iter_mut();
+        let mut passes: Vec<Pass<'_>> = Vec::with_capacity(width);
+        for (d, axis) in self.axes.iter().enumerate() {
+            let values = candidates.iter().skip(d).step_by(width).copied();
+            passes.extend(Pass::new(axis, values, masses.next().and_then(Option::as_mut)));
+        }
+        accumulate(&passes, &self.log_constant, better, &mut sums);
         let inside = |row: &[f64]| self.axes.iter().zip(row).all(|(axis, &value)| axis.contains(value));
         let row = candidates.chunks_exact(width);
         row.zip(sums).map(|(row, sum)| if inside(row) { sum.value() } else { f64::NEG_INFINITY }).collect()
+    }
+
+    /// Numbers the kernels of those parameters that have masses.
+    pub(super) fn number_kernels(&mut self, masses: &mut [Option<Masses>]) {
+        for (axis, masses) in self.axes.iter_mut().zip(masses) {
+            if let (Axis::Discrete { mean, scale, kernel, .. }, Some(masses)) = (axis, masses) {
+                kernel.clear();
+                kernel.extend(mean.iter().zip(&*scale).map(|(&mean, &scale)| masses.number(mean, scale)));
+            }
+        }
     }
 }
 
@@ -289,136 +340,75 @@ pub(super) fn sort_key(value: f64) -> u64 {
     if bits >> 63 == 0 { bits | 1 << 63 } else { !bits }
 }
 
-/// What doesn't depend on the value, gathered per component with a single logarithm for all parameters.
-struct Constants {
-    logarithm: Vec<f64>,
-    divisor: Vec<f64>,
+/// A logarithm, less that of a divisor that is still to be taken: one for all parameters.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Constant {
+    logarithm: f64,
+    divisor: f64,
 }
 
-impl Constants {
-    /// Divides a component by a factor, between 10⁻¹⁷ and 1.
-    fn divide(&mut self, component: usize, factor: f64) {
-        let divisor = &mut self.divisor[component];
-        *divisor *= factor;
-        if *divisor < 1e-200 {
-            self.logarithm[component] -= divisor.ln();
-            *divisor = 1.0;
-        }
-    }
+impl Constant {
+    pub(super) const NONE: Self = Self { logarithm: 0.0, divisor: 1.0 };
 
-    fn finish(mut self, weights: &[f64]) -> Vec<f64> {
-        for ((log, divisor), weight) in self.logarithm.iter_mut().zip(self.divisor).zip(weights) {
-            *log += (weight / divisor).ln();
+    /// Divides by a factor between 10⁻¹⁷ and 1.
+    fn divide(&mut self, factor: f64) {
+        self.divisor *= factor;
+        if self.divisor < 1e-200 {
+            self.logarithm -= self.divisor.ln();
+            self.divisor = 1.0;
         }
-        self.logarithm
     }
 }
 
-fn numeric(
-    interval: Interval,
-    column: &Column<'_>,
-    options: &ParzenOptions,
-    expected: Option<Expected>,
-    constants: &mut Constants,
-) -> Axis {
+fn numeric(interval: Interval, column: &Column<'_>, options: &ParzenOptions, expected: Option<Expected>) -> Axis {
     let mut mean = interval.positions(column.values.iter().copied());
+    let observed = mean.len();
     let prior = expected.unwrap_or(Expected { mean: interval.middle(), sigma: interval.width() });
     mean.push(prior.mean.max(interval.low).min(interval.high));
     // So narrow a prior would leave nothing to be found elsewhere.
     let prior_sigma = prior.sigma.max(1e-3 * interval.width()).min(interval.width());
-    let mut scale = vec![0.0; mean.len()];
-    if !interval.has_step() {
-        let width = interval.width();
-        let share_of_width = 1.0 / width;
-        each_sigma(&interval, &mean, prior_sigma, column.order, options, |i, sigma| {
-            let inverse_sigma = 1.0 / sigma;
-            // The density's constant is 1 / (σ √(2π) mass); the width keeps the product in range.
-            constants.divide(i, mass_inside(&interval, mean[i], inverse_sigma) * (sigma * share_of_width));
-            scale[i] = FRAC_1_SQRT_2 * inverse_sigma;
-        });
-        let common = width.ln() + LN_SQRT_2PI;
-        constants.logarithm.iter_mut().for_each(|log| *log -= common);
-        return Axis::Continuous { interval, mean, scale };
-    }
-    let mut kernel = vec![0; mean.len()];
-    let mut kernels = 0;
-    let mut newest = (f64::NAN, f64::NAN);
-    let mut newest_mass = 1.0;
-    each_sigma(&interval, &mean, prior_sigma, column.order, options, |i, sigma| {
-        let inverse_sigma = 1.0 / sigma;
-        // Repeated values are neighbours in sorted order, and all but the first and the last of them have one σ.
-        if newest != (mean[i], sigma) {
-            newest = (mean[i], sigma);
-            newest_mass = mass_inside(&interval, mean[i], inverse_sigma);
-            kernels += 1;
-        }
-        constants.divide(i, newest_mass);
-        kernel[i] = kernels - 1;
-        scale[i] = FRAC_1_SQRT_2 * inverse_sigma;
-    });
-    Axis::Discrete { interval, mean, scale, kernel, kernels: kernels as usize }
-}
-
-fn categorical(choices: usize, values: &[f64], prior_weight: f64, constants: &mut Constants) -> Axis {
-    let share = prior_weight / (values.len() as f64 + 1.0);
-    let total = 1.0 + choices as f64 * share;
-    let (hit, miss) = (((1.0 + share) / total).ln(), (share / total).ln());
-    let highest = choices as f64 - 1.0;
-    let own = values.iter().map(|value| value.max(0.0).min(highest)).chain([-1.0]).collect();
-    // The prior misses every choice, which this turns into 1/K.
-    constants.logarithm[values.len()] -= (choices as f64).ln() + miss;
-    Axis::Categorical { choices, own, hit, miss }
-}
-
-/// Gives every component, in sorted order and the prior last, its σ; `mean` has the prior last.
-fn each_sigma(
-    interval: &Interval,
-    mean: &[f64],
-    prior_sigma: f64,
-    order: Option<&[u32]>,
-    options: &ParzenOptions,
-    mut each: impl FnMut(usize, f64),
-) {
-    let prior = mean.len() - 1;
-    let width = interval.width();
-    let least = if options.magic_clip {
-        width / (prior as f64 + 2.0).min(100.0)
-    } else {
-        f64::max(1e-12, width * f64::EPSILON)
-    };
-    let least_steps = options.least_steps;
     let sorted_here;
-    let order = match order {
+    let order = match column.order {
         Some(order) => order,
         None => {
-            sorted_here = sorted_order(&mean[..prior]);
+            sorted_here = sorted_order(&mean[..observed]);
             &sorted_here
         }
     };
-    let count_ends = options.endpoints || prior < 2;
-    let mut left = interval.low;
+    let bandwidth = Bandwidth::new(&interval, observed, options);
+    let (mut scale, mut divisor) = (vec![0.0; mean.len()], vec![0.0; mean.len()]);
+    let mut newest = (f64::NAN, f64::NAN);
+    let mut kernel = (0.0, 0.0);
+    let mut set = |i: usize, sigma: f64| {
+        // Repeated values are neighbours in sorted order, and all but the first and the last of them have one σ.
+        if newest != (mean[i], sigma) {
+            newest = (mean[i], sigma);
+            kernel = scale_and_divisor(&interval, mean[i], sigma);
+        }
+        (scale[i], divisor[i]) = kernel;
+    };
+    let mean_of = |rank: usize| order.get(rank).map(|&i| mean[i as usize]);
     for (rank, &i) in order.iter().enumerate() {
-        let at = mean[i as usize];
-        let right = order.get(rank + 1).map_or(interval.high, |&next| mean[next as usize]);
-        let (below, above) = (at - left, right - at);
-        let gap = if !count_ends && rank == 0 {
-            above
-        } else if !count_ends && rank + 1 == prior {
-            below
-        } else {
-            below.max(above)
-        };
-        let least = if least_steps > 0.0 { least.max(least_steps * interval.step_at(at)) } else { least };
-        each(i as usize, gap.max(least).min(width));
-        left = at;
+        let left = rank.checked_sub(1).and_then(mean_of);
+        set(i as usize, bandwidth.sigma(left, mean[i as usize], mean_of(rank + 1)));
     }
-    each(prior, prior_sigma);
+    set(observed, prior_sigma);
+    if interval.has_step() {
+        Axis::Discrete { interval, mean, scale, divisor, kernel: Vec::new() }
+    } else {
+        Axis::Continuous { interval, mean, scale, divisor }
+    }
 }
 
-/// A kernel's mass inside the domain: 1/3 or more, for its mean is inside and its σ no larger than the domain.
-pub(super) fn mass_inside(interval: &Interval, mean: f64, inverse_sigma: f64) -> f64 {
-    let (low, high) = ((interval.low - mean) * inverse_sigma, (interval.high - mean) * inverse_sigma);
-    if low < -WHOLE && high > WHOLE { 1.0 } else { mass(low, high) }
+fn categorical(choices: usize, values: &[f64]) -> Axis {
+    let own = values.iter().map(|&value| own_choice(choices, value)).chain([-1.0]).collect();
+    // The probabilities depend on how many components there are and come with their weights.
+    Axis::Categorical { choices, own, hit: f64::NAN, miss: f64::NAN }
+}
+
+/// The choice that was observed, moved into the domain.
+pub(super) fn own_choice(choices: usize, value: f64) -> f64 {
+    value.max(0.0).min(choices as f64 - 1.0)
 }
 
 impl Axis {
@@ -443,7 +433,7 @@ impl Axis {
 
     fn sample(&self, component: usize, stream: &mut Stream) -> f64 {
         match self {
-            Self::Continuous { interval, mean, scale } | Self::Discrete { interval, mean, scale, .. } => {
+            Self::Continuous { interval, mean, scale, .. } | Self::Discrete { interval, mean, scale, .. } => {
                 let (mean, sigma) = (mean[component], FRAC_1_SQRT_2 / scale[component]);
                 let (low, high) = ((interval.low - mean) / sigma, (interval.high - mean) / sigma);
                 interval.value(mean + sigma * truncated_quantile(stream.uniform(), low, high))

@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Dimension;
 use super::draft::{Draft, Estimate};
-use super::orders::Shelf;
+use super::kept::Shelf;
 use super::parzen::{Column, Expected, Parzen, ParzenOptions};
 use super::ranking::{Ranking, Sides};
 use super::seen::Seen;
@@ -218,8 +218,8 @@ pub struct Tpe {
     fingerprint: u64,
     /// Trials whose answers are not in `columns` yet.
     new: Vec<u64>,
-    /// The worse trials' columns, sorted.
-    orders: Shelf,
+    /// The densities of groups.
+    shelf: Shelf,
     ranking: Ranking,
     seen: Seen,
 }
@@ -227,8 +227,8 @@ pub struct Tpe {
 impl Tpe {
     /// A sampler that has seen nothing yet.
     pub fn new(config: TpeConfig) -> Self {
-        let (orders, ranking, seen) = (Shelf::default(), Ranking::default(), Seen::default());
-        Self { config, columns: Vec::new(), fingerprint: 0, new: Vec::new(), orders, ranking, seen }
+        let (shelf, ranking, seen) = (Shelf::default(), Ranking::default(), Seen::default());
+        Self { config, columns: Vec::new(), fingerprint: 0, new: Vec::new(), shelf, ranking, seen }
     }
 
     /// Brings `columns` up to date.
@@ -237,7 +237,7 @@ impl Tpe {
         if self.fingerprint != outline.fingerprint() || self.columns.is_empty() {
             self.fingerprint = outline.fingerprint();
             self.columns = vec![Vec::new(); Encoding::new(outline).coordinates().len()];
-            self.orders = Shelf::default();
+            self.shelf = Shelf::default();
             self.seen = Seen::new(outline, self.config.repeats(ask.duplicates));
             self.new = history.rows().map(|row| row.number).collect();
         }
@@ -250,7 +250,7 @@ impl Tpe {
                 }
                 let before = std::mem::replace(&mut column[at], code);
                 if !before.is_nan() && before != code {
-                    self.orders = Shelf::default();
+                    self.shelf = Shelf::default();
                 }
             }
             self.seen.insert(&code);
@@ -285,7 +285,7 @@ impl Tpe {
             goals: ask.goals,
             seen: &self.seen,
         };
-        let mut draft = Draft::new(outline, estimate, &mut self.orders, stream);
+        let mut draft = Draft::new(outline, estimate, &mut self.shelf, stream);
         match outline.walk(&mut draft) {
             // Where the answers so far leave none to the next question, the study repairs them.
             Ok(()) | Err(Halt::Enough | Halt::Refused(SpaceError::NothingLeft { .. })) => {

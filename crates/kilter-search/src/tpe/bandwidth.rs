@@ -1,0 +1,67 @@
+//! How wide the kernels of one parameter are, and what follows from that: see [`parzen`](super::parzen) for the rules.
+
+use std::f64::consts::FRAC_1_SQRT_2;
+
+use kilter_numerics::normal::mass;
+
+use super::dimension::Interval;
+use super::parzen::ParzenOptions;
+
+/// Beyond this many σ from both ends of the domain a kernel's mass is 1 to the last place (its tails are below 2⁻⁵³).
+const WHOLE: f64 = 8.3;
+
+/// A normal kernel's 1 / (σ √2), and what its density is divided by beside the constants of the domain.
+pub(super) fn scale_and_divisor(interval: &Interval, mean: f64, sigma: f64) -> (f64, f64) {
+    let inverse_sigma = 1.0 / sigma;
+    let mass = mass_inside(interval, mean, inverse_sigma);
+    // The density's constant is 1 / (σ √(2π) mass); the width keeps the product in range.
+    let divisor = if interval.has_step() { mass } else { mass * (sigma * (1.0 / interval.width())) };
+    (FRAC_1_SQRT_2 * inverse_sigma, divisor)
+}
+
+/// How wide the kernels of one parameter are.
+pub(super) struct Bandwidth<'a> {
+    interval: &'a Interval,
+    least: f64,
+    least_steps: f64,
+    count_ends: bool,
+}
+
+impl<'a> Bandwidth<'a> {
+    /// With fewer observations than this the least σ depends on how many there are.
+    pub(super) const SETTLED: usize = 98;
+
+    pub(super) fn new(interval: &'a Interval, observed: usize, options: &ParzenOptions) -> Self {
+        let width = interval.width();
+        let least = if options.magic_clip {
+            width / (observed as f64 + 2.0).min(100.0)
+        } else {
+            f64::max(1e-12, width * f64::EPSILON)
+        };
+        let count_ends = options.endpoints || observed < 2;
+        Self { interval, least, least_steps: options.least_steps, count_ends }
+    }
+
+    /// σ of an observation between its neighbours in sorted order.
+    pub(super) fn sigma(&self, left: Option<f64>, at: f64, right: Option<f64>) -> f64 {
+        let below = at - left.unwrap_or(self.interval.low);
+        let above = right.unwrap_or(self.interval.high) - at;
+        let gap = match (left, right) {
+            (None, _) if !self.count_ends => above,
+            (_, None) if !self.count_ends => below,
+            _ => below.max(above),
+        };
+        let least = if self.least_steps > 0.0 {
+            self.least.max(self.least_steps * self.interval.step_at(at))
+        } else {
+            self.least
+        };
+        gap.max(least).min(self.interval.width())
+    }
+}
+
+/// A kernel's mass inside the domain: 1/3 or more, for its mean is inside and its σ no larger than the domain.
+pub(super) fn mass_inside(interval: &Interval, mean: f64, inverse_sigma: f64) -> f64 {
+    let (low, high) = ((interval.low - mean) * inverse_sigma, (interval.high - mean) * inverse_sigma);
+    if low < -WHOLE && high > WHOLE { 1.0 } else { mass(low, high) }
+}
