@@ -45,14 +45,9 @@ impl Attention {
         mask: Mask,
         context: &mut Context<'_>,
     ) -> Tensor<2> {
-        let (tokens, width) = (x.dims()[0] / batch, self.width);
-        let heads = [batch, tokens, self.heads, width / self.heads];
-        let mut part = |name: &str| {
-            let y = self.linear(self.init).forward(&weights.of(name), x.clone(), context);
-            y.reshape(heads).swap_dims(1, 2)
-        };
+        let mut part = |name: &str| self.linear(self.init).forward(&weights.of(name), x.clone(), context);
         let (q, k, v) = (part("query"), part("key"), part("value"));
-        let y = attention(q, k, v, mask).swap_dims(1, 2).reshape([batch * tokens, width]);
+        let y = attention(q, k, v, batch, self.heads, mask);
         self.linear(self.output_init).forward(&weights.of("output"), y, context)
     }
 

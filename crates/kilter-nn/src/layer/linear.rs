@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::{Context, Rule};
 use crate::init::Init;
-use crate::op::embedding;
+use crate::op::{embedding, linear};
 use crate::params::{Declared, Role, Scope};
 use crate::view::{Dual, Pair};
 
@@ -45,8 +45,8 @@ impl Linear {
         let place = weights.full("weight");
         let place = place.trim_end_matches(".weight");
         let x = context.pass(place, "in", x);
-        let y = x.clone().matmul(weights.get::<2>("weight").transpose());
-        let y = if self.bias { y + weights.get::<1>("bias").unsqueeze() } else { y };
+        let bias = self.bias.then(|| weights.get::<1>("bias"));
+        let y = linear(x.clone(), weights.get("weight"), bias);
         let bias = || self.bias.then(|| weights.full("bias"));
         let y = context.observed(y, || (weights.full("weight"), bias(), Rule::Linear(x)));
         context.pass(place, "out", y)

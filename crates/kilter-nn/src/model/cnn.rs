@@ -1,13 +1,12 @@
 //! A plain convolutional network: convolution, rectifier and pooling, some times over; then fully connected layers.
 
-use burn::tensor::module::max_pool2d;
-use burn::tensor::ops::MaxPoolOptions;
-use burn::tensor::{Tensor, activation};
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{ModelError, Network, must};
 use crate::context::Context;
 use crate::layer::{Conv, Linear};
+use crate::op::{max_pool2d, relu};
 use crate::params::{Declared, Params, Scope};
 use crate::view::{Dual, Pair};
 
@@ -61,8 +60,8 @@ impl Cnn {
     pub fn forward(&self, params: &Params, mut x: Tensor<4>, context: &mut Context<'_>) -> Tensor<2> {
         let scope = Scope::new(params);
         for (i, layer) in self.convolutions() {
-            let y = activation::relu(layer.forward(&scope.of(&format!("convolutions.{i}")), x, context));
-            x = max_pool2d(y, MaxPoolOptions::new([2, 2]));
+            let y = relu(layer.forward(&scope.of(&format!("convolutions.{i}")), x, context));
+            x = max_pool2d(y, 2);
         }
         let mut x: Tensor<2> = match self.pooled {
             true => {
@@ -77,7 +76,7 @@ impl Cnn {
             x = context.dropout(x, self.dropout);
             x = layer.forward(&scope.of(&format!("head.{i}")), x, context);
             if i < last {
-                x = activation::relu(x);
+                x = relu(x);
             }
         }
         x

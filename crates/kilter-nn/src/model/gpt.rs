@@ -10,7 +10,7 @@ use super::{ModelError, Network, must};
 use crate::context::{Context, Rule};
 use crate::init::Init;
 use crate::layer::{Attention, Block, Embedding, LayerNorm};
-use crate::op::{Curve, Mask};
+use crate::op::{Curve, Mask, linear};
 use crate::params::{Declared, Params, Scope};
 use crate::view::{Dual, Pair};
 
@@ -71,7 +71,7 @@ impl Gpt {
             x = self.block().forward(&scope.of(&format!("blocks.{i}")), x, batch, Mask::Causal, context);
         }
         let x = LayerNorm::new(self.width).forward(&scope.of("norm"), x, context);
-        let logits = x.clone().matmul(scope.of("tokens").get::<2>("weight").transpose());
+        let logits = linear(x.clone(), scope.of("tokens").get("weight"), None);
         context.observed(logits, || (scope.full("tokens.weight"), None, Rule::Linear(x)))
     }
 

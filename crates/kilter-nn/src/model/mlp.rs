@@ -1,12 +1,12 @@
 //! Multilayer perceptron.
 
-use burn::tensor::{Tensor, activation};
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{ModelError, Network, must};
 use crate::context::Context;
 use crate::layer::Linear;
-use crate::op::{Curve, gelu};
+use crate::op::{Curve, gelu, relu};
 use crate::params::{Declared, Params, Scope};
 use crate::view::{Dual, Pair};
 
@@ -29,7 +29,7 @@ impl Activation {
     /// Of every number.
     pub fn of<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
         match self {
-            Self::Relu => activation::relu(x),
+            Self::Relu => relu(x),
             Self::Gelu => gelu(x, Curve::Exact),
             Self::Tanh => x.tanh(),
             Self::Identity => x,

@@ -1,14 +1,14 @@
 //! Residual networks for small images (He et al., *Deep Residual Learning*, 2016, section 4.2): a first convolution, three
 //! stages of blocks with twice the channels and half the sides each, the mean of every channel, a linear layer.
 
-use burn::tensor::{Tensor, activation};
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{ModelError, Network, must};
 use crate::context::Context;
 use crate::init::Init;
 use crate::layer::{BatchNorm, Conv, Linear};
-use crate::op::Conv2dShape;
+use crate::op::{Conv2dShape, relu};
 use crate::params::{Declared, Params, Scope};
 use crate::view::{Dual, Pair};
 
@@ -81,7 +81,7 @@ impl Block {
     fn forward(&self, weights: &Scope<'_>, x: Tensor<4>, context: &mut Context<'_>) -> Tensor<4> {
         let norm = BatchNorm::new(self.outputs);
         let y = self.first().forward(&weights.of("conv1"), x.clone(), context);
-        let y = activation::relu(norm.forward(&weights.of("norm1"), y, context));
+        let y = relu(norm.forward(&weights.of("norm1"), y, context));
         let y = self.second().forward(&weights.of("conv2"), y, context);
         let y = norm.forward(&weights.of("norm2"), y, context);
         let x = match self.shortcut() {
@@ -91,7 +91,7 @@ impl Block {
             }
             None => x,
         };
-        activation::relu(x + y)
+        relu(x + y)
     }
 
     fn dual(&self, weights: &Pair<'_>, x: Dual<4>) -> Dual<4> {
@@ -130,7 +130,7 @@ impl ResNet {
     pub fn forward(&self, params: &Params, x: Tensor<4>, context: &mut Context<'_>) -> Tensor<2> {
         let scope = Scope::new(params);
         let x = self.first().forward(&scope.of("first"), x, context);
-        let mut x = activation::relu(BatchNorm::new(self.width).forward(&scope.of("first_norm"), x, context));
+        let mut x = relu(BatchNorm::new(self.width).forward(&scope.of("first_norm"), x, context));
         for (name, block) in self.all_blocks() {
             x = block.forward(&scope.of(&name), x, context);
         }

@@ -53,32 +53,42 @@ impl Mask {
     }
 }
 
-/// `softmax(q·kᵀ / √width)·v` for `q`, `k`, `v` `[batch, heads, tokens, width]`.
+/// `softmax(q·kᵀ / √width)·v` of every head: `q` `[batch·queries, heads·width]`, `k` `[batch·keys, heads·width]`, `v`
+/// `[batch·keys, heads·value]`, each head's columns side by side; gives `[batch·queries, heads·value]`.
 ///
 /// # Panics
 /// If the sizes do not fit: layers check them.
-pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Mask) -> Tensor<4> {
+pub fn attention(q: Tensor<2>, k: Tensor<2>, v: Tensor<2>, batch: usize, heads: usize, mask: Mask) -> Tensor<2> {
     if on_host(&q) {
-        return apply3(Attention { mask }, q, k, v);
+        return apply3(Attention { batch, heads, mask }, q, k, v);
     }
-    let [batch, heads, queries, width] = q.dims();
-    let keys = k.dims()[2];
+    let rows = q.dims()[0];
+    let apart = |x: Tensor<2>| {
+        let [rows, width] = x.dims();
+        x.reshape([batch, rows / batch, heads, width / heads]).swap_dims(1, 2)
+    };
+    let (q, k, v) = (apart(q), apart(k), apart(v));
+    let [_, _, queries, width] = q.dims();
+    let [_, _, keys, value] = v.dims();
     let device = q.device();
     let mut scores = q.matmul(k.swap_dims(2, 3)) / (width as f64).sqrt();
     if let Some(hidden) = mask.hidden([batch, heads, queries, keys], &device) {
         scores = scores.mask_fill(hidden, f64::NEG_INFINITY);
     }
-    activation::softmax(scores, 3).matmul(v)
+    activation::softmax(scores, 3).matmul(v).swap_dims(1, 2).reshape([rows, heads * value])
 }
 
 #[derive(Debug)]
 struct Attention {
+    batch: usize,
+    heads: usize,
     mask: Mask,
 }
 
 /// The sizes of one call.
 #[derive(Clone, Copy)]
 struct Plan {
+    batch: usize,
     heads: usize,
     queries: usize,
     keys: usize,
@@ -87,23 +97,49 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(q: &[usize], k: &[usize], v: &[usize]) -> Self {
-        assert!(q[..2] == k[..2] && k[..3] == v[..3] && q[3] == k[3], "attention of {q:?}, {k:?} and {v:?}");
-        Self { heads: q[1], queries: q[2], keys: k[2], width: q[3], value: v[3] }
+    /// One head's rows of an example, in a tensor `[batch·tokens, heads·width]`.
+    fn head<'a, R: Real>(&self, x: &'a [R], at: usize, tokens: usize, width: usize) -> Matrix<'a, R> {
+        let (example, head) = (at / self.heads, at % self.heads);
+        let stride = self.heads * width;
+        Matrix::strided(&x[example * tokens * stride + head * width..], tokens, width, stride)
+    }
+
+    /// Heads that lie one after the other, side by side.
+    fn together<R: Real>(&self, apart: &[R], tokens: usize, width: usize) -> Vec<R> {
+        let stride = self.heads * width;
+        let mut rows = vec![R::zero(); apart.len()];
+        if rows.is_empty() {
+            return rows;
+        }
+        rows.par_chunks_mut(tokens * stride).zip(apart.par_chunks(tokens * stride)).for_each(|(rows, heads)| {
+            for (head, from) in heads.chunks(tokens * width).enumerate() {
+                for (to, from) in rows.chunks_mut(stride).zip(from.chunks(width)) {
+                    to[head * width..][..width].copy_from_slice(from);
+                }
+            }
+        });
+        rows
     }
 }
 
 impl Attention {
-    /// The result and the probabilities.
+    fn plan(&self, inputs: &[FlexTensor]) -> Plan {
+        let [q, k, v] = [0, 1, 2].map(|i| sizes(&inputs[i]));
+        let (batch, heads) = (self.batch, self.heads);
+        let whole = |count: usize, parts: usize| parts > 0 && count.is_multiple_of(parts);
+        let fits = k[0] == v[0] && q[1] == k[1] && [q[0], k[0]].iter().all(|&rows| whole(rows, batch));
+        assert!(fits && whole(q[1], heads) && whole(v[1], heads), "attention of {q:?}, {k:?} and {v:?}");
+        Plan { batch, heads, queries: q[0] / batch, keys: k[0] / batch, width: q[1] / heads, value: v[1] / heads }
+    }
+
+    /// The result and the probabilities, head after head.
     fn forward<R: Real>(&self, plan: Plan, q: &[R], k: &[R], v: &[R]) -> (Vec<R>, Vec<R>) {
-        let Plan { heads, queries, keys, width, value } = plan;
+        let Plan { batch, heads, queries, keys, width, value } = plan;
         let scale = R::of(1.0 / (width as f64).sqrt());
-        let all = q.len() / (queries * width).max(1);
-        let mut y = vec![R::zero(); all * queries * value];
-        let mut p = vec![R::zero(); all * queries * keys];
+        let mut y = vec![R::zero(); batch * heads * queries * value];
+        let mut p = vec![R::zero(); batch * heads * queries * keys];
         y.par_chunks_mut(queries * value).zip(p.par_chunks_mut(queries * keys)).enumerate().for_each(|(i, (y, p))| {
-            let q = Matrix::new(&q[i * queries * width..], queries, width);
-            let k = Matrix::new(&k[i * keys * width..], keys, width);
+            let (q, k) = (plan.head(q, i, queries, width), plan.head(k, i, keys, width));
             multiply(p, keys, q, k.t(), scale, R::zero(), false);
             for (row, p) in p.chunks_mut(keys).enumerate() {
                 let seen = self.mask.seen(i / heads, row, keys);
@@ -120,13 +156,13 @@ impl Attention {
                 }
             }
             let p = Matrix::new(p, queries, keys);
-            multiply(y, value, p, Matrix::new(&v[i * keys * value..], keys, value), R::one(), R::zero(), false);
+            multiply(y, value, p, plan.head(v, i, keys, value), R::one(), R::zero(), false);
         });
-        (y, p)
+        (plan.together(&y, queries, value), p)
     }
 
     /// Gradients of queries, keys and values.
-    fn backward<R: Real>(plan: Plan, q: &[R], k: &[R], v: &[R], p: &[R], dy: &[R]) -> (Vec<R>, Vec<R>, Vec<R>) {
+    fn backward<R: Real>(plan: Plan, q: &[R], k: &[R], v: &[R], p: &[R], dy: &[R]) -> [Vec<R>; 3] {
         let Plan { queries, keys, width, value, .. } = plan;
         let scale = R::of(1.0 / (width as f64).sqrt());
         let (mut dq, mut dk, mut dv) = (vec![R::zero(); q.len()], vec![R::zero(); k.len()], vec![R::zero(); v.len()]);
@@ -137,10 +173,8 @@ impl Attention {
         places.enumerate().for_each_init(
             || vec![R::zero(); queries * keys],
             |ds, (i, ((dq, dk), dv))| {
-                let q = Matrix::new(&q[i * queries * width..], queries, width);
-                let k = Matrix::new(&k[i * keys * width..], keys, width);
-                let v = Matrix::new(&v[i * keys * value..], keys, value);
-                let dy = Matrix::new(&dy[i * queries * value..], queries, value);
+                let (q, k) = (plan.head(q, i, queries, width), plan.head(k, i, keys, width));
+                let (v, dy) = (plan.head(v, i, keys, value), plan.head(dy, i, queries, value));
                 let p = &p[i * queries * keys..][..queries * keys];
                 multiply(dv, value, Matrix::new(p, queries, keys).t(), dy, R::one(), R::zero(), false);
                 multiply(ds, keys, dy, v.t(), R::one(), R::zero(), false);
@@ -156,18 +190,17 @@ impl Attention {
                 multiply(dk, width, ds.t(), q, scale, R::zero(), false);
             },
         );
-        (dq, dk, dv)
+        [plan.together(&dq, queries, width), plan.together(&dk, keys, width), plan.together(&dv, keys, value)]
     }
 }
 
 impl Kernel for Attention {
     fn forward(&self, inputs: &[FlexTensor]) -> (FlexTensor, Vec<FlexTensor>) {
-        let [q, k, v] = [0, 1, 2].map(|i| sizes(&inputs[i]));
-        let plan = Plan::new(q, k, v);
-        let (shape, probabilities) = ([q[0], q[1], q[2], v[3]], [q[0], q[1], q[2], k[2]]);
+        let plan = self.plan(inputs);
+        let Plan { batch, heads, queries, keys, value, .. } = plan;
         by_precision!(inputs[0], R => {
             let (y, p) = self.forward::<R>(plan, numbers(&inputs[0]), numbers(&inputs[1]), numbers(&inputs[2]));
-            (tensor(y, shape), vec![tensor(p, probabilities)])
+            (tensor(y, [batch * queries, heads * value]), vec![tensor(p, [batch, heads, queries, keys])])
         })
     }
 
@@ -178,12 +211,11 @@ impl Kernel for Attention {
         gradient: &FlexTensor,
         _: &[bool],
     ) -> Vec<Option<FlexTensor>> {
-        let [q, k, v] = [0, 1, 2].map(|i| sizes(&inputs[i]).to_vec());
-        let plan = Plan::new(&q, &k, &v);
+        let plan = self.plan(inputs);
         by_precision!(gradient, R => {
             let [a, b, c] = [0, 1, 2].map(|i| numbers::<R>(&inputs[i]));
-            let (dq, dk, dv) = Self::backward(plan, a, b, c, numbers(&saved[0]), numbers(gradient));
-            vec![Some(tensor(dq, q)), Some(tensor(dk, k)), Some(tensor(dv, v))]
+            let all = Self::backward(plan, a, b, c, numbers(&saved[0]), numbers(gradient));
+            all.into_iter().zip(inputs).map(|(d, input)| Some(tensor(d, sizes(input).to_vec()))).collect()
         })
     }
 }

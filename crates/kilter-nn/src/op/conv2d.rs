@@ -1,5 +1,6 @@
-//! Two-dimensional convolution: patches of an image become the rows of a matrix (im2col), one product per image and
-//! group, forward and twice backward. Images are shared out among threads; weight gradients are summed in a fixed order.
+//! Two-dimensional convolution. With stride 1 it is computed as it stands, see [`super::direct`]; otherwise patches of an
+//! image become the rows of a matrix (im2col), one product per image and group, forward and twice backward. Images are
+//! shared out among threads; weight gradients are summed in a fixed order.
 //!
 //! Cost: `2·batch·out·in/groups·kernel·area` operations forward, twice that backward; memory of one image's patches per
 //! thread.
@@ -11,9 +12,11 @@ use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
 use crate::op::by_precision;
+use crate::op::direct::{Direct, Tile};
 use crate::op::gemm::{Matrix, multiply};
 use crate::op::kernel::{Kernel, apply2, apply3, numbers, on_host, sizes, tensor};
 use crate::op::real::Real;
+use crate::op::reduce;
 
 /// How a kernel walks over an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -116,6 +119,19 @@ impl Plan {
         self.kernel == [1, 1] && self.shape.stride == [1, 1] && self.shape.padding == [0, 0]
     }
 
+    /// As a convolution without patches, where that is quicker: images side by side keep all threads busy.
+    fn direct<R: Real>(&self) -> Option<Direct> {
+        let plain = self.shape.stride == [1, 1] && !self.is_pointwise();
+        if !plain || self.batch == 1 || self.result() == 0 {
+            return None;
+        }
+        let groups = self.shape.groups;
+        let channels = [self.input[0] / groups, self.output[0] / groups];
+        let (image, padding) = ([self.input[1], self.input[2]], self.shape.padding);
+        let direct = Direct::new(Tile::here::<R>(), groups, channels, image, self.kernel, padding);
+        direct.pays().then_some(direct)
+    }
+
     /// Calls `visit(row of the matrix, first column, first input number, count, step)` for every run of numbers that a
     /// row of patches takes from one row of the image. Inlined into both directions.
     #[inline(always)]
@@ -184,6 +200,10 @@ impl Plan {
         if y.is_empty() {
             return y;
         }
+        if let Some(direct) = self.direct::<R>() {
+            direct.run(x, &direct.pack(weight), bias, &mut y);
+            return y;
+        }
         let scratch = || vec![R::zero(); if self.is_pointwise() { 0 } else { patch * pixels }];
         // One image: the product itself is shared out among the threads.
         let alone = self.batch == 1;
@@ -224,6 +244,16 @@ impl Plan {
         let mut dx = vec![R::zero(); if wanted[0] { x.len() } else { 0 }];
         if dy.is_empty() {
             return (dx, vec![R::zero(); if wanted[1] { weight.len() } else { 0 }]);
+        }
+        if let Some((direct, back)) = self.direct::<R>().and_then(|direct| Some((direct.clone(), direct.back()?))) {
+            let mut dw = vec![R::zero(); if wanted[1] { weight.len() } else { 0 }];
+            if wanted[0] {
+                back.run(dy, &back.pack_back(weight), None, &mut dx);
+            }
+            if wanted[1] {
+                direct.kernels(x, dy, &mut dw);
+            }
+            return (dx, dw);
         }
         let alone = self.batch == 1;
         // Blocks of images, as many whatever the number of threads: each sums its weight gradient in order.
@@ -282,7 +312,7 @@ impl Plan {
         let mut db = vec![R::zero(); self.output[0]];
         for image in dy.chunks(self.result().max(1)) {
             for (sum, channel) in db.iter_mut().zip(image.chunks(pixels)) {
-                *sum += channel.iter().copied().sum();
+                *sum += reduce::sum(channel);
             }
         }
         db

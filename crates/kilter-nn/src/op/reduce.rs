@@ -47,6 +47,18 @@ pub fn squares_about<R: Real>(x: &[R], centre: R) -> R {
     lanes.into_iter().chain(rest).sum()
 }
 
+/// `Σ x²`, summed in f64.
+pub fn wide_square_norm(x: &[f32]) -> f64 {
+    let (chunks, rest) = x.as_chunks::<LANES>();
+    let mut lanes = [0.0; LANES];
+    for chunk in chunks {
+        for (lane, &x) in lanes.iter_mut().zip(chunk) {
+            *lane += f64::from(x) * f64::from(x);
+        }
+    }
+    lanes.into_iter().chain(rest.iter().map(|&x| f64::from(x) * f64::from(x))).sum()
+}
+
 /// The largest number; minus infinity of none. A NaN is passed over.
 pub fn largest<R: Real>(x: &[R]) -> R {
     let (chunks, rest) = x.as_chunks::<LANES>();

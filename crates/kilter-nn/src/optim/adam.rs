@@ -38,21 +38,44 @@ impl AdamConfig {
         let count = weights.len();
         let [m, v] = state.vectors([("m", count), ("v", count)]);
         let t = step as f64;
-        let step_size = R::of(learning_rate / (1.0 - self.beta1.powf(t)));
-        let correction = R::of(1.0 / (1.0 - self.beta2.powf(t)).sqrt());
-        let (beta1, beta2, epsilon) = (R::of(self.beta1), R::of(self.beta2), R::of(self.epsilon));
-        let (rest1, rest2) = (R::of(1.0 - self.beta1), R::of(1.0 - self.beta2));
-        let shrink = R::of(if self.decoupled { 1.0 - learning_rate * weight_decay } else { 1.0 });
-        let decay = R::of(if self.decoupled { 0.0 } else { weight_decay });
+        let numbers = Numbers {
+            beta1: R::of(self.beta1),
+            beta2: R::of(self.beta2),
+            rest1: R::of(1.0 - self.beta1),
+            rest2: R::of(1.0 - self.beta2),
+            step_size: R::of(learning_rate / (1.0 - self.beta1.powf(t))),
+            correction: R::of(1.0 / (1.0 - self.beta2.powf(t)).sqrt()),
+            epsilon: R::of(self.epsilon),
+            shrink: R::of(if self.decoupled { 1.0 - learning_rate * weight_decay } else { 1.0 }),
+            decay: R::of(if self.decoupled { 0.0 } else { weight_decay }),
+        };
         let moments = m.par_chunks_mut(PIECE).zip(v.par_chunks_mut(PIECE));
         let pieces = weights.par_chunks_mut(PIECE).zip(gradient.par_chunks(PIECE)).zip(moments);
-        pieces.for_each(|((weights, gradient), (m, v))| {
-            for ((w, &g), (m, v)) in weights.iter_mut().zip(gradient).zip(m.iter_mut().zip(v)) {
-                let g = g + decay * *w;
-                *m = beta1 * *m + rest1 * g;
-                *v = beta2 * *v + rest2 * g * g;
-                *w = *w * shrink - step_size * *m / (v.sqrt() * correction + epsilon);
-            }
-        });
+        pieces.for_each(|((weights, gradient), (m, v))| move_piece(weights, gradient, m, v, numbers));
+    }
+}
+
+/// What a step is made of, in the precision of the weights.
+#[derive(Clone, Copy)]
+struct Numbers<R> {
+    beta1: R,
+    beta2: R,
+    rest1: R,
+    rest2: R,
+    step_size: R,
+    correction: R,
+    epsilon: R,
+    shrink: R,
+    decay: R,
+}
+
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512dq+fma", "x86_64+avx2+fma"))]
+fn move_piece<R: Real>(weights: &mut [R], gradient: &[R], m: &mut [R], v: &mut [R], numbers: Numbers<R>) {
+    let Numbers { beta1, beta2, rest1, rest2, step_size, correction, epsilon, shrink, decay } = numbers;
+    for ((w, &g), (m, v)) in weights.iter_mut().zip(gradient).zip(m.iter_mut().zip(v)) {
+        let g = g + decay * *w;
+        *m = beta1 * *m + rest1 * g;
+        *v = beta2 * *v + rest2 * g * g;
+        *w = *w * shrink - step_size * *m / (v.sqrt() * correction + epsilon);
     }
 }

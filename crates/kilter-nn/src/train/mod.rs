@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::{Context, States};
 use crate::layer::BatchNorm;
-use crate::op::{Moments, Real};
+use crate::op::{Moments, wide_square_norm};
 use crate::optim::{Optimizer, Parameter, State, sam};
 use crate::params::{Params, ParamsError, Role};
 use crate::schedule::{Ending, Fall, Schedule, ScheduleError, Shape};
@@ -423,12 +423,12 @@ impl Training {
                 return Err("the loss".to_owned());
             }
             pass.loss += value * share;
-            let taped = if share < 1.0 { (loss * share).backward() } else { loss.backward() };
+            let mut taped = if share < 1.0 { (loss * share).backward() } else { loss.backward() };
             pass.carried.push(context.states());
             for (sum, value) in pass.gradients.iter_mut().zip(params.values()) {
                 // Statistics, and what the loss does not depend on, have none.
-                let Some(gradient) = value.grad(&taped) else { continue };
-                let gradient = host(&gradient);
+                let Some(gradient) = value.grad_remove(&mut taped) else { continue };
+                let gradient = taken(gradient);
                 if sum.is_empty() {
                     *sum = gradient;
                 } else {
@@ -509,13 +509,18 @@ impl TrainError {
 
 /// The numbers of a tensor in memory.
 fn host(tensor: &Tensor<1>) -> Vec<f32> {
-    let data = tensor.clone().inner().into_data().convert_dtype(DType::F32);
+    taken(tensor.clone())
+}
+
+/// The same of a tensor that nobody else wants, without a copy.
+fn taken(tensor: Tensor<1>) -> Vec<f32> {
+    let data = tensor.inner().into_data().convert_dtype(DType::F32);
     data.try_into_vec::<f32>().unwrap_or_default()
 }
 
 /// `Σ g²`, in an order that does not depend on the number of threads.
 fn square_norm(gradient: &[f32]) -> f64 {
-    gradient.chunks(4096).map(|part| part.iter().map(|g| g.wide() * g.wide()).sum::<f64>()).sum()
+    gradient.chunks(4096).map(wide_square_norm).sum()
 }
 
 /// The order of examples: in every epoch each once, shuffled by (seed, epoch). A batch may reach over its end.

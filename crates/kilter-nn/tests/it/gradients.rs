@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burn::tensor::{DType, Device, Tensor, TensorData, activation};
 use kilter_nn::op::{
     Conv2dShape, Curve, Mask, attention, batch_norm, conv2d, cross_entropy, dropout, embedding, gelu, layer_norm,
-    quasi_lstm, quasi_lstm_in_blocks, quasi_lstm_state,
+    linear, max_pool2d, quasi_lstm, quasi_lstm_in_blocks, quasi_lstm_state, relu,
 };
 use kilter_numerics::Stream;
 
@@ -95,6 +95,9 @@ fn convolution_of_every_shape() {
         ([3, 2, 4, 4], [5, 2, 1, 1], Conv2dShape::default()),
         ([1, 1, 7, 7], [2, 1, 5, 3], Conv2dShape { stride: [3, 2], padding: [2, 2], groups: 1 }),
         ([2, 3, 4, 4], [3, 1, 3, 3], Conv2dShape { stride: [1, 1], padding: [1, 1], groups: 3 }),
+        // More channels than a block, rows that fill no vector, kernels of several shapes, padding beyond the kernel.
+        ([2, 2, 3, 9], [9, 2, 2, 4], Conv2dShape { padding: [0, 2], ..Conv2dShape::default() }),
+        ([2, 2, 4, 5], [3, 2, 1, 3], Conv2dShape { padding: [0, 3], ..Conv2dShape::default() }),
     ];
     for (images, kernels, shape) in shapes {
         check_op!(["x", images], ["weight", kernels], ["bias", [kernels[0]]] => |x, w, b| conv2d(x, w, Some(b), shape));
@@ -108,6 +111,68 @@ fn convolution_of_every_shape() {
             assert_eq!(ours.dims(), theirs.dims());
             close(&numbers(&ours), &numbers(&theirs), tolerance, "convolution");
         }
+    }
+}
+
+/// In f32 the vectors of the machine are used, whose widths f64 does not meet.
+#[test]
+fn convolution_of_every_width_in_f32() {
+    for width in [5, 8, 9, 15, 16, 17, 31, 33] {
+        for (groups, channels) in [(1, [5, 11]), (2, [3, 5]), (6, [1, 1])] {
+            let (images, kernels) = ([3, groups * channels[0], 6, width], [groups * channels[1], channels[0], 3, 3]);
+            let shape = Conv2dShape { groups, ..Conv2dShape::same(3) };
+            let (xs, ws) = (random(images, "x"), random(kernels, "weight"));
+            let both = |dtype| {
+                let x = tensor(&xs, images, dtype).require_grad();
+                let w = tensor(&ws, kernels, dtype).require_grad();
+                let y = conv2d(x.clone(), w.clone(), None, shape);
+                let tape = scalar(y.clone()).backward();
+                [numbers(&y), numbers(&x.grad(&tape).unwrap()), numbers(&w.grad(&tape).unwrap())]
+            };
+            for (narrow, wide) in both(DType::F32).iter().zip(&both(DType::F64)) {
+                close(narrow, wide, 2e-5, &format!("convolution of width {width} in {groups} groups"));
+            }
+        }
+    }
+}
+
+#[test]
+fn linear_layers_with_and_without_a_bias() {
+    check_op!(["x", [5, 3]], ["weight", [4, 3]], ["bias", [4]] => |x, w, b| linear(x, w, Some(b)));
+    check_op!(["x", [5, 3]], ["weight", [4, 3]] => |x, w| linear(x, w, None));
+    let (xs, ws, bs) = (random([300, 7], "x"), random([4, 7], "weight"), random([4], "bias"));
+    let [x, w] = [tensor(&xs, [300, 7], DType::F64), tensor(&ws, [4, 7], DType::F64)];
+    let b = tensor(&bs, [4], DType::F64).require_grad();
+    let theirs = x.clone().matmul(w.clone().transpose()) + b.clone().unsqueeze();
+    let ours = linear(x, w, Some(b.clone()));
+    close(&numbers(&ours), &numbers(&theirs), 1e-13, "linear");
+    // More rows than a piece of the bias's sum.
+    let tape = ours.sum().backward();
+    assert_eq!(numbers(&b.grad(&tape).unwrap()), [300.0; 4]);
+}
+
+#[test]
+fn rectifier() {
+    check_op!(["x", [37]] => |x| relu(x));
+    let x = tensor(&[-1.0, 0.0, 2.0, f64::NAN], [4], DType::F32).require_grad();
+    let y = relu(x.clone());
+    assert_eq!(numbers(&y)[..3], [0.0, 0.0, 2.0]);
+    assert!(numbers(&y)[3].is_nan());
+    assert_eq!(numbers(&x.grad(&y.sum().backward()).unwrap())[..3], [0.0, 0.0, 1.0]);
+}
+
+#[test]
+fn the_largest_of_each_square() {
+    for (images, side) in [([2, 3, 6, 4], 2), ([1, 2, 7, 5], 2), ([2, 1, 9, 10], 3), ([1, 1, 2, 2], 3)] {
+        check_op!(["x", images] => |x| max_pool2d(x, side));
+        let x = tensor(&random(images, "x"), images, DType::F64);
+        if images[2] < side {
+            assert_eq!(max_pool2d(x, side).dims(), [1, 1, 0, 0]);
+            continue;
+        }
+        let options = burn::tensor::ops::MaxPoolOptions::new([side, side]);
+        let theirs = burn::tensor::module::max_pool2d(x.clone(), options);
+        assert_eq!(numbers(&max_pool2d(x, side)), numbers(&theirs));
     }
 }
 
@@ -169,10 +234,22 @@ fn cross_entropy_with_smoothing_and_ignored_rows() {
 fn attention_under_every_mask() {
     let masks = [Mask::Full, Mask::Causal, Mask::Lengths([3, 1].into())];
     for mask in masks {
-        let shape = [2, 2, 4, 3];
-        check_op!(["q", shape], ["k", shape], ["v", shape] => |q, k, v| attention(q, k, v, mask.clone()));
+        // Two examples of four tokens, two heads of three.
+        let shape = [8, 6];
+        check_op!(["q", shape], ["k", shape], ["v", shape] => |q, k, v| attention(q, k, v, 2, 2, mask.clone()));
     }
-    check_op!(["q", [1, 2, 3, 4]], ["k", [1, 2, 5, 4]], ["v", [1, 2, 5, 6]] => |q, k, v| attention(q, k, v, Mask::Full));
+    check_op!(["q", [3, 8]], ["k", [5, 8]], ["v", [5, 12]] => |q, k, v| attention(q, k, v, 1, 2, Mask::Full));
+}
+
+#[test]
+fn attention_beside_its_formula() {
+    let (batch, heads, tokens, width) = (2, 3, 5, 4);
+    let shape = [batch * tokens, heads * width];
+    let [q, k, v] = ["q", "k", "v"].map(|name| tensor(&random(shape, name), shape, DType::F64));
+    let apart = |x: &Tensor<2>| x.clone().reshape([batch, tokens, heads, width]).swap_dims(1, 2);
+    let scores = apart(&q).matmul(apart(&k).swap_dims(2, 3)) / (width as f64).sqrt();
+    let theirs: Tensor<2> = activation::softmax(scores, 3).matmul(apart(&v)).swap_dims(1, 2).reshape(shape);
+    close(&numbers(&attention(q, k, v, batch, heads, Mask::Full)), &numbers(&theirs), 1e-12, "attention");
 }
 
 #[test]

@@ -1,0 +1,53 @@
+//! `max(0, x)`.
+
+use burn::tensor::{Tensor, activation};
+use burn_flex::FlexTensor;
+use rayon::prelude::*;
+
+use crate::op::by_precision;
+use crate::op::kernel::{Kernel, apply1, numbers, on_host, sizes, tensor};
+
+/// `max(0, x)` of every number, with slope 0 at 0.
+pub fn relu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    if on_host(&x) { apply1(Relu, x) } else { activation::relu(x) }
+}
+
+#[derive(Debug)]
+struct Relu;
+
+/// Numbers per piece of work.
+const PIECE: usize = 32_768;
+
+impl Kernel for Relu {
+    fn forward(&self, inputs: &[FlexTensor]) -> (FlexTensor, Vec<FlexTensor>) {
+        let y = by_precision!(inputs[0], R => {
+            let x = numbers::<R>(&inputs[0]);
+            let mut y = vec![R::default(); x.len()];
+            y.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).for_each(|(y, x)| {
+                // A NaN stays one.
+                y.iter_mut().zip(x).for_each(|(y, &x)| *y = if x < R::default() { R::default() } else { x });
+            });
+            tensor(y, sizes(&inputs[0]).to_vec())
+        });
+        (y, Vec::new())
+    }
+
+    fn backward(
+        &self,
+        inputs: &[FlexTensor],
+        _: &[FlexTensor],
+        gradient: &FlexTensor,
+        _: &[bool],
+    ) -> Vec<Option<FlexTensor>> {
+        by_precision!(gradient, R => {
+            let (x, dy) = (numbers::<R>(&inputs[0]), numbers::<R>(gradient));
+            let mut dx = vec![R::default(); x.len()];
+            dx.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE).zip(dy.par_chunks(PIECE))).for_each(|(dx, (x, dy))| {
+                for ((dx, &x), &dy) in dx.iter_mut().zip(x).zip(dy) {
+                    *dx = if x > R::default() { dy } else { R::default() };
+                }
+            });
+            vec![Some(tensor(dx, sizes(gradient).to_vec()))]
+        })
+    }
+}
