@@ -15,10 +15,15 @@ cargo xtask python [PYTEST-WORD…]                 the Python package's tests, 
 cargo xtask wheel                                 the Python package as a wheel, with the command line in it
 cargo xtask fuzz [--seconds N] [--seed N] [--keep] broken checkpoints until one breaks a promise; [FILE] looks at one
 cargo xtask arrows                                rooms import only rooms on lower floors
-cargo xtask bench [engine|spaces|storage|tabular|diagnosis|predict|weights|all] [--quick]  kilter beside its peers: medians of paired rounds, and ratios
+cargo xtask bench [engine|spaces|storage|tabular|diagnosis|predict|weights|networks|all] [--quick]  kilter beside its peers: medians of paired rounds, and ratios
 cargo xtask bench python [--quick]                the Python package beside Optuna
 cargo xtask bench instructions [--keep]           instructions that fixed pieces of work take, beside those kept
 cargo xtask bench search [--ours-only] [--quick]  who finds good hyperparameters with the fewest trials; more: --help";
+
+/// What is measured runs with the command line's allocator.
+#[cfg(feature = "bench")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();

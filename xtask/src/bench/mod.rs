@@ -14,6 +14,8 @@ mod gauge;
 #[cfg(feature = "bench")]
 mod instructions;
 #[cfg(feature = "bench")]
+mod networks;
+#[cfg(feature = "bench")]
 mod paired;
 #[cfg(any(feature = "bench", feature = "judge"))]
 #[cfg_attr(not(feature = "bench"), allow(dead_code, reason = "only what is timed needs all of it"))]
@@ -41,6 +43,8 @@ enum Wanted {
     Search(search::options::Options),
     /// One of the processes that the storage's figures start.
     Process { file: String, seconds: f64 },
+    /// kilter's side of a training beside its peer.
+    Training { network: String, folder: String },
     /// A piece of work whose instructions are counted.
     Scenario { name: String, folder: String },
 }
@@ -56,6 +60,7 @@ struct Speed {
     instructions: bool,
     predict: bool,
     weights: bool,
+    networks: bool,
     quick: bool,
     /// The instruction counts of this run are what later ones are compared with.
     keep: bool,
@@ -71,11 +76,13 @@ impl Speed {
             || self.instructions
             || self.predict
             || self.weights
+            || self.networks
     }
 
     fn all(&mut self) {
         (self.engine, self.spaces, self.storage, self.tabular) = (true, true, true, true);
-        (self.diagnosis, self.instructions, self.predict, self.weights) = (true, true, true, true);
+        (self.diagnosis, self.instructions, self.predict) = (true, true, true);
+        (self.weights, self.networks) = (true, true);
     }
 }
 
@@ -87,6 +94,9 @@ impl Wanted {
         if let ["storage-process", file, seconds] = options {
             let seconds = seconds.parse().map_err(|why| format!("{seconds}: {why}"))?;
             return Ok(Self::Process { file: (*file).to_owned(), seconds });
+        }
+        if let ["networks-process", network, folder] = options {
+            return Ok(Self::Training { network: (*network).to_owned(), folder: (*folder).to_owned() });
         }
         if let ["scenario", name, folder] = options {
             return Ok(Self::Scenario { name: (*name).to_owned(), folder: (*folder).to_owned() });
@@ -102,12 +112,13 @@ impl Wanted {
                 "instructions" => wanted.instructions = true,
                 "predict" => wanted.predict = true,
                 "weights" => wanted.weights = true,
+                "networks" => wanted.networks = true,
                 "all" => wanted.all(),
                 "--quick" => wanted.quick = true,
                 "--keep" => wanted.keep = true,
                 _ => {
                     return Err(format!(
-                        "bench {option}: there are engine, spaces, storage, tabular, diagnosis, instructions, predict, weights, all of them and the options --quick and --keep, or search and its own"
+                        "bench {option}: there are engine, spaces, storage, tabular, diagnosis, instructions, predict, weights, networks, all of them and the options --quick and --keep, or search and its own"
                     ));
                 }
             }
@@ -121,7 +132,7 @@ impl Wanted {
     /// The feature with which xtask does this.
     fn feature(&self) -> &'static str {
         match self {
-            Self::Speed(_) | Self::Process { .. } | Self::Scenario { .. } => "bench",
+            Self::Speed(_) | Self::Process { .. } | Self::Training { .. } | Self::Scenario { .. } => "bench",
             // With the networks that are problems; `judge` alone is what the tests build.
             Self::Search(_) => "surrogates",
         }
@@ -141,6 +152,8 @@ pub fn bench(options: &[&str]) -> Result<(), String> {
         Wanted::Speed(speed) => measuring().and_then(|target| measure(&speed, &target)),
         #[cfg(feature = "bench")]
         Wanted::Process { file, seconds } => storage::process(std::path::Path::new(&file), seconds),
+        #[cfg(feature = "bench")]
+        Wanted::Training { network, folder } => networks::process(&network, std::path::Path::new(&folder)),
         #[cfg(feature = "bench")]
         Wanted::Scenario { name, folder } => instructions::scenario(&name, std::path::Path::new(&folder)),
         #[allow(unreachable_patterns, reason = "reachable without the features")]
@@ -184,6 +197,9 @@ fn measure(speed: &Speed, target: &std::path::Path) -> Result<(), String> {
     }
     if speed.weights {
         weights::bench(target, speed.quick)?.publish(&target.join("bench/weights.json"))?;
+    }
+    if speed.networks {
+        networks::bench(target, speed.quick)?.publish(&target.join("bench/networks.json"))?;
     }
     if speed.instructions {
         instructions::bench(target, speed.keep)?;

@@ -69,14 +69,7 @@ impl Python {
 
     /// A peer that waits for work.
     pub fn peer(&self, script: &str) -> Result<Peer, String> {
-        let cannot = |why| format!("cannot start the peer {script}: {why}");
-        let mut child = self.script(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(cannot)?;
-        let (Some(orders), Some(answers)) = (child.stdin.take(), child.stdout.take()) else {
-            return Err(format!("the peer {script} has no pipes"));
-        };
-        let mut peer = Peer { child, orders, answers: BufReader::new(answers), name: String::new() };
-        peer.name = peer.read()?.as_str().unwrap_or("peer").to_owned();
-        Ok(peer)
+        Peer::start(self.script(script), script)
     }
 }
 
@@ -90,6 +83,18 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// Starts it; the first thing it says is its name.
+    pub fn start(mut command: Command, what: &str) -> Result<Self, String> {
+        let cannot = |why| format!("cannot start the peer {what}: {why}");
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(cannot)?;
+        let (Some(orders), Some(answers)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err(format!("the peer {what} has no pipes"));
+        };
+        let mut peer = Self { child, orders, answers: BufReader::new(answers), name: String::new() };
+        peer.name = peer.read()?.as_str().unwrap_or("peer").to_owned();
+        Ok(peer)
+    }
+
     /// Has it do a piece of work; gives its answer.
     pub fn order(&mut self, order: &Value) -> Result<Value, String> {
         writeln!(self.orders, "{order}").map_err(|why| format!("the peer is gone: {why}"))?;
