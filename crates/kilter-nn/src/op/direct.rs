@@ -442,3 +442,56 @@ unsafe fn correlate<R: Real, const L: usize, const C: usize, const FUSED: bool>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kilter_numerics::Stream;
+
+    /// Vectors as long as those of AVX-512 give what short ones give, on any machine.
+    #[test]
+    fn long_vectors_and_large_blocks_give_the_same() {
+        let long = Tile { lanes: 16, channels: 8, slopes: 8, with: Instructions::Plain };
+        let short = Tile { lanes: 4, channels: 4, slopes: 4, with: Instructions::Plain };
+        for width in [7, 16, 21, 40] {
+            let [of_long, of_short] =
+                [long, short].map(|tile| Direct::new(tile, 1, [3, 15], [5, width], [3, 3], [1, 1]));
+            let mut stream = Stream::new(&[width as u64], "convolution");
+            let mut draw = |count: usize| -> Vec<f64> { (0..count).map(|_| stream.normal()).collect() };
+            let (images, weight, dy) = (draw(2 * 3 * 5 * width), draw(15 * 27), draw(2 * 15 * 5 * width));
+            let mut expected = vec![0.0; dy.len()];
+            of_short.run(&images, &of_short.pack(&weight), None, &mut expected);
+            let mut padded = vec![0.0; of_long.padded_image()];
+            let packed = of_long.pack(&weight);
+            for (image, expected) in images.chunks(3 * 5 * width).zip(expected.chunks(15 * 5 * width)) {
+                of_long.pad(image, &mut padded);
+                let mut out = vec![0.0; expected.len()];
+                // SAFETY: a padded image and packed kernels of the plan.
+                unsafe { convolve::<f64, 16, 3, false>(&of_long, &padded, &packed, None, &mut out) };
+                assert!(out.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-12), "width {width}");
+            }
+
+            let mut expected = vec![0.0; weight.len()];
+            of_short.kernels(&images, &dy, &mut expected);
+            let whole = width.next_multiple_of(16);
+            let padded: Vec<f64> = images
+                .chunks(3 * 5 * width)
+                .flat_map(|image| {
+                    let mut padded = vec![0.0; of_long.padded_image()];
+                    of_long.pad(image, &mut padded);
+                    padded
+                })
+                .collect();
+            let filled: Vec<f64> = dy
+                .chunks(width)
+                .flat_map(|row| row.iter().copied().chain(std::iter::repeat_n(0.0, whole - width)))
+                .collect();
+            let mut slopes = vec![0.0; weight.len()];
+            for (at, slopes) in slopes.chunks_mut(8 * 27).enumerate() {
+                // SAFETY: padded images and gradients in whole vectors of the plan.
+                unsafe { correlate::<f64, 16, 8, false>(&of_long, &padded, &filled, (0, 8 * at), slopes) };
+            }
+            assert!(slopes.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-11), "kernels at width {width}");
+        }
+    }
+}
