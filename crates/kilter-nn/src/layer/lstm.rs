@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::context::{Context, Rule};
 use crate::init::Init;
 use crate::params::{Declared, Role, Scope};
+use crate::view::{Dual, Pair};
 
 /// One layer of LSTM cells.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,6 +56,29 @@ impl Lstm {
         context.leave(state_name, state);
         context.leave(cell_name, cell);
         Tensor::cat(outputs, 1)
+    }
+
+    /// The same along a direction, from states of zeros.
+    pub fn dual(&self, weights: &Pair<'_>, x: Dual<3>) -> Dual<3> {
+        let [batch, tokens, inputs] = x.value.dims();
+        let (h, rows) = (self.hidden, batch * tokens);
+        let zeros = Tensor::<2>::zeros([batch, h], (&x.value.device(), x.value.dtype()));
+        let matrix = |name: &str| weights.get::<2>(name).linear(Tensor::transpose);
+        let bias = weights.get::<1>("bias").linear(|bias| bias.unsqueeze::<2>().expand([rows, 4 * h]));
+        let of_input = x.linear(|x| x.reshape([rows, inputs])).matmul(matrix("weight_input")).plus(bias);
+        let of_input: Dual<3> = of_input.linear(|x| x.reshape([batch, tokens, 4 * h]));
+        let recurrent = matrix("weight_hidden");
+        let (mut state, mut cell) = (Dual::constant(zeros.clone()), Dual::constant(zeros));
+        let mut outputs = Vec::with_capacity(tokens);
+        for t in 0..tokens {
+            let now = of_input.clone().linear(|x| x.slice([0..batch, t..t + 1, 0..4 * h]).reshape([batch, 4 * h]));
+            let gates = now.plus(state.matmul(recurrent.clone()));
+            let gate = |i: usize| gates.clone().linear(|x| x.slice([0..batch, i * h..(i + 1) * h]));
+            cell = gate(1).sigmoid().times(cell).plus(gate(0).sigmoid().times(gate(2).tanh()));
+            state = gate(3).sigmoid().times(cell.clone().tanh());
+            outputs.push(state.clone().linear(|x| x.reshape([batch, 1, h])));
+        }
+        Dual::cat(outputs, 1)
     }
 
     /// Multiply-adds per token.

@@ -8,6 +8,7 @@ use crate::context::Context;
 use crate::init::Init;
 use crate::op::{Curve, gelu, quasi_lstm, quasi_lstm_state};
 use crate::params::{Declared, Scope};
+use crate::view::{Dual, Pair};
 
 /// Cells whose gates see the input alone, and a map back to the width.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,6 +52,12 @@ impl QuasiLstm {
             context.leave(name, quasi_lstm_state(&gates, &before));
         }
         self.output().forward(&weights.of("output"), quasi_lstm(gates, before, block), context)
+    }
+
+    /// The same along a direction, from a state of zeros.
+    pub fn dual(&self, weights: &Pair<'_>, x: Dual<2>, batch: usize) -> Dual<2> {
+        let gates = self.gates().dual(&weights.of("gates"), x);
+        self.output().dual(&weights.of("output"), gates.quasi_lstm(batch))
     }
 
     /// Multiply-adds per token.
@@ -101,6 +108,15 @@ impl QuasiBlock {
         let y = gelu(self.up().forward(&weights.of("up"), inner, context), Curve::Tanh);
         let y = self.down().forward(&weights.of("down"), y, context);
         x + context.dropout(y, self.dropout)
+    }
+
+    /// The same along a direction, in evaluation.
+    pub fn dual(&self, weights: &Pair<'_>, x: Dual<2>, batch: usize) -> Dual<2> {
+        let norm = |name: &str, x: Dual<2>| self.norm().dual(&weights.of(name), x);
+        let inner = norm("norm1", x.clone());
+        let x = x.plus(self.mixer.dual(&weights.of("mixer"), inner, batch));
+        let y = self.up().dual(&weights.of("up"), norm("norm2", x.clone())).gelu(Curve::Tanh);
+        x.plus(self.down().dual(&weights.of("down"), y))
     }
 
     /// Multiply-adds per token.

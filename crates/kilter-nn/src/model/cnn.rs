@@ -1,6 +1,7 @@
 //! A plain convolutional network: convolution, rectifier and pooling, some times over; then fully connected layers.
 
 use burn::tensor::Tensor;
+use burn::tensor::ops::MaxPoolOptions;
 use serde::{Deserialize, Serialize};
 
 use super::{ModelError, Network, must};
@@ -85,15 +86,15 @@ impl Cnn {
     /// The same along a direction, in evaluation.
     pub fn dual(&self, weights: &Pair<'_>, mut x: Dual<4>) -> Dual<2> {
         for (i, layer) in self.convolutions() {
-            x = layer.dual(&weights.of(&format!("convolutions.{i}")), x).relu().max_pool2d(2);
+            let y = layer.dual(&weights.of(&format!("convolutions.{i}")), x).relu();
+            x = y.max_pool2d(MaxPoolOptions::new([2, 2]));
         }
         let mut x: Dual<2> = match self.pooled {
             true => {
                 let mean = x.clone().linear(|x| x.flatten::<3>(2, 3).mean_dim(2).flatten::<2>(1, 2));
                 let places = x.value.clone().flatten::<3>(2, 3).argmax(2);
                 let largest = x.linear(|x| x.flatten::<3>(2, 3).gather(2, places.clone()).flatten::<2>(1, 2));
-                let both = |mean, largest| Tensor::cat(vec![mean, largest], 1);
-                Dual { value: both(mean.value, largest.value), tangent: both(mean.tangent, largest.tangent) }
+                Dual::cat(vec![mean, largest], 1)
             }
             false => x.linear(|x| x.flatten(1, 3)),
         };

@@ -28,6 +28,9 @@ pub enum Pooling {
     First,
 }
 
+/// What a vector's length is at least where it is divided by it.
+const SHORTEST: f64 = 1e-12;
+
 /// BERT-like encoder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Encoder {
@@ -119,6 +122,24 @@ impl Encoder {
 
     /// One vector per text, `[batch, width]`, from the vectors of its tokens.
     pub fn pool(&self, x: Tensor<2>, lengths: &[usize], pooling: Pooling) -> Tensor<2> {
+        let x = self.gather(x, lengths, pooling);
+        match pooling {
+            Pooling::NormalisedMean => x.clone() / x.square().sum_dim(1).sqrt().clamp_min(SHORTEST),
+            Pooling::Mean | Pooling::First => x,
+        }
+    }
+
+    /// The same along a direction.
+    pub fn pool_dual(&self, x: Dual<2>, lengths: &[usize], pooling: Pooling) -> Dual<2> {
+        let x = x.linear(|x| self.gather(x, lengths, pooling));
+        match pooling {
+            Pooling::NormalisedMean => x.of_length_one(SHORTEST),
+            Pooling::Mean | Pooling::First => x,
+        }
+    }
+
+    /// The first vector of each text, or the mean of all, `[batch, width]`.
+    fn gather(&self, x: Tensor<2>, lengths: &[usize], pooling: Pooling) -> Tensor<2> {
         let batch = lengths.len();
         let length = x.dims()[0] / batch;
         let x: Tensor<3> = x.reshape([batch, length, self.width]);
@@ -129,11 +150,7 @@ impl Encoder {
         let shares = lengths.iter().flat_map(|&seen| (0..length).map(move |i| share((i, seen)))).collect::<Vec<_>>();
         let data = TensorData::new(shares, [batch, length, 1]).convert_dtype(x.dtype());
         let shares = Tensor::<3>::from_data(data, (&x.device(), x.dtype()));
-        let mean: Tensor<2> = (x * shares).sum_dim(1).reshape([batch, self.width]);
-        match pooling {
-            Pooling::NormalisedMean => mean.clone() / mean.square().sum_dim(1).sqrt().clamp_min(1e-12),
-            _ => mean,
-        }
+        (x * shares).sum_dim(1).reshape([batch, self.width])
     }
 }
 
@@ -197,6 +214,12 @@ impl TextClassifier {
         let x = self.encoder.pool(x, &texts.lengths, self.pooling);
         let x = context.dropout(x, self.encoder.dropout);
         self.head().forward(&scope.of("head"), x, context)
+    }
+
+    /// The same along a direction, in evaluation.
+    pub fn dual(&self, weights: &Pair<'_>, texts: &Tokens) -> Dual<2> {
+        let x = self.encoder.dual(&weights.of(Self::ENCODER), &texts.ids, &texts.lengths);
+        self.head().dual(&weights.of("head"), self.encoder.pool_dual(x, &texts.lengths, self.pooling))
     }
 }
 

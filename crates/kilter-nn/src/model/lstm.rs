@@ -10,6 +10,7 @@ use crate::context::Context;
 use crate::init::Init;
 use crate::layer::{Embedding, Linear, Lstm};
 use crate::params::{Declared, Params, Scope};
+use crate::view::{Dual, Pair};
 
 /// LSTM language model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,6 +53,17 @@ impl LstmLanguageModel {
             x = context.dropout(x, self.dropout);
         }
         self.head().forward(&scope.of("head"), x.reshape([batch * length, self.width]), context)
+    }
+
+    /// The same along a direction, in evaluation.
+    pub fn dual(&self, weights: &Pair<'_>, tokens: &Arc<[i64]>, batch: usize) -> Dual<2> {
+        let length = tokens.len() / batch;
+        let x = self.tokens().dual(&weights.of("tokens"), tokens);
+        let mut x: Dual<3> = x.linear(|x| x.reshape([batch, length, self.width]));
+        for i in 0..self.layers {
+            x = self.cells().dual(&weights.of(&format!("cells.{i}")), x);
+        }
+        self.head().dual(&weights.of("head"), x.linear(|x| x.reshape([batch * length, self.width])))
     }
 }
 

@@ -12,6 +12,7 @@ use crate::context::{Context, Rule};
 use crate::init::Init;
 use crate::layer::{Embedding, LayerNorm, QuasiBlock, QuasiLstm};
 use crate::params::{Declared, Params, Scope};
+use crate::view::{Dual, Pair};
 
 /// Quasi-LSTM language model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -59,6 +60,16 @@ impl QuasiLstmLanguageModel {
         let x = LayerNorm::new(self.width).forward(&scope.of("norm"), x, context);
         let logits = x.clone().matmul(scope.of("tokens").get::<2>("weight").transpose());
         context.observed(logits, || (scope.full("tokens.weight"), None, Rule::Linear(x)))
+    }
+
+    /// The same along a direction, in evaluation.
+    pub fn dual(&self, weights: &Pair<'_>, tokens: &Arc<[i64]>, batch: usize) -> Dual<2> {
+        let mut x = self.tokens().dual(&weights.of("tokens"), tokens);
+        for i in 0..self.layers {
+            x = self.block().dual(&weights.of(&format!("blocks.{i}")), x, batch);
+        }
+        let x = LayerNorm::new(self.width).dual(&weights.of("norm"), x);
+        x.matmul(weights.of("tokens").get::<2>("weight").linear(Tensor::transpose))
     }
 }
 

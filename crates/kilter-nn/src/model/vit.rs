@@ -10,6 +10,7 @@ use crate::init::Init;
 use crate::layer::{Attention, Block, Conv, LayerNorm, Linear};
 use crate::op::{Conv2dShape, Curve, Mask};
 use crate::params::{Declared, Params, Role, Scope};
+use crate::view::{Dual, Pair};
 
 /// Vision transformer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -67,6 +68,25 @@ impl Vit {
         let x: Tensor<2> = x.slice([0..batch, 0..1, 0..width]).reshape([batch, width]);
         let x = LayerNorm { width, epsilon: 1e-6 }.forward(&scope.of("norm"), x, context);
         Linear::new(width, self.classes).forward(&scope.of("head"), x, context)
+    }
+
+    /// The same along a direction, in evaluation.
+    pub fn dual(&self, weights: &Pair<'_>, x: Dual<4>) -> Dual<2> {
+        let (batch, tokens, width) = (x.value.dims()[0], self.tokens(), self.width);
+        let x = self.patches().dual(&weights.of("patches"), x);
+        let x: Dual<3> = x.linear(|x| x.reshape([batch, width, tokens - 1]).swap_dims(1, 2));
+        let added = |name: &str, rows: usize| -> Dual<3> {
+            weights.get::<2>(name).linear(|x| x.unsqueeze::<3>().expand([batch, rows, width]))
+        };
+        let x = Dual::cat(vec![added("class", 1), x], 1).plus(added("positions", tokens));
+        let mut x: Dual<2> = x.linear(|x| x.reshape([batch * tokens, width]));
+        for i in 0..self.layers {
+            x = self.block().dual(&weights.of(&format!("blocks.{i}")), x, batch, &Mask::Full);
+        }
+        let first = |x: Tensor<2>| x.reshape([batch, tokens, width]).slice([0..batch, 0..1, 0..width]);
+        let x = x.linear(|x| first(x).reshape([batch, width]));
+        let x = LayerNorm { width, epsilon: 1e-6 }.dual(&weights.of("norm"), x);
+        Linear::new(width, self.classes).dual(&weights.of("head"), x)
     }
 }
 

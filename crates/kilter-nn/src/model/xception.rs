@@ -15,6 +15,7 @@ use crate::init::Init;
 use crate::layer::{BatchNorm, Conv, Linear};
 use crate::op::Conv2dShape;
 use crate::params::{Declared, Params, Scope};
+use crate::view::{Dual, Pair};
 
 /// Xception for small images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,6 +72,12 @@ impl Separable {
         BatchNorm::new(self.outputs).forward(&weights.of("norm"), y, context)
     }
 
+    fn dual(&self, weights: &Pair<'_>, x: Dual<4>) -> Dual<4> {
+        let y = self.depthwise().dual(&weights.of("depthwise"), x);
+        let y = self.pointwise().dual(&weights.of("pointwise"), y);
+        BatchNorm::new(self.outputs).dual(&weights.of("norm"), y)
+    }
+
     fn multiply_adds(&self, height: usize, width: usize) -> u64 {
         self.depthwise().multiply_adds(height, width) + self.pointwise().multiply_adds(height, width)
     }
@@ -110,12 +117,25 @@ impl Block {
         for (i, separable) in self.separable().into_iter().enumerate() {
             y = separable.forward(&weights.of(&format!("separable{}", i + 1)), activation::relu(y), context);
         }
-        // An odd side is pooled to the larger half, as the shortcut's stride leaves it.
-        let pooling = MaxPoolOptions::new([3, 3]).with_stride([2, 2]).with_padding([1, 1]);
-        let y = max_pool2d(y, pooling);
+        let y = max_pool2d(y, pooling());
         debug_assert_eq!(y.dims()[2..], [height.div_ceil(2), width.div_ceil(2)]);
         y + beside
     }
+
+    fn dual(&self, weights: &Pair<'_>, x: Dual<4>) -> Dual<4> {
+        let beside = self.shortcut().dual(&weights.of("shortcut"), x.clone());
+        let beside = BatchNorm::new(self.outputs).dual(&weights.of("shortcut_norm"), beside);
+        let mut y = x;
+        for (i, separable) in self.separable().into_iter().enumerate() {
+            y = separable.dual(&weights.of(&format!("separable{}", i + 1)), y.relu());
+        }
+        y.max_pool2d(pooling()).plus(beside)
+    }
+}
+
+/// An odd side is pooled to the larger half, as the shortcut's stride leaves it.
+fn pooling() -> MaxPoolOptions<2> {
+    MaxPoolOptions::new([3, 3]).with_stride([2, 2]).with_padding([1, 1])
 }
 
 impl Xception {
@@ -148,6 +168,20 @@ impl Xception {
         let x: Tensor<2> = x.mean_dim(2).reshape([batch, channels]);
         let x = context.dropout(x, self.dropout);
         self.head().forward(&scope.of("head"), x, context)
+    }
+
+    /// The same along a direction, in evaluation.
+    pub fn dual(&self, weights: &Pair<'_>, x: Dual<4>) -> Dual<2> {
+        let x = self.first().dual(&weights.of("first"), x);
+        let mut x = BatchNorm::new(self.width).dual(&weights.of("first_norm"), x);
+        for (name, block) in self.all_blocks() {
+            x = block.dual(&weights.of(&name), x);
+        }
+        let x = x.relu().linear(|x| {
+            let [batch, channels, height, width] = x.dims();
+            x.reshape([batch, channels, height * width]).mean_dim(2).reshape([batch, channels])
+        });
+        self.head().dual(&weights.of("head"), x)
     }
 }
 

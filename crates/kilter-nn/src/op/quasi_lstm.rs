@@ -13,7 +13,7 @@ use crate::op::kernel::{Kernel, apply2, numbers, on_host, sizes, tensor};
 use crate::op::real::Real;
 
 /// Added to what the forget gate sees, so that a fresh cell remembers.
-const FORGET_BIAS: f64 = 1.0;
+pub(crate) const FORGET_BIAS: f64 = 1.0;
 
 /// Cells' outputs `[batch · time, units]` from what their gates see, `[batch · time, 4 · units]` in the order forget,
 /// input, candidate, output, and from the state before, `[batch, units]`. `block` divides the time.

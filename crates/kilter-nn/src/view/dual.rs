@@ -12,6 +12,7 @@ use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Int, Tensor, TensorData, activation};
 
 use super::ViewError;
+use crate::op::quasi_lstm::FORGET_BIAS;
 use crate::op::{Conv2dShape, Curve, IGNORED, Mask, conv2d, cross_entropy, embedding, gelu};
 use crate::params::{Params, Role, Scope};
 
@@ -35,6 +36,12 @@ impl<const D: usize> Dual<D> {
     #[must_use]
     pub fn linear<const E: usize>(self, of: impl Fn(Tensor<D>) -> Tensor<E>) -> Dual<E> {
         Dual { value: of(self.value), tangent: of(self.tangent) }
+    }
+
+    /// One behind the other along an axis.
+    pub fn cat(parts: Vec<Self>, axis: usize) -> Self {
+        let (values, tangents) = parts.into_iter().map(|part| (part.value, part.tangent)).unzip();
+        Self { value: Tensor::cat(values, axis), tangent: Tensor::cat(tangents, axis) }
     }
 
     /// A function of every number, from its value and its slope there.
@@ -122,6 +129,17 @@ impl<const D: usize> Dual<D> {
         let along = (value.clone() * moved.clone()).mean_dim(D - 1);
         Self { tangent: (moved - value.clone() * along) / deviation, value }
     }
+
+    /// Every row of the last axis, divided by its length, or by `least` where that is more.
+    #[must_use]
+    pub fn of_length_one(self, least: f64) -> Self {
+        let length = self.value.clone().square().sum_dim(D - 1).sqrt();
+        let long = length.zeros_like().mask_fill(length.clone().greater_elem(least), 1.0);
+        let length = length.clamp_min(least);
+        let value = self.value / length.clone();
+        let along = (value.clone() * self.tangent.clone()).sum_dim(D - 1) * long;
+        Self { tangent: (self.tangent - value.clone() * along) / length, value }
+    }
 }
 
 fn slope_of_gelu<const D: usize>(x: Tensor<D>, curve: Curve) -> Tensor<D> {
@@ -151,11 +169,11 @@ impl Dual<4> {
         Self { value: conv2d(self.value, weight.value, bias, shape), tangent }
     }
 
-    /// The largest of each `side × side` numbers; sides that are left over are cut off.
+    /// The largest numbers of windows.
     #[must_use]
-    pub fn max_pool2d(self, side: usize) -> Self {
+    pub fn max_pool2d(self, options: MaxPoolOptions<2>) -> Self {
         let [batch, channels, height, width] = self.value.dims();
-        let (value, places) = max_pool2d_with_indices(self.value, MaxPoolOptions::new([side, side]));
+        let (value, places) = max_pool2d_with_indices(self.value, options);
         let shape = value.dims();
         let places: Tensor<3, Int> = places.reshape([batch, channels, shape[2] * shape[3]]);
         let tangent = self.tangent.reshape([batch, channels, height * width]).gather(2, places).reshape(shape);
@@ -181,6 +199,30 @@ impl Dual<2> {
     #[must_use]
     pub fn embedding(self, indices: &Arc<[i64]>) -> Self {
         self.linear(|table| embedding(table, indices.clone()))
+    }
+
+    /// Outputs of cells from what their gates see, see [`crate::op::quasi_lstm()`], from a state of zeros, step by step.
+    #[must_use]
+    pub fn quasi_lstm(self, batch: usize) -> Self {
+        let [rows, width] = self.value.dims();
+        let (time, units) = (rows / batch, width / 4);
+        let gates: Dual<3> = self.linear(|x| x.reshape([batch, time, width]));
+        let gate = |i: usize| gates.clone().linear(|x| x.slice([0..batch, 0..time, i * units..(i + 1) * units]));
+        let mut forget = gate(0);
+        forget.value = forget.value + FORGET_BIAS;
+        let forget = forget.sigmoid();
+        let new = gate(1).sigmoid().times(gate(2).tanh());
+        let mut cells: Vec<Dual<3>> = Vec::with_capacity(time);
+        for t in 0..time {
+            let now = |x: &Dual<3>| x.clone().linear(|x| x.slice([0..batch, t..t + 1, 0..units]));
+            let new = now(&new);
+            cells.push(match cells.last() {
+                Some(before) => now(&forget).times(before.clone()).plus(new),
+                None => new,
+            });
+        }
+        let outputs = gate(3).sigmoid().times(Dual::cat(cells, 1).tanh());
+        outputs.linear(|y| y.reshape([rows, units]))
     }
 
     /// The mean cross-entropy of these logits, see [`cross_entropy()`], without smoothing.

@@ -222,6 +222,24 @@ fn derivatives_along_a_direction_and_products_with_the_hessian() {
     let plain = |params: &Params| resnet.forward(params, pictures(params, &all), &mut Context::evaluation());
     let dual = |pair: &Pair<'_>, params: &Params| resnet.dual(pair, Dual::constant(pictures(params, &all)));
     along("resnet", &resnet, plain, dual, &classes(&all));
+    // Sides that are odd after the first block: windows of its pooling reach over the edge.
+    let xception = Xception { image: [2, 6, 6], width: 2, blocks: 2, kernel: 3, classes: 3, dropout: 0.0 };
+    let small = |params: &Params| pictures(params, &all).slice([0..EXAMPLES, 0..2, 0..6, 0..6]);
+    let plain = |params: &Params| xception.forward(params, small(params), &mut Context::evaluation());
+    let dual = |pair: &Pair<'_>, params: &Params| xception.dual(pair, Dual::constant(small(params)));
+    along("xception", &xception, plain, dual, &classes(&all));
+    let vit = Vit { image: IMAGE, patch: 4, width: 4, layers: 2, heads: 2, classes: 3, dropout: 0.0 };
+    let plain = |params: &Params| vit.forward(params, pictures(params, &all), &mut Context::evaluation());
+    let dual = |pair: &Pair<'_>, params: &Params| vit.dual(pair, Dual::constant(pictures(params, &all)));
+    along("vit", &vit, plain, dual, &classes(&all));
+    let lstm = LstmLanguageModel { vocabulary: 5, context: LENGTH, width: 4, layers: 2, dropout: 0.0 };
+    let plain = |params: &Params| lstm.forward(params, text(&all), EXAMPLES, &mut Context::evaluation());
+    let dual = |pair: &Pair<'_>, _: &Params| lstm.dual(pair, &text(&all), EXAMPLES);
+    along("lstm", &lstm, plain, dual, &next(&all));
+    let quasi = QuasiLstmLanguageModel { vocabulary: 5, context: LENGTH, width: 4, layers: 2, block: 2, dropout: 0.0 };
+    let plain = |params: &Params| quasi.forward(params, text(&all), EXAMPLES, &mut Context::evaluation());
+    let dual = |pair: &Pair<'_>, _: &Params| quasi.dual(pair, &text(&all), EXAMPLES);
+    along("quasi-lstm", &quasi, plain, dual, &next(&all));
     let gpt = Gpt { vocabulary: 5, context: LENGTH, width: 4, layers: 1, heads: 2, dropout: 0.0 };
     let plain = |params: &Params| gpt.forward(params, text(&all), EXAMPLES, &mut Context::evaluation());
     let dual = |pair: &Pair<'_>, _: &Params| gpt.dual(pair, &text(&all), EXAMPLES);
@@ -235,6 +253,13 @@ fn derivatives_along_a_direction_and_products_with_the_hessian() {
     let mut targets: Vec<i64> = (0..12).map(|i| i % 4).collect();
     targets[5] = kilter_nn::op::IGNORED;
     along("encoder", &encoder, plain, dual, &targets.into());
+    let texts = Tokens { ids: text(&all), lengths };
+    for pooling in [Pooling::Mean, Pooling::NormalisedMean, Pooling::First] {
+        let reader = TextClassifier { encoder: encoder.clone(), pooling, classes: 3 };
+        let plain = |params: &Params| reader.forward(params, &texts, &mut Context::evaluation());
+        let dual = |pair: &Pair<'_>, _: &Params| reader.dual(pair, &texts);
+        along(&format!("text classifier {pooling:?}"), &reader, plain, dual, &classes(&all));
+    }
 }
 
 #[test]
