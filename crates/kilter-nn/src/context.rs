@@ -101,7 +101,10 @@ impl<'a> Context<'a> {
     pub fn state<const D: usize>(&self, name: &str, sides: [usize; 2], like: &Tensor<D>) -> Tensor<2> {
         let carried = self.carried.as_ref().and_then(|(before, _)| before.get(name));
         let fits = carried.filter(|state| state.dims() == sides);
-        fits.cloned().unwrap_or_else(|| Tensor::zeros(sides, (&like.device(), like.dtype())))
+        match fits {
+            Some(state) => state.clone().cast(like.dtype()),
+            None => Tensor::zeros(sides, (&like.device(), like.dtype())),
+        }
     }
 
     /// Leaves the state that a layer ends with.

@@ -249,6 +249,13 @@ impl Params {
         Self::of(self.specs().to_vec(), numbers, &self.device, dtype)
     }
 
+    /// The same weights in another precision, computed from these: gradients of theirs reach these in their own.
+    #[must_use]
+    pub fn cast_on_tape(&self, dtype: DType) -> Self {
+        let values = self.values.iter().map(|value| value.clone().cast(dtype)).collect();
+        Self { values, dtype, ..self.clone() }
+    }
+
     /// Replaces a tensor's numbers.
     pub(crate) fn put(&mut self, at: usize, numbers: Vec<f64>) {
         let count = numbers.len();

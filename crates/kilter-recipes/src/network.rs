@@ -40,7 +40,8 @@ use kilter_nn::optim::{AdafactorConfig, AdamConfig, LionConfig, MuonConfig, NAda
 use kilter_nn::params::{Params, Role};
 use kilter_nn::schedule::{Ending, Fall, Schedule, Shape};
 use kilter_nn::train::{
-    CheckpointError, Group, Memory, StepReport, Task, TrainConfig, TrainError, Training, device, previous, save_weights,
+    CheckpointError, Group, Memory, Precision, StepReport, Task, TrainConfig, TrainError, Training, device, previous,
+    save_weights,
 };
 use kilter_nn::{Device, Tensor};
 use kilter_numerics::Stream;
@@ -506,6 +507,7 @@ fn settings(
         groups,
         // Configurations of older studies have no such setting.
         sam: if config.get("sam.rho").is_some() { positive("sam.rho")? } else { None },
+        precision: precision(config)?,
         clip: positive("clip")?,
         average: positive("average")?,
         evaluate_every,
@@ -514,6 +516,20 @@ fn settings(
         carry: config.get("carry").map_or(Ok(false), |_| config.flag("carry"))?,
         seed,
     })
+}
+
+/// What passes compute with.
+fn precision(config: &Config) -> Result<Precision, Failure> {
+    // Configurations of older studies have no such setting.
+    let name = config.get("precision").map_or(Ok(Precision::F32.name()), |_| config.text("precision"))?;
+    let precision = Precision::ALL.into_iter().find(|precision| precision.name() == name);
+    let precision = precision.ok_or_else(|| Failure::refused(format!("there is no precision `{name}`")))?;
+    if precision != Precision::F32 && config.text("device")? == "cpu" {
+        return Err(Failure::refused(format!(
+            "precision={name} gains nothing on the CPU, which computes it by way of f32: leave it at f32, or set device=cuda"
+        )));
+    }
+    Ok(precision)
 }
 
 /// The peak rate, and how the rate moves over steps of so many tokens.

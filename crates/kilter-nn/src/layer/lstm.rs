@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::{Context, Rule};
 use crate::init::Init;
+use crate::op::widened;
 use crate::params::{Declared, Role, Scope};
 use crate::view::{Dual, Pair};
 
@@ -27,16 +28,17 @@ impl Lstm {
         declared.tensor("bias", &[4 * self.hidden], init, Role::Vector);
     }
 
-    /// `[batch, tokens, inputs]` to `[batch, tokens, hidden]`, from the state that the pass carries here, or from zeros.
+    /// `[batch, tokens, inputs]` to `[batch, tokens, hidden]`, from the state that the pass carries here, or from zeros;
+    /// between the matrices in f32 at least.
     pub fn forward(&self, weights: &Scope<'_>, x: Tensor<3>, context: &mut Context<'_>) -> Tensor<3> {
         let [batch, tokens, inputs] = x.dims();
-        let h = self.hidden;
+        let (h, dtype) = (self.hidden, x.dtype());
         let x: Tensor<2> = x.reshape([batch * tokens, inputs]);
         let of_input = x.clone().matmul(weights.get::<2>("weight_input").transpose());
         let of_input = of_input + weights.get::<1>("bias").unsqueeze();
         let bias = || Some(weights.full("bias"));
         let of_input = context.observed(of_input, || (weights.full("weight_input"), bias(), Rule::Linear(x)));
-        let of_input: Tensor<3> = of_input.reshape([batch, tokens, 4 * h]);
+        let of_input: Tensor<3> = widened(of_input.reshape([batch, tokens, 4 * h]));
         let recurrent = weights.get::<2>("weight_hidden").transpose();
         let [state_name, cell_name] = ["state", "cell"].map(|name| weights.full(name));
         let mut state = context.state(&state_name, [batch, h], &of_input);
@@ -44,9 +46,10 @@ impl Lstm {
         let mut outputs = Vec::with_capacity(tokens);
         for t in 0..tokens {
             let now: Tensor<2> = of_input.clone().slice([0..batch, t..t + 1, 0..4 * h]).reshape([batch, 4 * h]);
-            let of_state = state.clone().matmul(recurrent.clone());
-            let of_state = context.observed(of_state, || (weights.full("weight_hidden"), None, Rule::Linear(state)));
-            let gates = now + of_state;
+            let seen = state.cast(dtype);
+            let of_state = seen.clone().matmul(recurrent.clone());
+            let of_state = context.observed(of_state, || (weights.full("weight_hidden"), None, Rule::Linear(seen)));
+            let gates = now + widened(of_state);
             let gate = |i: usize| gates.clone().slice([0..batch, i * h..(i + 1) * h]);
             let (input, forget) = (activation::sigmoid(gate(0)), activation::sigmoid(gate(1)));
             cell = forget * cell + input * gate(2).tanh();
@@ -55,7 +58,7 @@ impl Lstm {
         }
         context.leave(state_name, state);
         context.leave(cell_name, cell);
-        Tensor::cat(outputs, 1)
+        Tensor::cat(outputs, 1).cast(dtype)
     }
 
     /// The same along a direction, from states of zeros.

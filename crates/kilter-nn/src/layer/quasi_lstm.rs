@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{LayerNorm, Linear};
 use crate::context::Context;
 use crate::init::Init;
-use crate::op::{Curve, gelu, quasi_lstm, quasi_lstm_state};
+use crate::op::{Curve, gelu, quasi_lstm, quasi_lstm_state, widened};
 use crate::params::{Declared, Scope};
 use crate::view::{Dual, Pair};
 
@@ -40,18 +40,20 @@ impl QuasiLstm {
         declared.part("output", |d| self.output().declare(d));
     }
 
-    /// `[batch · tokens, width]` to the same, from the state that the pass carries here, or from zeros.
+    /// `[batch · tokens, width]` to the same, from the state that the pass carries here, or from zeros;
+    /// between the matrices in f32 at least.
     pub fn forward(&self, weights: &Scope<'_>, x: Tensor<2>, batch: usize, context: &mut Context<'_>) -> Tensor<2> {
-        let name = weights.full("cell");
-        let before = context.state(&name, [batch, self.units], &x);
+        let (name, dtype) = (weights.full("cell"), x.dtype());
         let time = x.dims()[0] / batch;
         // A stretch shorter than a context is cut into what divides both.
         let block = (1..=self.block).rev().find(|block| time.is_multiple_of(*block)).unwrap_or(1);
-        let gates = self.gates().forward(&weights.of("gates"), x, context);
+        let gates = widened(self.gates().forward(&weights.of("gates"), x, context));
+        let before = context.state(&name, [batch, self.units], &gates);
         if context.is_carrying() {
             context.leave(name, quasi_lstm_state(&gates, &before));
         }
-        self.output().forward(&weights.of("output"), quasi_lstm(gates, before, block), context)
+        let y = quasi_lstm(gates, before, block).cast(dtype);
+        self.output().forward(&weights.of("output"), y, context)
     }
 
     /// The same along a direction, from a state of zeros.

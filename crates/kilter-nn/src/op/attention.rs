@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use crate::op::by_precision;
 use crate::op::gemm::{Matrix, multiply};
-use crate::op::kernel::{Kernel, apply3, numbers, on_host, sizes, tensor};
+use crate::op::kernel::{Kernel, apply3, numbers, on_host, sizes, tensor, widened};
 use crate::op::real::Real;
 use crate::op::reduce::{dot, largest, sum};
 
@@ -54,7 +54,8 @@ impl Mask {
 }
 
 /// `softmax(q·kᵀ / √width)·v` of every head: `q` `[batch·queries, heads·width]`, `k` `[batch·keys, heads·width]`, `v`
-/// `[batch·keys, heads·value]`, each head's columns side by side; gives `[batch·queries, heads·value]`.
+/// `[batch·keys, heads·value]`, each head's columns side by side; gives `[batch·queries, heads·value]`. The softmax in f32
+/// at least.
 ///
 /// # Panics
 /// If the sizes do not fit: layers check them.
@@ -71,11 +72,12 @@ pub fn attention(q: Tensor<2>, k: Tensor<2>, v: Tensor<2>, batch: usize, heads: 
     let [_, _, queries, width] = q.dims();
     let [_, _, keys, value] = v.dims();
     let device = q.device();
-    let mut scores = q.matmul(k.swap_dims(2, 3)) / (width as f64).sqrt();
+    let dtype = q.dtype();
+    let mut scores = widened(q.matmul(k.swap_dims(2, 3))) / (width as f64).sqrt();
     if let Some(hidden) = mask.hidden([batch, heads, queries, keys], &device) {
         scores = scores.mask_fill(hidden, f64::NEG_INFINITY);
     }
-    activation::softmax(scores, 3).matmul(v).swap_dims(1, 2).reshape([rows, heads * value])
+    activation::softmax(scores, 3).cast(dtype).matmul(v).swap_dims(1, 2).reshape([rows, heads * value])
 }
 
 #[derive(Debug)]

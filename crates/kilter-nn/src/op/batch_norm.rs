@@ -8,7 +8,7 @@ use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
 use crate::op::by_precision;
-use crate::op::kernel::{Kernel, apply3, numbers, on_host, sizes, tensor};
+use crate::op::kernel::{Kernel, apply3, numbers, on_host, sizes, tensor, widened};
 use crate::op::real::Real;
 use crate::op::reduce::{dot_about, squares_about, sum};
 
@@ -24,8 +24,14 @@ pub struct Moments {
 }
 
 /// Normalises `x` `[batch, channels, pixels]` by its own moments, times `gamma` plus `beta` (both `[channels]`); tells
-/// the moments.
+/// the moments. Computed in f32 at least.
 pub fn batch_norm(x: Tensor<3>, gamma: Tensor<1>, beta: Tensor<1>, epsilon: f64) -> (Tensor<3>, Moments) {
+    let dtype = x.dtype();
+    let (y, moments) = normalise(widened(x), widened(gamma), widened(beta), epsilon);
+    (y.cast(dtype), moments)
+}
+
+fn normalise(x: Tensor<3>, gamma: Tensor<1>, beta: Tensor<1>, epsilon: f64) -> (Tensor<3>, Moments) {
     let [batch, channels, pixels] = x.dims();
     let count = batch * pixels;
     if on_host(&x) {

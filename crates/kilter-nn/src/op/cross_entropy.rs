@@ -8,7 +8,7 @@ use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
 use crate::op::by_precision;
-use crate::op::kernel::{Kernel, apply1, numbers, on_host, sizes, tensor};
+use crate::op::kernel::{Kernel, apply1, numbers, on_host, sizes, tensor, widened};
 use crate::op::real::Real;
 use crate::op::reduce::{largest, sum};
 
@@ -17,6 +17,7 @@ pub const IGNORED: i64 = -100;
 
 /// The mean of `-log softmax(logits)[class]` over the rows of `logits` `[rows, classes]` whose class is not [`IGNORED`];
 /// `smoothing` in [0, 1) spreads that part of each target evenly over all classes. Zero if every row is ignored.
+/// Computed in f32 at least, as is the loss.
 ///
 /// # Panics
 /// If a class is none of the columns, or there are not as many as rows: data sets check that.
@@ -25,6 +26,7 @@ pub fn cross_entropy(logits: Tensor<2>, classes: Arc<[i64]>, smoothing: f64) -> 
     assert_eq!(rows, classes.len(), "rows of logits, and classes");
     let odd = classes.iter().find(|&&class| class != IGNORED && !(0..columns as i64).contains(&class));
     assert!(odd.is_none(), "class {odd:?} of {columns}");
+    let logits = widened(logits);
     if on_host(&logits) {
         return apply1(CrossEntropy { classes, smoothing }, logits);
     }

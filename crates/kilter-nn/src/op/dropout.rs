@@ -24,7 +24,9 @@ pub fn dropout<const D: usize>(x: Tensor<D>, share: f64, stream: &mut Stream) ->
     let (shape, device) = (x.shape(), x.device());
     let mut factors = vec![1.0_f32; shape.num_elements()];
     mask.apply(&mut factors);
-    x * Tensor::from_data(TensorData::new(factors, shape), &device)
+    let factors = TensorData::new(factors, shape).convert_dtype(x.dtype());
+    let factors = Tensor::from_data(factors, (&device, x.dtype()));
+    x * factors
 }
 
 #[derive(Debug)]

@@ -6,9 +6,9 @@ use burn::tensor::{Int, Tensor, TensorData};
 use burn_flex::FlexTensor;
 
 use crate::op::by_precision;
-use crate::op::kernel::{Kernel, apply1, numbers, on_host, sizes, tensor};
+use crate::op::kernel::{Kernel, apply1, numbers, on_host, sizes, tensor, widened};
 
-/// The rows `indices` of `table` `[rows, width]`; gives `[indices, width]`.
+/// The rows `indices` of `table` `[rows, width]`; gives `[indices, width]`. Gradients of a row are added up in f32 at least.
 ///
 /// # Panics
 /// If an index is no row: tokenizers and data sets check that.
@@ -16,13 +16,15 @@ pub fn embedding(table: Tensor<2>, indices: Arc<[i64]>) -> Tensor<2> {
     let rows = table.dims()[0] as i64;
     let odd = indices.iter().find(|index| !(0..rows).contains(*index));
     assert!(odd.is_none(), "row {odd:?} of an embedding of {rows}");
+    let dtype = table.dtype();
+    let table = widened(table);
     if on_host(&table) {
-        return apply1(Embedding { indices }, table);
+        return apply1::<2, 2>(Embedding { indices }, table).cast(dtype);
     }
     let device = table.device();
     let count = indices.len();
     let indices = Tensor::<1, Int>::from_data(TensorData::new(indices.to_vec(), [count]), &device);
-    table.select(0, indices)
+    table.select(0, indices).cast(dtype)
 }
 
 #[derive(Debug)]

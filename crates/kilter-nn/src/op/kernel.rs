@@ -1,7 +1,8 @@
 //! The one way in which our own operations enter Burn: a [`Kernel`] computes an output and, later, the gradients, on
 //! plain slices in memory; three extension methods (for one, two or three inputs) put any kernel on the tape.
 //!
-//! Kernels run on the CPU (Flex). On other devices an operation is composed of Burn's own, see [`on_host`].
+//! Kernels run on the CPU (Flex), in f32 and f64. On other devices and in other precisions an operation is composed of
+//! Burn's own, see [`on_host`].
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, DispatchDevice, Flex, backend_extension};
-use burn::tensor::{Device, Shape, Tensor};
+use burn::tensor::{DType, Device, Shape, Tensor};
 use burn_flex::{FlexTensor, Layout};
 
 use crate::op::real::{Real, View};
@@ -164,9 +165,14 @@ fn taped<B: Host + Contiguous, C: CheckpointStrategy, const N: usize>(
     }
 }
 
-/// Do kernels run where this tensor lies?
+/// Do kernels run where this tensor lies, and in its precision?
 pub fn on_host<const D: usize>(tensor: &Tensor<D>) -> bool {
-    is_host(&tensor.device())
+    matches!(tensor.dtype(), DType::F32 | DType::F64) && is_host(&tensor.device())
+}
+
+/// In f32 what was less exact: sums, exponentials and logarithms want more digits than products do.
+pub(crate) fn widened<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
+    if tensor.dtype() == DType::F64 { tensor } else { tensor.cast(DType::F32) }
 }
 
 /// Do kernels run on this device?

@@ -6,13 +6,18 @@ use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
 use crate::op::by_precision;
-use crate::op::kernel::{Kernel, apply3, numbers, on_host, sizes, tensor};
+use crate::op::kernel::{Kernel, apply3, numbers, on_host, sizes, tensor, widened};
 use crate::op::real::Real;
 use crate::op::reduce::{dot_about, squares_about, sum};
 
 /// Normalises the last axis of `x` (`width` numbers), times `gamma` plus `beta` (both `[width]`); `epsilon` is added to
-/// the variance.
+/// the variance. Computed in f32 at least.
 pub fn layer_norm<const D: usize>(x: Tensor<D>, gamma: Tensor<1>, beta: Tensor<1>, epsilon: f64) -> Tensor<D> {
+    let dtype = x.dtype();
+    normalise(widened(x), widened(gamma), widened(beta), epsilon).cast(dtype)
+}
+
+fn normalise<const D: usize>(x: Tensor<D>, gamma: Tensor<1>, beta: Tensor<1>, epsilon: f64) -> Tensor<D> {
     if on_host(&x) {
         return apply3(LayerNorm { epsilon }, x, gamma, beta);
     }

@@ -28,6 +28,7 @@ pub use dropout::dropout;
 pub use embedding::embedding;
 pub use gelu::{Curve, gelu};
 pub use gemm::{Matrix, multiply};
+pub(crate) use kernel::widened;
 pub use kernel::{Kernel, is_host, on_host};
 pub use layer_norm::layer_norm;
 pub use linear::linear;

@@ -1,12 +1,13 @@
 //! How much memory a training takes at least, before it begins.
 
-use super::{TrainConfig, TrainError};
+use super::{Precision, TrainConfig, TrainError};
 use crate::params::{Role, Spec};
 
-/// Bytes that a training keeps at a time, in f32.
+/// Bytes that a training keeps at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Memory {
-    /// The weights, twice where the gradient is taken elsewhere, and once more where they are averaged.
+    /// The weights, twice where the gradient is taken elsewhere, and once more where they are averaged; those that passes
+    /// compute with, where these are others.
     pub weights: u64,
     /// Their gradients.
     pub gradients: u64,
@@ -27,12 +28,14 @@ impl Memory {
         let learned = || specs.iter().filter(|spec| spec.role != Role::Statistic);
         let count: u64 = learned().map(|spec| spec.count() as u64).sum();
         let copies = 1 + u64::from(config.sam.is_some()) + u64::from(config.average.is_some());
+        let passes = config.precision.bytes();
+        let others = if config.precision == Precision::F32 { 0 } else { passes };
         let examples = config.batch.div_ceil(config.accumulation.max(1)) as u64;
         Self {
-            weights: NUMBER * count * copies,
+            weights: (NUMBER * copies + others) * count,
             gradients: NUMBER * count,
             optimizer: NUMBER * learned().map(|spec| config.optimizer.remembers(&spec.shape) as u64).sum::<u64>(),
-            activations: NUMBER.saturating_mul(activations).saturating_mul(examples),
+            activations: passes.saturating_mul(activations).saturating_mul(examples),
             examples,
         }
     }

@@ -5,10 +5,12 @@
 mod checkpoint;
 mod groups;
 mod memory;
+mod precision;
 
 pub use checkpoint::{CheckpointError, load_named, load_weights, previous, save_weights};
 pub use groups::Group;
 pub use memory::Memory;
+pub use precision::Precision;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -31,7 +33,7 @@ pub trait Task {
     /// How many training examples there are.
     fn examples(&self) -> usize;
 
-    /// The mean loss on these examples, `[1]`.
+    /// The mean loss on these examples, `[1]`; what the network is fed is in the precision of `params`.
     fn loss(&self, params: &Params, examples: &[usize], context: &mut Context<'_>) -> Tensor<1>;
 
     /// Figures on data that is not trained on, the first of them deciding about early stopping (smaller is better).
@@ -58,6 +60,8 @@ pub struct TrainConfig {
     pub groups: Vec<Group>,
     /// How far away the gradient is taken, ρ of sharpness-aware minimisation, above 0 (see [`crate::optim::sam`]).
     pub sam: Option<f64>,
+    /// What forward and backward passes compute with.
+    pub precision: Precision,
     /// The largest norm of the whole gradient; longer ones are scaled down to it (Pascanu et al. 2013).
     pub clip: Option<f64>,
     /// Decay of an average of the weights that is evaluated and kept instead of them, in [0, 1).
@@ -86,6 +90,7 @@ impl Default for TrainConfig {
             optimizer: Optimizer::adamw(),
             groups: Group::usual(),
             sam: None,
+            precision: Precision::F32,
             clip: Some(1.0),
             average: None,
             evaluate_every: 0,
@@ -231,6 +236,8 @@ impl Training {
         if let Some(average) = config.average {
             must("average", average.to_string(), (0.0..1.0).contains(&average), "at least 0 and below 1")?;
         }
+        let known = config.precision.is_known_to(params.device());
+        must("precision", config.precision.name().to_owned(), known, "f32: the device does not compute with it")?;
         config.schedule.check()?;
         let memory = vec![State::default(); params.specs().len()];
         let mut training = Self {
@@ -417,7 +424,7 @@ impl Training {
                 context = context.carrying(self.carried.get(i).cloned().unwrap_or_default());
             }
             let share = examples.len() as f64 / batch.len() as f64;
-            let loss = task.loss(params, examples, &mut context);
+            let loss = task.loss(&config.precision.weights(params), examples, &mut context);
             let value = loss.clone().inner().into_data().iter::<f64>().next().unwrap_or(f64::NAN);
             if !value.is_finite() {
                 return Err("the loss".to_owned());

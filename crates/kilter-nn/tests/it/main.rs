@@ -6,6 +6,7 @@ mod gradients;
 mod mixture;
 mod model;
 mod optim;
+mod precision;
 mod pretrained;
 mod quantize;
 mod train;

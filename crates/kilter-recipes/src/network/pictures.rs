@@ -113,13 +113,14 @@ impl Sorter {
         self.shape.iter().product()
     }
 
-    /// Pixels from 0 to 1: `[rows, colours, height, width]`.
-    fn batch(&self, pictures: &Pictures, rows: &[usize], device: &Device) -> Tensor<4> {
+    /// Pixels from 0 to 1, where and in which precision the weights are: `[rows, colours, height, width]`.
+    fn batch(&self, pictures: &Pictures, rows: &[usize], params: &Params) -> Tensor<4> {
         let (size, scale) = (self.picture(), 1.0 / f32::from(self.peak));
         let pixels = rows.iter().flat_map(|&row| &pictures.pixels[row * size..(row + 1) * size]);
         let numbers: Vec<f32> = pixels.map(|&pixel| f32::from(pixel) * scale).collect();
         let [colours, height, width] = self.shape;
-        Tensor::from_data(TensorData::new(numbers, [rows.len(), colours, height, width]), device)
+        let data = TensorData::new(numbers, [rows.len(), colours, height, width]).convert_dtype(params.dtype());
+        Tensor::from_data(data, (params.device(), params.dtype()))
     }
 
     /// Probabilities, `[rows, classes]`.
@@ -133,7 +134,7 @@ impl Sorter {
         let params = params.detached();
         let mut all = Vec::with_capacity(rows.len() * self.classes);
         for rows in rows.chunks(PASS) {
-            let x = self.batch(pictures, rows, params.device());
+            let x = self.batch(pictures, rows, &params);
             let logits = self.model.forward(&params, x, &mut pass());
             let logits: Vec<f64> = kilter_nn::params::numbers(&logits);
             all.extend(predicted::softmax(&logits, self.classes));
@@ -248,7 +249,7 @@ impl Subject for Sorting {
     ) -> (Tensor<2>, Arc<[i64]>) {
         let pictures = self.part(part);
         let classes = examples.iter().map(|&row| i64::from(pictures.labels[row])).collect();
-        let x = self.sorter.batch(pictures, examples, params.device());
+        let x = self.sorter.batch(pictures, examples, params);
         (self.sorter.model.forward(params, x, context), classes)
     }
 

@@ -57,6 +57,8 @@ fn settings(data: &str) -> Result<Vec<Entry>, SpaceError> {
         entry("score_on", "validation|test", "validation", "examples drawn from the rest, or those held out")?
             .setting(),
         entry("device", "cpu|cuda", "cpu", "where it is computed")?.setting(),
+        entry("precision", "f32|bf16", "f32", "what passes compute with, on a GPU; weights are f32 in any case")?
+            .setting(),
         Entry::new("data", Domain::Fixed(data.into()))?.about("the examples (--data)").setting(),
     ])
 }

@@ -59,6 +59,18 @@ fn a_transformer_learns_more_than_how_often_characters_come() {
     assert!(model.sort("digits").unwrap_err().to_string().contains("--prompt"));
 }
 
+#[test]
+fn passes_in_bf16_are_refused_on_the_cpu() {
+    let folder = TempDir::new().unwrap();
+    for name in names() {
+        let why = run(name, &[("precision", "bf16".into())], folder.path()).unwrap_err().to_string();
+        assert!(
+            why.contains("precision=bf16 gains nothing on the CPU") && why.contains("device=cuda"),
+            "{name}: {why}"
+        );
+    }
+}
+
 /// Says stop after some reports.
 struct Impatient {
     reports: u64,
