@@ -3,6 +3,8 @@
 //! in the same weights as one that was not.
 
 mod checkpoint;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod groups;
 mod memory;
 mod precision;
@@ -563,13 +565,13 @@ impl Order {
 /// The device of this name, ready for training: `cpu`, and in builds that have it `cuda` or `cuda:1`.
 ///
 /// # Errors
-/// If this build has no such device; says which it has.
+/// If this build has no such device, or the machine has not; says what there is.
 pub fn device(name: &str) -> Result<Device, String> {
     match name.split_once(':').unwrap_or((name, "0")) {
         ("cpu", "0") => Ok(Device::flex().autodiff()),
         #[cfg(feature = "cuda")]
         ("cuda", index) => match index.parse::<usize>() {
-            Ok(index) => Ok(Device::cuda(index).autodiff()),
+            Ok(index) => cuda::device(index).map(Device::autodiff),
             Err(_) => Err(format!("device {name:?}: write cuda, or cuda:1 for the second")),
         },
         #[cfg(feature = "cuda")]
