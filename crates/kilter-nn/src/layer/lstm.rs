@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::{Context, Rule};
 use crate::init::Init;
-use crate::op::widened;
+use crate::op::{linear, widened};
 use crate::params::{Declared, Role, Scope};
 use crate::view::{Dual, Pair};
 
@@ -34,12 +34,11 @@ impl Lstm {
         let [batch, tokens, inputs] = x.dims();
         let (h, dtype) = (self.hidden, x.dtype());
         let x: Tensor<2> = x.reshape([batch * tokens, inputs]);
-        let of_input = x.clone().matmul(weights.get::<2>("weight_input").transpose());
-        let of_input = of_input + weights.get::<1>("bias").unsqueeze();
+        let of_input = linear(x.clone(), weights.get("weight_input"), Some(weights.get("bias")));
         let bias = || Some(weights.full("bias"));
         let of_input = context.observed(of_input, || (weights.full("weight_input"), bias(), Rule::Linear(x)));
         let of_input: Tensor<3> = widened(of_input.reshape([batch, tokens, 4 * h]));
-        let recurrent = weights.get::<2>("weight_hidden").transpose();
+        let recurrent = weights.get::<2>("weight_hidden");
         let [state_name, cell_name] = ["state", "cell"].map(|name| weights.full(name));
         let mut state = context.state(&state_name, [batch, h], &of_input);
         let mut cell = context.state(&cell_name, [batch, h], &of_input);
@@ -47,7 +46,7 @@ impl Lstm {
         for t in 0..tokens {
             let now: Tensor<2> = of_input.clone().slice([0..batch, t..t + 1, 0..4 * h]).reshape([batch, 4 * h]);
             let seen = state.cast(dtype);
-            let of_state = seen.clone().matmul(recurrent.clone());
+            let of_state = linear(seen.clone(), recurrent.clone(), None);
             let of_state = context.observed(of_state, || (weights.full("weight_hidden"), None, Rule::Linear(seen)));
             let gates = now + widened(of_state);
             let gate = |i: usize| gates.clone().slice([0..batch, i * h..(i + 1) * h]);

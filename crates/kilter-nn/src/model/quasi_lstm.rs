@@ -11,6 +11,7 @@ use super::{ModelError, Network, must};
 use crate::context::{Context, Rule};
 use crate::init::Init;
 use crate::layer::{Embedding, LayerNorm, QuasiBlock, QuasiLstm};
+use crate::op::linear;
 use crate::params::{Declared, Params, Scope};
 use crate::view::{Dual, Pair};
 
@@ -58,7 +59,7 @@ impl QuasiLstmLanguageModel {
             x = self.block().forward(&scope.of(&format!("blocks.{i}")), x, batch, context);
         }
         let x = LayerNorm::new(self.width).forward(&scope.of("norm"), x, context);
-        let logits = x.clone().matmul(scope.of("tokens").get::<2>("weight").transpose());
+        let logits = linear(x.clone(), scope.of("tokens").get("weight"), None);
         context.observed(logits, || (scope.full("tokens.weight"), None, Rule::Linear(x)))
     }
 

@@ -4,16 +4,16 @@
 //! As in the paper's entry flow, a block is two separable convolutions and a pooling, beside a pointwise convolution of
 //! stride 2. Smaller: one convolution before the blocks keeps the sides, and neither middle nor exit flow follows.
 
+use burn::tensor::Tensor;
 use burn::tensor::module::max_pool2d;
 use burn::tensor::ops::MaxPoolOptions;
-use burn::tensor::{Tensor, activation};
 use serde::{Deserialize, Serialize};
 
 use super::{ModelError, Network, must};
 use crate::context::Context;
 use crate::init::Init;
 use crate::layer::{BatchNorm, Conv, Linear};
-use crate::op::Conv2dShape;
+use crate::op::{Conv2dShape, relu};
 use crate::params::{Declared, Params, Scope};
 use crate::view::{Dual, Pair};
 
@@ -115,7 +115,7 @@ impl Block {
         let beside = BatchNorm::new(self.outputs).forward(&weights.of("shortcut_norm"), beside, context);
         let mut y = x;
         for (i, separable) in self.separable().into_iter().enumerate() {
-            y = separable.forward(&weights.of(&format!("separable{}", i + 1)), activation::relu(y), context);
+            y = separable.forward(&weights.of(&format!("separable{}", i + 1)), relu(y), context);
         }
         let y = max_pool2d(y, pooling());
         debug_assert_eq!(y.dims()[2..], [height.div_ceil(2), width.div_ceil(2)]);
@@ -164,7 +164,7 @@ impl Xception {
             x = block.forward(&scope.of(&name), x, context);
         }
         let [batch, channels, height, width] = x.dims();
-        let x = activation::relu(x).reshape([batch, channels, height * width]);
+        let x = relu(x).reshape([batch, channels, height * width]);
         let x: Tensor<2> = x.mean_dim(2).reshape([batch, channels]);
         let x = context.dropout(x, self.dropout);
         self.head().forward(&scope.of("head"), x, context)
