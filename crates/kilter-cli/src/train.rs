@@ -102,7 +102,13 @@ pub fn train(args: &Train, voice: &Voice) -> Result<ExitCode, Fault> {
     for said in run.remarks() {
         voice.remark(said);
     }
-    let outcome = outcome.map_err(Fault::work)?;
+    let outcome = match outcome {
+        Ok(outcome) => outcome,
+        Err(why) => {
+            workshop.leave_if_empty();
+            return Err(Fault::work(why));
+        }
+    };
     let seconds = began.elapsed().as_secs_f64();
     let (model, training) = workshop.leave(&out)?;
     if voice.json {
@@ -253,6 +259,15 @@ impl Workshop {
             fs::write(&part, asked).and_then(|()| fs::rename(&part, &note)).map_err(cannot)?;
         }
         Ok(Self { folder, goes_on, _door: door })
+    }
+
+    /// Clears the folder away if nothing was trained in it: what was refused is not gone on with.
+    fn leave_if_empty(self) {
+        let trained = |entry: fs::DirEntry| entry.path().extension().is_some_and(|ending| ending == "safetensors");
+        if fs::read_dir(&self.folder).is_ok_and(|mut entries| !entries.any(|entry| entry.is_ok_and(trained))) {
+            // Where that cannot be, the next call says what is in the way.
+            let _ = fs::remove_dir_all(&self.folder);
+        }
     }
 
     /// Puts the model, and what can be started from, in their place and clears the folder away; the paths of what there

@@ -104,6 +104,17 @@ fn a_killed_training_goes_on_and_leaves_the_same_model() {
 }
 
 #[test]
+fn a_refused_training_leaves_nothing_behind() {
+    let room = Room::new();
+    room.line("train mlp --set precision=bf16").with(1).remarks("gains nothing on the CPU");
+    assert!(room.files().is_empty());
+    if cfg!(not(feature = "cuda")) {
+        room.line("train mlp --device cuda").with(1).remarks("this build has cpu only");
+        assert!(room.files().is_empty());
+    }
+}
+
+#[test]
 fn an_interrupted_training_says_how_to_go_on_and_other_settings_are_refused() {
     let room = Room::new();
     let running = room.begin(["train", "mlp", "--set", "epochs=1000", "--set", "checkpoint_every=5"]);
