@@ -20,11 +20,6 @@ cargo xtask bench python [--quick]                the Python package beside Optu
 cargo xtask bench instructions [--keep]           instructions that fixed pieces of work take, beside those kept
 cargo xtask bench search [--ours-only] [--quick]  who finds good hyperparameters with the fewest trials; more: --help";
 
-/// What is measured runs with the command line's allocator.
-#[cfg(feature = "bench")]
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();

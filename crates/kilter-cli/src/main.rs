@@ -68,15 +68,11 @@ use kilter_study::process;
 use crate::args::{Cli, Verb};
 use crate::fault::Fault;
 
-/// It keeps large blocks for the next step of a training, where the system's would give them back and clear them anew:
-/// a quarter of a small network's time.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     // A file that may not grow (`ulimit -f`) is heard of by whoever writes it. Caught and not ignored: trials would inherit
     // that.
     let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
+    kilter_meter::keep_large_blocks();
     // This binary is also the supervisor of every trial and the process of every recipe's trial.
     let mut words = std::env::args_os().skip(1);
     match words.next().as_deref().and_then(OsStr::to_str) {

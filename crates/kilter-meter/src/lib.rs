@@ -11,7 +11,7 @@ use nix::sys::time::TimeVal;
 use serde::{Deserialize, Serialize};
 
 pub use energy::{Energy, EnergyKind, EnergyMeter};
-pub use memory::{allow_further, available_bytes, forget_peak, peak_resident_bytes};
+pub use memory::{allow_further, available_bytes, forget_peak, keep_large_blocks, peak_resident_bytes};
 pub use nvidia::{NvidiaGpu, nvidia_gpus};
 
 /// What a piece of work took. A figure that could not be measured is absent, never guessed.

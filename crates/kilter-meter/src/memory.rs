@@ -34,6 +34,25 @@ pub fn allow_further(bytes: u64) -> std::io::Result<()> {
     Ok(())
 }
 
+/// From here on large blocks that are given up stay with this process, for the next ones of about their size: what computes
+/// the same step over and over then gets its memory without page faults and without its being cleared by the kernel. Up to
+/// 256 MB are kept so. For programs, at their beginning; where the C library is another than glibc, nothing happens.
+#[cfg_attr(all(target_os = "linux", target_env = "gnu"), expect(unsafe_code, reason = "a call of the C library"))]
+pub fn keep_large_blocks() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        use nix::libc::{M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, mallopt};
+        // The largest blocks that glibc is willing to keep.
+        const LARGEST: i32 = 32 << 20;
+        const KEPT: i32 = 256 << 20;
+        // SAFETY: both are settings of the allocator with values that its manual allows; it locks itself.
+        unsafe {
+            mallopt(M_MMAP_THRESHOLD, LARGEST);
+            mallopt(M_TRIM_THRESHOLD, KEPT);
+        }
+    }
+}
+
 fn kibibytes(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kibibytes| kibibytes * 1024)

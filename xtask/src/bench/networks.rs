@@ -298,6 +298,8 @@ fn answer(mut to: impl FnMut(&Value) -> Result<Value, String>) -> Result<(), Str
 
 /// Our side: leaves weights and batch in `place` for the other one, then takes as many steps as each line asks for.
 pub fn process(name: &str, place: &Path) -> Result<(), String> {
+    // As the command line does.
+    kilter_meter::keep_large_blocks();
     if name == "ops" {
         return ops();
     }
@@ -346,14 +348,7 @@ pub fn process(name: &str, place: &Path) -> Result<(), String> {
             training.run(&lesson, None, &mut progress).map(drop).map_err(text)
         })?;
         Ok(json!({
-            "wall_seconds": took.wall_seconds, "cpu_seconds": took.cpu_seconds, "loss": loss, "peak_bytes": peak_bytes(),
+            "wall_seconds": took.wall_seconds, "cpu_seconds": took.cpu_seconds, "loss": loss, "peak_bytes": kilter_meter::peak_resident_bytes(),
         }))
     })
-}
-
-/// The most memory that this process has held, where the system tells it (Linux).
-fn peak_bytes() -> Option<f64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok().map(|kibibytes| kibibytes * 1024.0)
 }
