@@ -11,7 +11,7 @@ use crate::op::by_precision;
 use crate::op::gemm::{Matrix, multiply};
 use crate::op::kernel::{Kernel, apply3, numbers, on_host, sizes, tensor, widened};
 use crate::op::real::Real;
-use crate::op::reduce::{dot, largest, sum};
+use crate::op::reduce::{dot, largest};
 
 /// Which keys a query may see.
 #[derive(Clone, Debug, Default)]
@@ -148,11 +148,7 @@ impl Attention {
                 let (p, hidden) = p.split_at_mut(seen);
                 hidden.fill(R::zero());
                 let top = largest(p);
-                for p in p.iter_mut() {
-                    *p -= top;
-                }
-                R::exp_all(p);
-                let inverse = R::one() / sum(p);
+                let inverse = R::one() / R::exp_about(p, top);
                 for p in p {
                     *p *= inverse;
                 }

@@ -67,11 +67,8 @@ impl CrossEntropy {
                     let mut loss = 0.0;
                     for ((norm, row), &class) in norms.chunks_mut(2).zip(logits.chunks(columns)).zip(classes) {
                         let top = largest(row);
-                        for (s, &logit) in scratch.iter_mut().zip(row) {
-                            *s = logit - top;
-                        }
-                        R::exp_all(scratch);
-                        let log_sum = sum(scratch).ln();
+                        scratch.copy_from_slice(row);
+                        let log_sum = R::exp_about(scratch, top).ln();
                         norm.copy_from_slice(&[top, log_sum]);
                         if class != IGNORED {
                             let norm = (top + log_sum).wide();
@@ -102,13 +99,7 @@ impl CrossEntropy {
                     if class == IGNORED {
                         continue;
                     }
-                    for (g, &logit) in gradient.iter_mut().zip(logits) {
-                        *g = logit - norm[0] - norm[1];
-                    }
-                    R::exp_all(gradient);
-                    for g in gradient.iter_mut() {
-                        *g = *g * scale - even;
-                    }
+                    R::exp_scaled(gradient, logits, [norm[0], norm[1]], scale, even);
                     gradient[class as usize] -= hit;
                 }
             });

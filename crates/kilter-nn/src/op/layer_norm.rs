@@ -48,9 +48,7 @@ impl LayerNorm {
                     let mean = sum(x) * scale;
                     let variance = squares_about(x, mean) * scale;
                     let inverse = R::one() / (variance + R::of(self.epsilon)).sqrt();
-                    for (((y, &x), &gamma), &beta) in y.iter_mut().zip(x).zip(gamma).zip(beta) {
-                        *y = (x - mean) * inverse * gamma + beta;
-                    }
+                    scaled(x, [mean, inverse], gamma, beta, y);
                     moments.copy_from_slice(&[mean, inverse]);
                 }
             },
@@ -74,18 +72,9 @@ impl LayerNorm {
                 for ((dx, (x, dy)), moments) in rows {
                     let (mean, inverse) = (moments[0], moments[1]);
                     // With h = (x - mean)·inverse and g = dy·gamma: dx = inverse·(g - mean(g) - h·mean(g·h)).
-                    for ((dx, &dy), &gamma) in dx.iter_mut().zip(dy).zip(gamma) {
-                        *dx = dy * gamma;
-                    }
-                    let mean_g = sum(dx) * scale;
-                    let mean_gh = dot_about(dx, x, mean) * inverse * scale;
-                    let sums = dgamma.iter_mut().zip(dbeta.iter_mut());
-                    for (((dx, &x), &dy), (dgamma, dbeta)) in dx.iter_mut().zip(x).zip(dy).zip(sums) {
-                        let h = (x - mean) * inverse;
-                        *dx = inverse * (*dx - mean_g - h * mean_gh);
-                        *dgamma += dy * h;
-                        *dbeta += dy;
-                    }
+                    product(dy, gamma, dx);
+                    let means = [sum(dx) * scale, dot_about(dx, x, mean) * inverse * scale];
+                    slopes(x, [mean, inverse], means, dy, dx, [&mut dgamma, &mut dbeta]);
                 }
                 (dgamma, dbeta)
             })
@@ -98,6 +87,39 @@ impl LayerNorm {
             }
         }
         (dx, dgamma, dbeta)
+    }
+}
+
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512dq+fma", "x86_64+avx2+fma"))]
+fn scaled<R: Real>(x: &[R], [mean, inverse]: [R; 2], gamma: &[R], beta: &[R], y: &mut [R]) {
+    for (((y, &x), &gamma), &beta) in y.iter_mut().zip(x).zip(gamma).zip(beta) {
+        *y = (x - mean) * inverse * gamma + beta;
+    }
+}
+
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512dq+fma", "x86_64+avx2+fma"))]
+fn product<R: Real>(dy: &[R], gamma: &[R], g: &mut [R]) {
+    for ((g, &dy), &gamma) in g.iter_mut().zip(dy).zip(gamma) {
+        *g = dy * gamma;
+    }
+}
+
+/// From `g` to the gradient of a row, in place; adds the row's part to those of `gamma` and `beta`.
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512dq+fma", "x86_64+avx2+fma"))]
+fn slopes<R: Real>(
+    x: &[R],
+    [mean, inverse]: [R; 2],
+    [mean_g, mean_gh]: [R; 2],
+    dy: &[R],
+    dx: &mut [R],
+    [dgamma, dbeta]: [&mut [R]; 2],
+) {
+    let sums = dgamma.iter_mut().zip(dbeta);
+    for (((dx, &x), &dy), (dgamma, dbeta)) in dx.iter_mut().zip(x).zip(dy).zip(sums) {
+        let h = (x - mean) * inverse;
+        *dx = inverse * (*dx - mean_g - h * mean_gh);
+        *dgamma += dy * h;
+        *dbeta += dy;
     }
 }
 

@@ -5,6 +5,8 @@ use std::ops::{AddAssign, DivAssign, MulAssign, SubAssign};
 use burn::tensor::Element;
 use num_traits::Float;
 
+use crate::op::reduce::{LANES, sum};
+
 /// Numbers in memory.
 pub type View<'a, R> = &'a [R];
 
@@ -20,6 +22,12 @@ pub trait Real:
 
     /// Replaces every `x` by `exp(x)`. In f32 within 2 units of the last place for finite results.
     fn exp_all(xs: &mut [Self]);
+
+    /// Replaces every `x` by `exp(x - top)` and gives their sum, in the lanes of [`super::reduce::sum`].
+    fn exp_about(xs: &mut [Self], top: Self) -> Self;
+
+    /// `exp(x - a - b)·scale - less` of every `x`, into `to`; `shift` is `[a, b]`.
+    fn exp_scaled(to: &mut [Self], xs: &[Self], shift: [Self; 2], scale: Self, less: Self);
 
     /// The Gauss error function. In f32 within 2e-7.
     fn erf(self) -> Self;
@@ -37,6 +45,19 @@ impl Real for f64 {
     fn exp_all(xs: &mut [Self]) {
         for x in xs {
             *x = x.exp();
+        }
+    }
+
+    fn exp_about(xs: &mut [Self], top: Self) -> Self {
+        for x in xs.iter_mut() {
+            *x = (*x - top).exp();
+        }
+        sum(xs)
+    }
+
+    fn exp_scaled(to: &mut [Self], xs: &[Self], [a, b]: [Self; 2], scale: Self, less: Self) {
+        for (to, x) in to.iter_mut().zip(xs) {
+            *to = (x - a - b).exp() * scale - less;
         }
     }
 
@@ -58,6 +79,14 @@ impl Real for f32 {
         exp_f32(xs);
     }
 
+    fn exp_about(xs: &mut [Self], top: Self) -> Self {
+        exp_about_f32(xs, top)
+    }
+
+    fn exp_scaled(to: &mut [Self], xs: &[Self], shift: [Self; 2], scale: Self, less: Self) {
+        exp_scaled_f32(to, xs, shift, scale, less);
+    }
+
     #[inline(always)]
     fn erf(self) -> Self {
         erf_f32(self)
@@ -70,6 +99,29 @@ impl Real for f32 {
 fn exp_f32(xs: &mut [f32]) {
     for x in xs {
         *x = exp_one(*x);
+    }
+}
+
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512dq+fma", "x86_64+avx2+fma"))]
+fn exp_about_f32(xs: &mut [f32], top: f32) -> f32 {
+    let (chunks, rest) = xs.as_chunks_mut::<LANES>();
+    let mut lanes = [0.0; LANES];
+    for chunk in chunks {
+        for (lane, x) in lanes.iter_mut().zip(chunk) {
+            *x = exp_one(*x - top);
+            *lane += *x;
+        }
+    }
+    for x in rest.iter_mut() {
+        *x = exp_one(*x - top);
+    }
+    lanes.into_iter().chain(rest.iter().copied()).sum()
+}
+
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512dq+fma", "x86_64+avx2+fma"))]
+fn exp_scaled_f32(to: &mut [f32], xs: &[f32], [a, b]: [f32; 2], scale: f32, less: f32) {
+    for (to, x) in to.iter_mut().zip(xs) {
+        *to = exp_one(x - a - b) * scale - less;
     }
 }
 

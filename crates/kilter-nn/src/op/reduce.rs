@@ -1,10 +1,13 @@
-//! Sums in sixteen lanes, which compilers turn into vectors and which round less than a single one.
+//! Sums in sixteen lanes, which compilers turn into the widest vectors of the machine and which round less than a single one.
+//! Nothing is fused, so that they are the same on every machine.
 
 use crate::op::real::Real;
 
-const LANES: usize = 16;
+/// Numbers that are summed side by side.
+pub const LANES: usize = 16;
 
 /// `Σ x`.
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512dq+fma", "x86_64+avx2+fma"))]
 pub fn sum<R: Real>(x: &[R]) -> R {
     let (chunks, rest) = x.as_chunks::<LANES>();
     let mut lanes = [R::zero(); LANES];
@@ -17,6 +20,7 @@ pub fn sum<R: Real>(x: &[R]) -> R {
 }
 
 /// `Σ a·(b - centre)`.
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512dq+fma", "x86_64+avx2+fma"))]
 pub fn dot_about<R: Real>(a: &[R], b: &[R], centre: R) -> R {
     let ((a_chunks, a_rest), (b_chunks, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
     let mut lanes = [R::zero(); LANES];
@@ -35,6 +39,7 @@ pub fn dot<R: Real>(a: &[R], b: &[R]) -> R {
 }
 
 /// `Σ (x - centre)²`.
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512dq+fma", "x86_64+avx2+fma"))]
 pub fn squares_about<R: Real>(x: &[R], centre: R) -> R {
     let (chunks, rest) = x.as_chunks::<LANES>();
     let mut lanes = [R::zero(); LANES];
@@ -48,6 +53,7 @@ pub fn squares_about<R: Real>(x: &[R], centre: R) -> R {
 }
 
 /// `Σ x²`, summed in f64.
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512dq+fma", "x86_64+avx2+fma"))]
 pub fn wide_square_norm(x: &[f32]) -> f64 {
     let (chunks, rest) = x.as_chunks::<LANES>();
     let mut lanes = [0.0; LANES];
@@ -60,6 +66,7 @@ pub fn wide_square_norm(x: &[f32]) -> f64 {
 }
 
 /// The largest number; minus infinity of none. A NaN is passed over.
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512dq+fma", "x86_64+avx2+fma"))]
 pub fn largest<R: Real>(x: &[R]) -> R {
     let (chunks, rest) = x.as_chunks::<LANES>();
     let mut lanes = [R::neg_infinity(); LANES];

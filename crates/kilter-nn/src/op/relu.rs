@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use crate::op::by_precision;
 use crate::op::kernel::{Kernel, apply1, numbers, on_host, sizes, tensor};
+use crate::op::real::Real;
 
 /// `max(0, x)` of every number, with slope 0 at 0.
 pub fn relu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
@@ -18,15 +19,27 @@ struct Relu;
 /// Numbers per piece of work.
 const PIECE: usize = 32_768;
 
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512dq+fma", "x86_64+avx2+fma"))]
+fn forward<R: Real>(x: &[R], y: &mut [R]) {
+    for (y, &x) in y.iter_mut().zip(x) {
+        // A NaN stays one.
+        *y = if x < R::zero() { R::zero() } else { x };
+    }
+}
+
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512dq+fma", "x86_64+avx2+fma"))]
+fn backward<R: Real>(x: &[R], dy: &[R], dx: &mut [R]) {
+    for ((dx, &x), &dy) in dx.iter_mut().zip(x).zip(dy) {
+        *dx = if x > R::zero() { dy } else { R::zero() };
+    }
+}
+
 impl Kernel for Relu {
     fn forward(&self, inputs: &[FlexTensor]) -> (FlexTensor, Vec<FlexTensor>) {
         let y = by_precision!(inputs[0], R => {
             let x = numbers::<R>(&inputs[0]);
             let mut y = vec![R::default(); x.len()];
-            y.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).for_each(|(y, x)| {
-                // A NaN stays one.
-                y.iter_mut().zip(x).for_each(|(y, &x)| *y = if x < R::default() { R::default() } else { x });
-            });
+            y.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).for_each(|(y, x)| forward(x, y));
             tensor(y, sizes(&inputs[0]).to_vec())
         });
         (y, Vec::new())
@@ -42,11 +55,8 @@ impl Kernel for Relu {
         by_precision!(gradient, R => {
             let (x, dy) = (numbers::<R>(&inputs[0]), numbers::<R>(gradient));
             let mut dx = vec![R::default(); x.len()];
-            dx.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE).zip(dy.par_chunks(PIECE))).for_each(|(dx, (x, dy))| {
-                for ((dx, &x), &dy) in dx.iter_mut().zip(x).zip(dy) {
-                    *dx = if x > R::default() { dy } else { R::default() };
-                }
-            });
+            let pieces = dx.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE).zip(dy.par_chunks(PIECE)));
+            pieces.for_each(|(dx, (x, dy))| backward(x, dy, dx));
             vec![Some(tensor(dx, sizes(gradient).to_vec()))]
         })
     }
