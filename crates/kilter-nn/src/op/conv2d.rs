@@ -1,4 +1,4 @@
-//! Two-dimensional convolution. With stride 1 it is computed as it stands, see [`super::direct`]; otherwise patches of an
+//! Two-dimensional convolution. With stride 1 it is computed as it stands, by `direct.rs`; otherwise patches of an
 //! image become the rows of a matrix (im2col), one product per image and group, forward and twice backward. Images are
 //! shared out among threads; weight gradients are summed in a fixed order.
 //!

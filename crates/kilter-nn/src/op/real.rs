@@ -23,7 +23,7 @@ pub trait Real:
     /// Replaces every `x` by `exp(x)`. In f32 within 2 units of the last place for finite results.
     fn exp_all(xs: &mut [Self]);
 
-    /// Replaces every `x` by `exp(x - top)` and gives their sum, in the lanes of [`super::reduce::sum`].
+    /// Replaces every `x` by `exp(x - top)` and gives their sum, in sixteen lanes.
     fn exp_about(xs: &mut [Self], top: Self) -> Self;
 
     /// `exp(x - a - b)·scale - less` of every `x`, into `to`; `shift` is `[a, b]`.
