@@ -1,5 +1,5 @@
 //! Scaled dot-product attention (Vaswani et al., *Attention Is All You Need*, 2017, eq. 1), fused: softmax in place,
-//! causal rows cut short, heads shared out among threads; only the probabilities are kept for the backward pass.
+//! causal rows cut short by blocks, heads shared out among threads; only the probabilities are kept for the backward pass.
 
 use std::sync::Arc;
 
@@ -80,6 +80,10 @@ pub fn attention(q: Tensor<2>, k: Tensor<2>, v: Tensor<2>, batch: usize, heads: 
     activation::softmax(scores, 3).cast(dtype).matmul(v).swap_dims(1, 2).reshape([rows, heads * value])
 }
 
+/// Queries of a block whose later keys are left out of causal products: few, so that much is left out, and enough for a
+/// product to be quick.
+const BLOCK: usize = 32;
+
 #[derive(Debug)]
 struct Attention {
     batch: usize,
@@ -134,6 +138,16 @@ impl Attention {
         Plan { batch, heads, queries: q[0] / batch, keys: k[0] / batch, width: q[1] / heads, value: v[1] / heads }
     }
 
+    /// Blocks of queries: the first, how many, and how many keys any of them sees.
+    fn blocks(&self, plan: Plan) -> impl Iterator<Item = (usize, usize, usize)> {
+        let size = if matches!(self.mask, Mask::Causal) { BLOCK } else { plan.queries.max(1) };
+        (0..plan.queries).step_by(size).map(move |first| {
+            let count = size.min(plan.queries - first);
+            let seen = if matches!(self.mask, Mask::Causal) { (first + count).min(plan.keys) } else { plan.keys };
+            (first, count, seen)
+        })
+    }
+
     /// The result and the probabilities, head after head.
     fn forward<R: Real>(&self, plan: Plan, q: &[R], k: &[R], v: &[R]) -> (Vec<R>, Vec<R>) {
         let Plan { batch, heads, queries, keys, width, value } = plan;
@@ -142,7 +156,11 @@ impl Attention {
         let mut p = vec![R::zero(); batch * heads * queries * keys];
         y.par_chunks_mut(queries * value).zip(p.par_chunks_mut(queries * keys)).enumerate().for_each(|(i, (y, p))| {
             let (q, k) = (plan.head(q, i, queries, width), plan.head(k, i, keys, width));
-            multiply(p, keys, q, k.t(), scale, R::zero(), false);
+            let v = plan.head(v, i, keys, value);
+            for (first, count, seen) in self.blocks(plan) {
+                let p = &mut p[first * keys..];
+                multiply(p, keys, q.rows(first, count), k.rows(0, seen).t(), scale, R::zero(), false);
+            }
             for (row, p) in p.chunks_mut(keys).enumerate() {
                 let seen = self.mask.seen(i / heads, row, keys);
                 let (p, hidden) = p.split_at_mut(seen);
@@ -153,14 +171,16 @@ impl Attention {
                     *p *= inverse;
                 }
             }
-            let p = Matrix::new(p, queries, keys);
-            multiply(y, value, p, plan.head(v, i, keys, value), R::one(), R::zero(), false);
+            for (first, count, seen) in self.blocks(plan) {
+                let p = Matrix::strided(&p[first * keys..], count, seen, keys);
+                multiply(&mut y[first * value..], value, p, v.rows(0, seen), R::one(), R::zero(), false);
+            }
         });
         (plan.together(&y, queries, value), p)
     }
 
     /// Gradients of queries, keys and values.
-    fn backward<R: Real>(plan: Plan, q: &[R], k: &[R], v: &[R], p: &[R], dy: &[R]) -> [Vec<R>; 3] {
+    fn backward<R: Real>(&self, plan: Plan, q: &[R], k: &[R], v: &[R], p: &[R], dy: &[R]) -> [Vec<R>; 3] {
         let Plan { queries, keys, width, value, .. } = plan;
         let scale = R::of(1.0 / (width as f64).sqrt());
         let (mut dq, mut dk, mut dv) = (vec![R::zero(); q.len()], vec![R::zero(); k.len()], vec![R::zero(); v.len()]);
@@ -174,18 +194,27 @@ impl Attention {
                 let (q, k) = (plan.head(q, i, queries, width), plan.head(k, i, keys, width));
                 let (v, dy) = (plan.head(v, i, keys, value), plan.head(dy, i, queries, value));
                 let p = &p[i * queries * keys..][..queries * keys];
-                multiply(dv, value, Matrix::new(p, queries, keys).t(), dy, R::one(), R::zero(), false);
-                multiply(ds, keys, dy, v.t(), R::one(), R::zero(), false);
-                // Through the softmax: ds = p·(dp - Σ p·dp), row by row.
-                for (ds, p) in ds.chunks_mut(keys).zip(p.chunks(keys)) {
-                    let mean = dot(ds, p);
-                    for (d, &p) in ds.iter_mut().zip(p) {
-                        *d = p * (*d - mean);
+                for (first, count, seen) in self.blocks(plan) {
+                    let (q, dy) = (q.rows(first, count), dy.rows(first, count));
+                    // The first block is the first to write.
+                    let keep = if first == 0 { R::zero() } else { R::one() };
+                    let p = &p[first * keys..];
+                    let ds = &mut ds[..count * seen];
+                    let p_rows = Matrix::strided(p, count, seen, keys);
+                    multiply(dv, value, p_rows.t(), dy, R::one(), keep, false);
+                    multiply(ds, seen, dy, v.rows(0, seen).t(), R::one(), R::zero(), false);
+                    // Through the softmax: ds = p·(dp - Σ p·dp), row by row.
+                    for (ds, p) in ds.chunks_mut(seen).zip(p.chunks(keys)) {
+                        let p = &p[..seen];
+                        let mean = dot(ds, p);
+                        for (d, &p) in ds.iter_mut().zip(p) {
+                            *d = p * (*d - mean);
+                        }
                     }
+                    let ds = Matrix::new(ds, count, seen);
+                    multiply(&mut dq[first * width..], width, ds, k.rows(0, seen), scale, R::zero(), false);
+                    multiply(dk, width, ds.t(), q, scale, keep, false);
                 }
-                let ds = Matrix::new(ds, queries, keys);
-                multiply(dq, width, ds, k, scale, R::zero(), false);
-                multiply(dk, width, ds.t(), q, scale, R::zero(), false);
             },
         );
         [plan.together(&dq, queries, width), plan.together(&dk, keys, width), plan.together(&dv, keys, value)]
@@ -212,7 +241,7 @@ impl Kernel for Attention {
         let plan = self.plan(inputs);
         by_precision!(gradient, R => {
             let [a, b, c] = [0, 1, 2].map(|i| numbers::<R>(&inputs[i]));
-            let all = Self::backward(plan, a, b, c, numbers(&saved[0]), numbers(gradient));
+            let all = self.backward(plan, a, b, c, numbers(&saved[0]), numbers(gradient));
             all.into_iter().zip(inputs).map(|(d, input)| Some(tensor(d, sizes(input).to_vec()))).collect()
         })
     }

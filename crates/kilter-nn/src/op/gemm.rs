@@ -35,6 +35,23 @@ impl<'a, R: Real> Matrix<'a, R> {
         Self { data, rows, columns, row_stride: stride, column_stride: 1 }
     }
 
+    /// `count` rows from `first` on.
+    ///
+    /// # Panics
+    /// If there are fewer rows, or the matrix is transposed: a defect of the caller.
+    #[must_use]
+    pub fn rows(self, first: usize, count: usize) -> Self {
+        assert!(
+            first + count <= self.rows && self.column_stride == 1,
+            "rows {first} to {} of {}",
+            first + count,
+            self.rows
+        );
+        // Of no rows there may be no place to begin at.
+        let data = &self.data[(first * self.row_stride).min(self.data.len())..];
+        Self { data, rows: count, ..self }
+    }
+
     /// The transposed matrix.
     #[must_use]
     pub fn t(self) -> Self {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use burn::tensor::{DType, Device, Tensor, TensorData, activation};
+use burn::tensor::{Bool, DType, Device, Tensor, TensorData, activation};
 use kilter_nn::op::{
     Conv2dShape, Curve, Mask, attention, batch_norm, conv2d, cross_entropy, dropout, embedding, gelu, layer_norm,
     linear, max_pool2d, quasi_lstm, quasi_lstm_in_blocks, quasi_lstm_state, relu,
@@ -241,15 +241,36 @@ fn attention_under_every_mask() {
     check_op!(["q", [3, 8]], ["k", [5, 8]], ["v", [5, 12]] => |q, k, v| attention(q, k, v, 1, 2, Mask::Full));
 }
 
+/// Values and gradients, for texts shorter and longer than a block of queries.
 #[test]
 fn attention_beside_its_formula() {
-    let (batch, heads, tokens, width) = (2, 3, 5, 4);
-    let shape = [batch * tokens, heads * width];
-    let [q, k, v] = ["q", "k", "v"].map(|name| tensor(&random(shape, name), shape, DType::F64));
-    let apart = |x: &Tensor<2>| x.clone().reshape([batch, tokens, heads, width]).swap_dims(1, 2);
-    let scores = apart(&q).matmul(apart(&k).swap_dims(2, 3)) / (width as f64).sqrt();
-    let theirs: Tensor<2> = activation::softmax(scores, 3).matmul(apart(&v)).swap_dims(1, 2).reshape(shape);
-    close(&numbers(&attention(q, k, v, batch, heads, Mask::Full)), &numbers(&theirs), 1e-12, "attention");
+    let (batch, heads, width) = (2, 3, 4);
+    for (tokens, causal) in [(5, false), (5, true), (32, true), (70, true)] {
+        let shape = [batch * tokens, heads * width];
+        let run = |ours: bool| {
+            let leaves = ["q", "k", "v"].map(|name| tensor(&random(shape, name), shape, DType::F64).require_grad());
+            let [q, k, v] = leaves.clone();
+            let y = if ours {
+                attention(q, k, v, batch, heads, if causal { Mask::Causal } else { Mask::Full })
+            } else {
+                let apart = |x: Tensor<2>| x.reshape([batch, tokens, heads, width]).swap_dims(1, 2);
+                let mut scores = apart(q).matmul(apart(k).swap_dims(2, 3)) / (width as f64).sqrt();
+                if causal {
+                    let later = (0..tokens * tokens).map(|at| at % tokens > at / tokens).collect::<Vec<bool>>();
+                    let later = TensorData::new(later, [1, 1, tokens, tokens]);
+                    let later = Tensor::<4, Bool>::from_data(later, &device()).expand(scores.dims());
+                    scores = scores.mask_fill(later, f64::NEG_INFINITY);
+                }
+                activation::softmax(scores, 3).matmul(apart(v)).swap_dims(1, 2).reshape(shape)
+            };
+            let tape = scalar(y.clone()).backward();
+            let slopes = leaves.map(|leaf| numbers(&leaf.grad(&tape).unwrap()));
+            [vec![numbers(&y)], slopes.to_vec()].concat()
+        };
+        for (ours, theirs) in run(true).iter().zip(&run(false)) {
+            close(ours, theirs, 1e-12, &format!("attention of {tokens} tokens, causal: {causal}"));
+        }
+    }
 }
 
 #[test]
