@@ -96,22 +96,17 @@ pub fn bench(target: &Path, quick: bool) -> Result<Sheet, String> {
             }
             let last = &all[all.len() - 1..];
             figures.push(Figure::of("… peak memory", Unit::Bytes, &part(last, |answer| figure(answer, "peak_bytes"))));
-            if let (ours, Some(theirs)) = &last[0] {
-                let taken = (rounds as u64 + 1) * steps;
+            // Early, while there is a loss to compare.
+            if let (ours, Some(theirs)) = &all[0] {
                 let (ours, theirs) = (figure(ours, "loss"), figure(theirs, "loss"));
-                notes.push(format!("Loss of {net}, {words}, in step {taken}: {ours:.6} against {theirs:.6}."));
+                notes.push(format!("Loss of {net}, {words}, in step {steps}: {ours:.5e} against {theirs:.5e}."));
             }
             name = theirs.map(|peer| peer.name.clone()).or(name);
         }
     }
-    let command = || Command::new(std::env::current_exe().unwrap_or_default());
-    let one_thread = |mut command: Command| {
-        command.env("RAYON_NUM_THREADS", "1");
-        command
-    };
-    let mut ours = command();
-    ours.args(["bench", "networks-process", "ops"]).arg(scratch.path());
-    let mut ours = Peer::start(one_thread(ours), "networks-process")?;
+    let mut command = Command::new(std::env::current_exe().map_err(text)?);
+    command.args(["bench", "networks-process", "ops"]).arg(scratch.path()).env("RAYON_NUM_THREADS", "1");
+    let mut ours = Peer::start(command, "networks-process")?;
     let theirs = python.as_ref().map(|python| {
         let mut command = python.script("networks.py");
         command.arg("ops").arg(scratch.path());

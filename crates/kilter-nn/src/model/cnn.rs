@@ -127,10 +127,10 @@ impl Network for Cnn {
     }
 
     fn activations(&self) -> u64 {
-        // What goes into a convolution and into its rectifier, and where the largest numbers stood, at half the sides.
+        // What goes into a convolution, into its rectifier and into its pooling.
         let of_conv = |(i, layer): (usize, Conv)| {
             let pixels = (self.image[1] >> i) * (self.image[2] >> i);
-            pixels * (layer.inputs + layer.outputs) + pixels / 2 * layer.outputs
+            pixels * (layer.inputs + 2 * layer.outputs)
         };
         let head: usize = self.head().iter().map(|layer| layer.inputs + layer.outputs).sum();
         (self.convolutions().map(of_conv).sum::<usize>() + head) as u64

@@ -122,7 +122,8 @@ impl Plan {
     /// As a convolution without patches, where that is quicker: images side by side keep all threads busy.
     fn direct<R: Real>(&self) -> Option<Direct> {
         let plain = self.shape.stride == [1, 1] && !self.is_pointwise();
-        if !plain || self.batch == 1 || self.result() == 0 {
+        let reaches = |axis: usize| self.input[axis + 1] + 2 * self.shape.padding[axis] >= self.kernel[axis];
+        if !(plain && reaches(0) && reaches(1)) || self.batch == 1 || self.result() == 0 {
             return None;
         }
         let groups = self.shape.groups;

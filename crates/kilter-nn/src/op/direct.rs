@@ -41,7 +41,7 @@ impl Tile {
     pub fn here<R: Real>() -> Self {
         #[cfg(target_arch = "x86_64")]
         if size_of::<R>() == 4 {
-            if is_x86_feature_detected!("avx512f") {
+            if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("fma") {
                 return Self { lanes: 16, channels: 8, slopes: 8, with: Instructions::Avx512 };
             }
             if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {

@@ -12,7 +12,7 @@ use crate::op::real::Real;
 
 /// The largest of each `side × side` numbers of images `[batch, channels, height, width]`, which do not overlap; rows and
 /// columns that are left over are cut off. Gives `[batch, channels, height / side, width / side]`. The gradient goes to the
-/// first of equal numbers.
+/// first of equal numbers; where one is NaN there is none.
 pub fn max_pool2d(x: Tensor<4>, side: usize) -> Tensor<4> {
     if on_host(&x) { apply1(MaxPool { side }, x) } else { burn_max_pool2d(x, MaxPoolOptions::new([side, side])) }
 }
