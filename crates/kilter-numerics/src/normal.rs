@@ -20,9 +20,12 @@ const FAR_TAIL: f64 = -30.0;
 /// its first neglected term is then below 3·10⁻¹⁶, while the difference of two tails would lose two digits or more.
 const NARROW: f64 = 0.02;
 
+/// Beyond this, Φ is 1 to the last place: what is missing is below 2⁻⁵³.
+pub const WHOLE: f64 = 8.3;
+
 /// Φ(x), with full relative precision in the left tail; for the right tail take `cdf(-x)`.
 pub fn cdf(x: f64) -> f64 {
-    0.5 * libm::erfc(-x * FRAC_1_SQRT_2)
+    if x > WHOLE { 1.0 } else { 0.5 * libm::erfc(-x * FRAC_1_SQRT_2) }
 }
 
 /// ln Φ(x), for every x: down to -10¹⁵⁴, where x² overflows, and with full relative precision far to the right, where
@@ -124,9 +127,17 @@ fn truncated_quantile_of(q: f64, rest: f64, a: f64, b: f64) -> f64 {
     if rest <= 0.0 {
         return b;
     }
-    let p = with_tail(q * cdf(b), rest, a);
+    // Φ(b) and Φ(-b): the smaller is a tail, the greater what it leaves of 1. So, too, with a, which is below zero.
+    let (to_b, beyond_b) = if b > 0.0 {
+        let tail = tail_beside(rest, -b);
+        (1.0 - tail, tail)
+    } else {
+        (cdf(b), 0.0)
+    };
+    let to_a = tail_beside(q * to_b, a);
+    let p = q * to_b + rest * to_a;
     let x = if p > 0.5 {
-        -quantile(with_tail(rest * cdf(-a), q, -b))
+        -quantile(rest * (1.0 - to_a) + q * beyond_b)
     } else if p > 1e-280 {
         quantile(p)
     } else {
@@ -136,10 +147,10 @@ fn truncated_quantile_of(q: f64, rest: f64, a: f64, b: f64) -> f64 {
     x.max(a).min(b)
 }
 
-/// `sum + share * cdf(x)` for a share up to 1; Φ isn't taken where it is too small to change the sum: Φ(-9) = 1.1·10⁻¹⁹ is
-/// less than half of the last place of 0.01.
-fn with_tail(sum: f64, share: f64, x: f64) -> f64 {
-    if x < -9.0 && sum >= 0.01 { sum } else { sum + share * cdf(x) }
+/// Φ(x); nothing where it is too small to change `sum` if it is added to it: Φ(-9) = 1.1·10⁻¹⁹ is less than half of the
+/// last place of 0.01.
+fn tail_beside(sum: f64, x: f64) -> f64 {
+    if x < -9.0 && sum >= 0.01 { 0.0 } else { cdf(x) }
 }
 
 /// [`truncated_quantile_of`] where the probability itself underflows: Newton's method on ln Φ, from the left.

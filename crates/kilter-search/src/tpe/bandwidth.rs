@@ -2,13 +2,10 @@
 
 use std::f64::consts::FRAC_1_SQRT_2;
 
-use kilter_numerics::normal::mass;
+use kilter_numerics::normal::{WHOLE, mass};
 
 use super::dimension::Interval;
 use super::parzen::ParzenOptions;
-
-/// Beyond this many σ from both ends of the domain a kernel's mass is 1 to the last place (its tails are below 2⁻⁵³).
-const WHOLE: f64 = 8.3;
 
 /// A normal kernel's 1 / (σ √2), and what its density is divided by beside the constants of the domain.
 pub(super) fn scale_and_divisor(interval: &Interval, mean: f64, sigma: f64) -> (f64, f64) {

@@ -2,8 +2,8 @@
 //! upper bound where it isn't, then the rest where the bound leaves room. Of the worse trials' density only as much is
 //! added up as tells which candidate is the best.
 //!
-//! The loops are compiled twice, for any processor and for those with AVX2, which has vectors twice as long. Both do the
-//! same operations in the same order (nothing is fused), so that a proposal does not hang on the machine.
+//! The loops are compiled for any processor, and for those with vectors of four and of eight numbers. All do the same
+//! operations in the same order (nothing is fused), so that a proposal does not hang on the machine.
 
 use super::log_sum_exp::{LANES, LogSumExp};
 use super::masses::Masses;
@@ -21,24 +21,8 @@ const MARGIN: f64 = 1e-9;
 /// Adds up the kernels of all components for each candidate: `log_constant` has the prior last, `sums` one sum per
 /// candidate. With `better`, the candidates' log densities among the better trials, it goes only as far as tells which of
 /// them has the greatest ratio of the two densities; the others' sums then stay at a part that shows that they have not.
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512dq+avx512vl", "x86_64+avx2"))]
 pub(super) fn accumulate(passes: &[Pass<'_>], log_constant: &[f64], better: Option<&[f64]>, sums: &mut [LogSumExp]) {
-    #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") {
-        #[allow(unsafe_code, reason = "the processor has what the function is compiled for: it was asked")]
-        // SAFETY: its only precondition is that the processor has AVX2.
-        return unsafe { accumulate_with_avx2(passes, log_constant, better, sums) };
-    }
-    accumulate_blocks(passes, log_constant, better, sums);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn accumulate_with_avx2(passes: &[Pass<'_>], log_constant: &[f64], better: Option<&[f64]>, sums: &mut [LogSumExp]) {
-    accumulate_blocks(passes, log_constant, better, sums);
-}
-
-#[inline(always)]
-fn accumulate_blocks(passes: &[Pass<'_>], log_constant: &[f64], better: Option<&[f64]>, sums: &mut [LogSumExp]) {
     // The newest first, which lie nearest to what is drawn now, and with them the prior.
     let ends = (1..=log_constant.len()).rev().step_by(BLOCK);
     let blocks: Vec<(usize, &[f64])> =

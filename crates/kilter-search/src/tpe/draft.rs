@@ -1,5 +1,6 @@
 //! A proposal in the making: a chooser that estimates each group of questions when its first one is asked.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use kilter_numerics::Stream;
@@ -9,7 +10,7 @@ use kilter_study::{Goal, History};
 
 use super::hyperopt::AdaptiveParzen;
 use super::kept::{Better, Kept, Model, Shelf};
-use super::parzen::{Column, Expected, Parzen, ParzenOptions};
+use super::parzen::{Column, Expected, ParzenOptions};
 use super::ranking::{Ranking, Sides};
 use super::sampler::{Flavour, TpeConfig, Weights, expected};
 use super::seen::Seen;
@@ -21,6 +22,8 @@ pub(super) struct Estimate<'a> {
     pub(super) config: &'a TpeConfig,
     /// Every trial's answers, by coordinate and trial number; NaN where a question was not asked.
     pub(super) columns: &'a [Vec<f64>],
+    /// By coordinate the trials that were not asked.
+    pub(super) unasked: &'a [BTreeSet<u64>],
     /// The better trials and those that they are compared with.
     pub(super) sides: &'a Sides,
     /// How much each of the better trials weighs.
@@ -32,10 +35,15 @@ pub(super) struct Estimate<'a> {
 }
 
 impl Estimate<'_> {
-    /// Those of the trials learnt from that have ended.
-    fn finished(&self) -> Vec<u64> {
-        let ended = |number: &&u64| self.history.get(**number).is_some_and(|row| row.end.is_some());
-        self.sides.below.iter().chain(&self.sides.above).filter(ended).copied().collect()
+    /// Was every trial that is learnt from and has ended asked for this coordinate?
+    fn is_always_asked(&self, coordinate: usize) -> bool {
+        let learnt_from = |number: &u64| {
+            let Sides { below, above, .. } = self.sides;
+            below.binary_search(number).is_ok() || above.binary_search(number).is_ok()
+        };
+        let has_ended = |number: &u64| self.history.get(*number).is_some_and(|row| row.end.is_some());
+        let unasked = self.unasked.get(coordinate).into_iter().flatten();
+        !unasked.rev().any(|number| learnt_from(number) && has_ended(number))
     }
 }
 
@@ -46,14 +54,7 @@ type Group = Vec<usize>;
 /// questions are taken together that every finished trial was asked.
 fn groups(outline: &Outline, encoding: &Encoding, estimate: &Estimate<'_>) -> Vec<Group> {
     let jointly = estimate.config.jointly(estimate.goals.len() > 1);
-    let finished = if jointly && !outline.is_complete() { estimate.finished() } else { Vec::new() };
-    let asked_always = |at: usize| {
-        let asked = |column: usize| {
-            let column = estimate.columns.get(column).map_or(&[][..], Vec::as_slice);
-            finished.iter().all(|&number| column.get(number as usize).is_some_and(|code| !code.is_nan()))
-        };
-        encoding.span(at).all(asked)
-    };
+    let asked_always = |at: usize| encoding.span(at).all(|coordinate| estimate.is_always_asked(coordinate));
     // Who is estimated by itself stands under no condition that others share.
     let mut groups: Vec<(Option<Option<&str>>, Group)> = Vec::new();
     for (at, entry) in outline.entries().iter().enumerate() {
@@ -174,11 +175,12 @@ impl<'a> Draft<'a> {
         let mut densities = self.densities(kept, coordinates, &dimensions, &expected);
         let count = self.estimate.config.candidates();
         let free = self.outline.constraints().is_empty();
-        let rows: Vec<Vec<f64>> = match &densities {
+        let rows: Vec<f64> = match &densities {
             Densities::Joint { parents, kept } => {
-                let varied = self.estimate.config.varied();
-                let drawn = sample(kept.better(), count, varied, parents, &mut self.stream);
-                drawn.chunks(dimensions.len().max(1)).map(<[f64]>::to_vec).collect()
+                let varied = if parents.is_empty() { 0 } else { self.estimate.config.varied() };
+                let mut drawn = kept.better().sample(count - varied, &mut self.stream);
+                drawn.extend(kept.better().vary(parents, varied, &mut self.stream));
+                drawn
             }
             Densities::Single(parts) => {
                 let drawn: Vec<Vec<f64>> =
@@ -189,9 +191,9 @@ impl<'a> Draft<'a> {
                         let best = best_candidate(&better.log_density(drawn), &worse.log_density(drawn));
                         best.and_then(|best| drawn.get(best)).copied().unwrap_or(f64::NAN)
                     });
-                    vec![best.collect()]
+                    best.collect()
                 } else {
-                    (0..count).map(|at| drawn.iter().map(|part| part[at]).collect()).collect()
+                    (0..count).flat_map(|at| drawn.iter().map(move |part| part[at])).collect()
                 }
             }
         };
@@ -204,8 +206,9 @@ impl<'a> Draft<'a> {
             let others = self.others(group, coordinates, question)?;
             candidates = self.possible(group, others);
         }
-        if let Some(best) = densities.best_of(&candidates) {
-            let answers: Vec<(usize, Value)> = self.answers(group, &candidates[best]).collect();
+        let width = coordinates.len();
+        if let Some(best) = densities.best_of(&candidates, width) {
+            let answers: Vec<(usize, Value)> = self.answers(group, &candidates[best * width..][..width]).collect();
             answers.into_iter().for_each(|(at, value)| self.drawn[at] = Some(value));
         }
         Ok(())
@@ -266,49 +269,48 @@ impl<'a> Draft<'a> {
         })
     }
 
-    /// The candidates that the constraints still allow beside the answers so far.
-    fn possible(&self, group: &[usize], mut rows: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
+    /// The candidates, row after row, that were not tried and that the constraints still allow beside the answers so far.
+    fn possible(&self, group: &[usize], rows: Vec<f64>) -> Vec<f64> {
         let entries = self.outline.entries();
-        if self.estimate.seen.is_kept() {
-            let mut code = vec![f64::NAN; self.encoding.coordinates().len()];
-            self.joint_code(&mut code);
-            rows.retain(|row| {
-                for (at, value) in self.answers(group, row) {
-                    if let Some(own) = entries[at].domain.encode(&value) {
-                        code[self.encoding.span(at)].copy_from_slice(&own);
-                    }
+        let free = self.outline.constraints().is_empty();
+        if free && !self.estimate.seen.is_kept() {
+            return rows;
+        }
+        let mut code = vec![f64::NAN; self.encoding.coordinates().len()];
+        self.joint_code(&mut code);
+        let mut is_new = |row: &[f64]| {
+            for (at, value) in self.answers(group, row) {
+                if let Some(own) = entries[at].domain.encode(&value) {
+                    code[self.encoding.span(at)].copy_from_slice(&own);
                 }
-                !self.estimate.seen.contains(&code)
-            });
-        }
-        if !self.outline.constraints().is_empty() {
-            rows.retain(|row| {
-                let mut with = self.joint.clone();
-                self.answers(group, row).for_each(|(at, value)| with.push(entries[at].name.clone(), value));
-                self.outline.is_possible(&with)
-            });
-        }
-        rows
+            }
+            !self.estimate.seen.contains(&code)
+        };
+        let is_allowed = |row: &[f64]| {
+            let mut with = self.joint.clone();
+            self.answers(group, row).for_each(|(at, value)| with.push(entries[at].name.clone(), value));
+            self.outline.is_possible(&with)
+        };
+        let width: usize = group.iter().map(|&at| self.encoding.span(at).len()).sum();
+        rows.chunks_exact(width.max(1))
+            .filter(|row| is_new(row) && (free || is_allowed(row)))
+            .flatten()
+            .copied()
+            .collect()
     }
 
     /// Candidates from what is feasible instead of from the estimate: for a single question from what is allowed, else
     /// from whole configurations.
-    fn others(
-        &mut self,
-        group: &[usize],
-        coordinates: &[usize],
-        question: &Question<'_>,
-    ) -> Result<Vec<Vec<f64>>, Halt> {
+    fn others(&mut self, group: &[usize], coordinates: &[usize], question: &Question<'_>) -> Result<Vec<f64>, Halt> {
         let mut rows = Vec::new();
         for _ in 0..self.estimate.config.candidates() {
             if group.len() == 1 {
-                rows.extend(question.domain.encode(&question.allowed.sample(&mut self.stream)));
+                rows.extend(question.domain.encode(&question.allowed.sample(&mut self.stream)).into_iter().flatten());
                 continue;
             }
             let code = self.outline.encode(&Feasible::new(self.outline)?.config(&mut self.stream)?);
-            let row: Vec<f64> = coordinates.iter().map(|&at| code[at]).collect();
-            if row.iter().all(|x| !x.is_nan()) {
-                rows.push(row);
+            if coordinates.iter().all(|&at| !code[at].is_nan()) {
+                rows.extend(coordinates.iter().map(|&at| code[at]));
             }
         }
         Ok(rows)
@@ -352,33 +354,21 @@ enum Densities<'a> {
     Single(Vec<(AdaptiveParzen, AdaptiveParzen)>),
 }
 
-/// Draws candidates; `varied` of them are variations of one of the `parents` each.
-fn sample(density: &Parzen, count: usize, varied: usize, parents: &Range<usize>, stream: &mut Stream) -> Vec<f64> {
-    if varied == 0 || parents.is_empty() {
-        return density.sample(count, stream);
-    }
-    let mut drawn = density.sample(count - varied, stream);
-    for _ in 0..varied {
-        let parent = parents.start + stream.index(parents.len());
-        drawn.extend(density.vary(parent, 1, stream));
-    }
-    drawn
-}
-
 impl Densities<'_> {
-    /// The candidate with the greatest ratio of the densities, each `[parameters]`; none only if there are none.
-    fn best_of(&mut self, candidates: &[Vec<f64>]) -> Option<usize> {
+    /// The candidate with the greatest ratio of the densities, of rows of so many parameters; none only if there are none.
+    fn best_of(&mut self, candidates: &[f64], width: usize) -> Option<usize> {
         match self {
             Self::Joint { kept, .. } => {
-                let (below, above) = kept.log_densities(&candidates.concat());
+                let (below, above) = kept.log_densities(candidates);
                 best_candidate(&below, &above)
             }
             Self::Single(parts) => {
-                let (mut below, mut above) = (vec![0.0; candidates.len()], vec![0.0; candidates.len()]);
+                let count = candidates.len() / width;
+                let (mut below, mut above) = (vec![0.0; count], vec![0.0; count]);
                 let add =
                     |sums: &mut [f64], logs: Vec<f64>| sums.iter_mut().zip(logs).for_each(|(sum, log)| *sum += log);
                 for (d, (better, worse)) in parts.iter().enumerate() {
-                    let column: Vec<f64> = candidates.iter().map(|row| row[d]).collect();
+                    let column: Vec<f64> = candidates.chunks_exact(width).map(|row| row[d]).collect();
                     add(&mut below, better.log_density(&column));
                     add(&mut above, worse.log_density(&column));
                 }

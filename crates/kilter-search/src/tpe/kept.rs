@@ -9,7 +9,7 @@ use super::Dimension;
 use super::bandwidth::{Bandwidth, scale_and_divisor};
 use super::draft::{has_all, values_of};
 use super::masses::Masses;
-use super::parzen::{Axis, Column, Constant, Expected, Parzen, ParzenOptions, own_choice, sort_key, sorted_order};
+use super::parzen::{Axis, Column, Expected, Parzen, ParzenOptions, own_choice, sort_key, sorted_order};
 use super::split::default_weights;
 
 /// What a density is estimated with.
@@ -90,15 +90,18 @@ impl Kept {
         let (gone, new) = self.changes(trials, columns);
         let before = self.numbers.len();
         let after = before + new.len() - gone.len();
-        let weights = default_weights(after);
         if before.min(after) < Bandwidth::SETTLED || gone.len() + new.len() > after / 4 {
             self.numbers.retain(|number| gone.binary_search(number).is_err());
             self.numbers.extend(new);
             self.numbers.sort_unstable();
-            self.fit_worse(&weights, columns);
+            self.fit_worse(columns);
         } else {
             self.adapt_worse(&gone, &new, columns);
-            self.worse.weigh(&weights, self.options.prior_weight);
+            if before == after {
+                self.worse.settle();
+            } else {
+                self.worse.weigh(&default_weights(after), self.options.prior_weight);
+            }
         }
     }
 
@@ -125,12 +128,13 @@ impl Kept {
     }
 
     /// Makes the worse trials' density anew.
-    fn fit_worse(&mut self, weights: &[f64], columns: &[&[f64]]) {
+    fn fit_worse(&mut self, columns: &[&[f64]]) {
         let values: Vec<Vec<f64>> = columns.iter().map(|column| values_of(column, &self.numbers)).collect();
         let orders: Vec<Vec<u32>> = values.iter().map(|values| sorted_order(values)).collect();
         let columns = values.iter().zip(&orders).map(|(values, order)| Column { values, order: Some(order) });
         let columns: Vec<Column<'_>> = columns.collect();
-        self.worse = Parzen::fit_expecting(&self.dimensions, &columns, weights, &self.options, &self.expected);
+        let weights = default_weights(self.numbers.len());
+        self.worse = Parzen::fit_expecting(&self.dimensions, &columns, &weights, &self.options, &self.expected);
         let keyed = |(values, order): (&Vec<f64>, &Vec<u32>)| {
             order.iter().map(|&i| (sort_key(values[i as usize]), self.numbers[i as usize])).collect()
         };
@@ -158,7 +162,7 @@ impl Kept {
         for &number in new {
             let at = self.numbers.partition_point(|&other| other < number);
             self.numbers.insert(at, number);
-            self.worse.constants.insert(at, Constant::NONE);
+            self.worse.constants.insert(at, 0.0);
             for (d, column) in columns.iter().enumerate() {
                 self.worse.axes[d].insert(at, column[number as usize]);
                 let sorted = &mut self.sorted[d];

@@ -26,6 +26,7 @@ use kilter_numerics::Stream;
 use kilter_numerics::normal::{LN_SQRT_2PI, truncated_quantile};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::FRAC_1_SQRT_2;
+use std::ops::Range;
 
 /// How kernels get their width and the prior its weight; the defaults are Optuna's.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -98,8 +99,10 @@ pub enum Kernel {
 pub struct Parzen {
     /// Normalised; the prior last.
     weights: Vec<f64>,
+    /// Their logarithms; the prior's less what its kernels of choices have too much.
+    log_weights: Vec<f64>,
     /// Per component: what [`constant`](Self::constant) says.
-    pub(super) constants: Vec<Constant>,
+    pub(super) constants: Vec<f64>,
     /// Per component: ln weight, less the logarithms of everything in its kernels that doesn't depend on the value.
     log_constant: Vec<f64>,
     pub(super) axes: Vec<Axis>,
@@ -174,9 +177,9 @@ impl Parzen {
         mixture
     }
 
-    /// What doesn't depend on the value, nor on how many components there are, in one component's kernels.
-    pub(super) fn constant(&self, component: usize) -> Constant {
-        let mut constant = Constant::NONE;
+    /// The logarithm of what doesn't depend on the value, nor on how many components there are, in one component's kernels.
+    pub(super) fn constant(&self, component: usize) -> f64 {
+        let mut constant = Constant { logarithm: 0.0, divisor: 1.0 };
         for axis in &self.axes {
             match axis {
                 Axis::Continuous { interval, divisor, .. } => {
@@ -187,7 +190,7 @@ impl Parzen {
                 Axis::Categorical { .. } | Axis::Point(_) => {}
             }
         }
-        constant
+        constant.logarithm - constant.divisor.ln()
     }
 
     /// Gives the components their weights: the observations' against the prior's.
@@ -205,11 +208,17 @@ impl Parzen {
         let total = weights.iter().sum::<f64>() + prior_weight;
         self.weights.clear();
         self.weights.extend(weights.iter().chain([&prior_weight]).map(|weight| weight / total));
+        self.log_weights.clear();
+        self.log_weights.extend(self.weights.iter().map(|weight| weight.ln()));
+        self.log_weights[weights.len()] -= prior_excess;
+        self.settle();
+    }
+
+    /// Brings the components' weights together with their kernels' constants.
+    pub(super) fn settle(&mut self) {
         self.log_constant.clear();
-        let log_constant =
-            |(weight, constant): (&f64, &Constant)| constant.logarithm + (weight / constant.divisor).ln();
-        self.log_constant.extend(self.weights.iter().zip(&self.constants).map(log_constant));
-        self.log_constant[weights.len()] -= prior_excess;
+        let both = self.log_weights.iter().zip(&self.constants);
+        self.log_constant.extend(both.map(|(log_weight, constant)| log_weight + constant));
     }
 
     /// The components' weights, adding up to 1: the observations' in trial order, then the prior's.
@@ -246,13 +255,14 @@ impl Parzen {
         candidates
     }
 
-    /// Variations of one observation: its values, but one parameter, and each other with chance 1 / parameters, drawn as
-    /// [`sample`](Self::sample) would from any component. Panics if there is no such observation.
-    pub fn vary(&self, observation: usize, count: usize, stream: &mut Stream) -> Vec<f64> {
+    /// Variations of one of these observations each: its values, but one parameter, and each other with chance
+    /// 1 / parameters, drawn as [`sample`](Self::sample) would from any component. Panics if there are no such observations.
+    pub fn vary(&self, observations: &Range<usize>, count: usize, stream: &mut Stream) -> Vec<f64> {
         let lottery = Lottery::new(self.weights.iter().copied());
         let chance = 1.0 / self.axes.len() as f64;
         let mut candidates = Vec::with_capacity(count * self.axes.len());
         for _ in 0..count {
+            let observation = observations.start + stream.index(observations.len());
             let one = stream.index(self.axes.len().max(1));
             candidates.extend(self.axes.iter().enumerate().map(|(d, axis)| {
                 let changes = d == one || stream.uniform() < chance;
@@ -285,7 +295,7 @@ impl Parzen {
         let mut masses = masses.iter_mut();
         let mut passes: Vec<Pass<'_>> = Vec::with_capacity(width);
         for (d, axis) in self.axes.iter().enumerate() {
-            let values = candidates.iter().skip(d).step_by(width).copied();
+            let values = candidates.chunks_exact(width).map(|row| row[d]);
             passes.extend(Pass::new(axis, values, masses.next().and_then(Option::as_mut)));
         }
         accumulate(&passes, &self.log_constant, better, &mut sums);
@@ -341,15 +351,12 @@ pub(super) fn sort_key(value: f64) -> u64 {
 }
 
 /// A logarithm, less that of a divisor that is still to be taken: one for all parameters.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Constant {
+struct Constant {
     logarithm: f64,
     divisor: f64,
 }
 
 impl Constant {
-    pub(super) const NONE: Self = Self { logarithm: 0.0, divisor: 1.0 };
-
     /// Divides by a factor between 10⁻¹⁷ and 1.
     fn divide(&mut self, factor: f64) {
         self.divisor *= factor;

@@ -3,7 +3,7 @@
 //! Cost: O(log n) per event with one objective, with several what [`Fronts`] says. An ask reads off the better ones, and at
 //! most `recall` of the others; of a front that does not fit among the better ones it takes the greedy hypervolume subset.
 
-use std::cmp::Ordering;
+use std::cmp::{Ordering, Reverse};
 use std::collections::BTreeSet;
 
 use kilter_study::{Goal, History, Row, State};
@@ -97,6 +97,15 @@ pub(super) struct Sides {
     pub(super) best: Option<u64>,
 }
 
+/// Those of the ascending `numbers` that are not among the ascending `others`.
+fn apart_from<N: Ord>(numbers: impl Iterator<Item = N>, others: impl Iterator<Item = N>) -> impl Iterator<Item = N> {
+    let mut others = others.peekable();
+    numbers.filter(move |number| {
+        while others.next_if(|other| other < number).is_some() {}
+        others.peek() != Some(number)
+    })
+}
+
 impl Ranking {
     pub(super) fn touch(&mut self, number: Option<u64>) {
         self.touched.extend(number);
@@ -138,25 +147,28 @@ impl Ranking {
         let mut below = self.fronts.best(n_below, reference_point);
         below.extend(self.merits.iter().take(n_below - below.len()).map(|merit| merit.number));
         below.sort_unstable();
-        let is_above = |number: u64| {
+        let counts = |number: u64| {
             let finished = || self.merit_of.get(number as usize).is_some_and(Option::is_some);
-            let counts = finished() || self.fronts.contains(number) || (liar && self.open.contains(&number));
-            counts && below.binary_search(&number).is_err()
+            finished() || self.fronts.contains(number) || (liar && self.open.contains(&number))
+        };
+        let upwards = |numbers: &mut dyn Iterator<Item = u64>, above: &mut Vec<u64>| {
+            above.extend(apart_from(numbers, below.iter().copied()).filter(|&number| counts(number)));
         };
         let end = self.merit_of.len() as u64;
         let others = self.finished() - below.len() + if liar { self.open.len() } else { 0 };
+        let mut above = Vec::with_capacity(others.min(recall));
         if others <= recall {
-            return Sides { above: (0..end).filter(|&number| is_above(number)).collect(), below, best };
+            upwards(&mut (0..end), &mut above);
+            return Sides { below, above, best };
         }
         let newest = recall.div_ceil(2);
-        let mut above: Vec<u64> = (0..end).rev().filter(|&number| is_above(number)).take(newest).collect();
-        above.reverse();
-        let before = above.first().copied().unwrap_or(end);
+        let downwards = apart_from((0..end).rev().map(Reverse), below.iter().rev().copied().map(Reverse));
+        let first = downwards.map(|Reverse(number)| number).filter(|&number| counts(number)).nth(newest - 1);
+        let before = first.unwrap_or(end);
         let stride = before.div_ceil((recall - newest) as u64).next_power_of_two();
-        let evenly = (0..before).step_by(stride as usize);
-        let mut whole: Vec<u64> = evenly.filter(|&number| is_above(number)).collect();
-        whole.extend(above);
-        Sides { below, above: whole, best }
+        upwards(&mut (0..before).step_by(stride as usize), &mut above);
+        upwards(&mut (before..end), &mut above);
+        Sides { below, above, best }
     }
 
     /// Of each of these trials what it adds to their hypervolume, as a share of the largest such volume; the infeasible

@@ -24,6 +24,8 @@
 //!
 //! docs/bench-search.md has the figures.
 
+use std::collections::BTreeSet;
+
 use kilter_numerics::Stream;
 use kilter_space::{
     Chooser, Config, Count, Domain, Encoding, Feasible, Halt, Outline, Prior, Question, Random, SpaceError, Value, Walk,
@@ -214,6 +216,8 @@ pub struct Tpe {
     config: TpeConfig,
     /// Every trial's answers as numbers, by coordinate and trial number; NaN where a question was not asked.
     columns: Vec<Vec<f64>>,
+    /// By coordinate the trials with no answer in `columns`.
+    unasked: Vec<BTreeSet<u64>>,
     /// The space that `columns` was made for.
     fingerprint: u64,
     /// Trials whose answers are not in `columns` yet.
@@ -228,7 +232,7 @@ impl Tpe {
     /// A sampler that has seen nothing yet.
     pub fn new(config: TpeConfig) -> Self {
         let (shelf, ranking, seen) = (Shelf::default(), Ranking::default(), Seen::default());
-        Self { config, columns: Vec::new(), fingerprint: 0, new: Vec::new(), shelf, ranking, seen }
+        Self { config, columns: Vec::new(), unasked: Vec::new(), fingerprint: 0, new: Vec::new(), shelf, ranking, seen }
     }
 
     /// Brings `columns` up to date.
@@ -237,6 +241,7 @@ impl Tpe {
         if self.fingerprint != outline.fingerprint() || self.columns.is_empty() {
             self.fingerprint = outline.fingerprint();
             self.columns = vec![Vec::new(); Encoding::new(outline).coordinates().len()];
+            self.unasked = vec![BTreeSet::new(); self.columns.len()];
             self.shelf = Shelf::default();
             self.seen = Seen::new(outline, self.config.repeats(ask.duplicates));
             self.new = history.rows().map(|row| row.number).collect();
@@ -244,7 +249,12 @@ impl Tpe {
         for row in self.new.drain(..).filter_map(|number| history.get(number)) {
             let at = row.number as usize;
             let code = outline.encode(row.config());
-            for (column, &code) in self.columns.iter_mut().zip(&code) {
+            for ((column, unasked), &code) in self.columns.iter_mut().zip(&mut self.unasked).zip(&code) {
+                if code.is_nan() {
+                    unasked.insert(row.number);
+                } else {
+                    unasked.remove(&row.number);
+                }
                 if column.len() <= at {
                     column.resize(at + 1, f64::NAN);
                 }
@@ -279,6 +289,7 @@ impl Tpe {
         let estimate = Estimate {
             config: &self.config,
             columns: &self.columns,
+            unasked: &self.unasked,
             sides,
             weights,
             history: ask.history,

@@ -355,7 +355,7 @@ fn variations_stay_near_what_they_vary() {
     let columns =
         [vec![0.5, -1.0, 2.5], vec![1e-3, 1e-5, 0.5], vec![16.0, 2.0, 40.0], vec![1.0, 4.0, 2.0], vec![4.0; 3]];
     let fitted = fit(&dimensions, &columns, &ParzenOptions::default());
-    let varied = fitted.vary(1, 400, &mut Stream::new(&[5], "vary"));
+    let varied = fitted.vary(&(1..2), 400, &mut Stream::new(&[5], "vary"));
     assert!(fitted.log_density(&varied).iter().all(|density| density.is_finite()));
     let kept: Vec<usize> = varied
         .chunks(5)
