@@ -109,6 +109,33 @@ pub fn quantile(p: f64) -> f64 {
     -SQRT_2 * statrs::function::erf::erfc_inv(2.0 * p)
 }
 
+/// What a standard normal has beyond an interval around zero: for many quantiles of one interval.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Tails {
+    left: f64,
+    right: f64,
+}
+
+impl Tails {
+    /// Beyond [a, b] with a ≤ 0 ≤ b. Less than 2⁻⁵³ counts as nothing.
+    pub fn beyond(a: f64, b: f64) -> Self {
+        let tail = |x: f64| if x < -WHOLE { 0.0 } else { cdf(x) };
+        Self { left: tail(a), right: tail(-b) }
+    }
+
+    /// What the interval has. The smaller it is, the fewer digits are right; [`mass`] loses none.
+    pub fn between(self) -> f64 {
+        1.0 - self.left - self.right
+    }
+
+    /// The q-quantile (0 ≤ q ≤ 1) of what the interval has: in the interval but for rounding, or infinite where q is 0 or 1
+    /// and there is no tail.
+    pub fn quantile(self, q: f64) -> f64 {
+        let below = self.left + q * self.between();
+        if below > 0.5 { -quantile(self.right + (1.0 - q) * self.between()) } else { quantile(below) }
+    }
+}
+
 /// The q-quantile (0 ≤ q ≤ 1) of a standard normal truncated to [a, b]; either end may be infinite, both may lie in
 /// the same far tail. Always inside [a, b].
 pub fn truncated_quantile(q: f64, a: f64, b: f64) -> f64 {

@@ -3,7 +3,7 @@
 // The lints' leave for tests does not reach functions that tests share.
 #![allow(clippy::unwrap_used)]
 
-use kilter_numerics::normal::{cdf, log_cdf, log_mass, mass, quantile, truncated_quantile};
+use kilter_numerics::normal::{Tails, cdf, log_cdf, log_mass, mass, quantile, truncated_quantile};
 use proptest::prelude::*;
 use serde_json::Value;
 use std::path::PathBuf;
@@ -122,5 +122,17 @@ proptest! {
         let back = (log_mass(a, x) - log_mass(a, b)).exp();
         // The argument's rounding, 2⁻⁵³·45, against the width of the interval, or the tail's rate 45 per unit.
         prop_assert!((back - q).abs() < 1e-14 * 45.0 * (1.0 / width + 45.0), "{} {}", back, q);
+    }
+
+    #[test]
+    fn tails_tell_what_lies_between(a in -20.0..0.0_f64, b in 0.0..20.0_f64, q in 1e-9..1.0_f64) {
+        let tails = Tails::beyond(a, b);
+        // Tails below 2⁻⁵³ are left out.
+        prop_assert!((tails.between() - mass(a, b)).abs() < 4.0 * f64::EPSILON);
+        prop_assume!(tails.between() > 0.1);
+        let (got, expected) = (tails.quantile(q), truncated_quantile(q, a, b));
+        // The argument's rounding, a few 2⁻⁵³ of the mass, over the density at the quantile.
+        let density = (-0.5 * expected * expected).exp() / 2.5;
+        prop_assert!((got - expected).abs() < 1e-14 + 1e-15 / density.max(1e-15), "{} {}", got, expected);
     }
 }

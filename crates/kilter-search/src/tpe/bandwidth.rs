@@ -2,18 +2,33 @@
 
 use std::f64::consts::FRAC_1_SQRT_2;
 
-use kilter_numerics::normal::{WHOLE, mass};
+use kilter_numerics::normal::Tails;
 
 use super::dimension::Interval;
 use super::parzen::ParzenOptions;
 
-/// A normal kernel's 1 / (σ √2), and what its density is divided by beside the constants of the domain.
-pub(super) fn scale_and_divisor(interval: &Interval, mean: f64, sigma: f64) -> (f64, f64) {
-    let inverse_sigma = 1.0 / sigma;
-    let mass = mass_inside(interval, mean, inverse_sigma);
-    // The density's constant is 1 / (σ √(2π) mass); the width keeps the product in range.
-    let divisor = if interval.has_step() { mass } else { mass * (sigma * (1.0 / interval.width())) };
-    (FRAC_1_SQRT_2 * inverse_sigma, divisor)
+/// How a kernel of one parameter is evaluated and drawn from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Form {
+    /// 1 / (σ √2)
+    pub(super) scale: f64,
+    /// What its density is divided by beside the constants of the domain.
+    pub(super) divisor: f64,
+    /// What it would have outside the domain.
+    pub(super) tails: Tails,
+}
+
+impl Form {
+    /// A normal kernel truncated to the interval, in which its mean lies.
+    pub(super) fn new(interval: &Interval, mean: f64, sigma: f64) -> Self {
+        let inverse_sigma = 1.0 / sigma;
+        let tails = Tails::beyond((interval.low - mean) * inverse_sigma, (interval.high - mean) * inverse_sigma);
+        // The density's constant is 1 / (σ √(2π) mass); the width keeps the product in range. The mass is 1/3 or more, for σ
+        // is no larger than the domain.
+        let mass = tails.between();
+        let divisor = if interval.has_step() { mass } else { mass * (sigma * (1.0 / interval.width())) };
+        Self { scale: FRAC_1_SQRT_2 * inverse_sigma, divisor, tails }
+    }
 }
 
 /// How wide the kernels of one parameter are.
@@ -55,10 +70,4 @@ impl<'a> Bandwidth<'a> {
         };
         gap.max(least).min(self.interval.width())
     }
-}
-
-/// A kernel's mass inside the domain: 1/3 or more, for its mean is inside and its σ no larger than the domain.
-pub(super) fn mass_inside(interval: &Interval, mean: f64, inverse_sigma: f64) -> f64 {
-    let (low, high) = ((interval.low - mean) * inverse_sigma, (interval.high - mean) * inverse_sigma);
-    if low < -WHOLE && high > WHOLE { 1.0 } else { mass(low, high) }
 }

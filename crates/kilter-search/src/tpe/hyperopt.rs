@@ -12,12 +12,11 @@
 //!
 //! Cost: O(n) to fit n observations whose sorted order is given, O(n) exponentials per candidate.
 
-use super::bandwidth::mass_inside;
 use super::dimension::{Dimension, Interval};
 use super::log_sum_exp::LogSumExp;
 use super::parzen::{Column, Lottery, sorted_order};
 use kilter_numerics::Stream;
-use kilter_numerics::normal::{LN_SQRT_2PI, mass, truncated_quantile};
+use kilter_numerics::normal::{LN_SQRT_2PI, Tails, mass, truncated_quantile};
 use std::f64::consts::FRAC_1_SQRT_2;
 
 /// A component this many σ from a cell has less than 2·10⁻³³ there, nothing beside the prior, and isn't looked at.
@@ -190,8 +189,9 @@ fn numeric(interval: Interval, column: &Column<'_>, weights: &[f64], prior_weigh
         let right = components.get(i + 1).map_or(0.0, |next| next.mean - at);
         components[i].sigma = if n == 1 { 0.5 * width } else { left.max(right).max(least).min(width) };
     }
-    let shares: Vec<f64> =
-        components.iter().map(|c| c.weight * mass_inside(&interval, c.mean, 1.0 / c.sigma)).collect();
+    let mass =
+        |c: &Component| Tails::beyond((interval.low - c.mean) / c.sigma, (interval.high - c.mean) / c.sigma).between();
+    let shares: Vec<f64> = components.iter().map(|c| c.weight * mass(c)).collect();
     let inside = shares.iter().sum();
     Shape::Mixture { interval, components, prior, shares, inside }
 }

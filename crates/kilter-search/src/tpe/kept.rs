@@ -6,7 +6,7 @@
 //! logarithms. Where most come or go, and of so few trials that each changes the kernels of all, what a fit costs.
 
 use super::Dimension;
-use super::bandwidth::{Bandwidth, scale_and_divisor};
+use super::bandwidth::{Bandwidth, Form};
 use super::draft::{has_all, values_of};
 use super::masses::Masses;
 use super::parzen::{Axis, Column, Expected, Parzen, ParzenOptions, own_choice, sort_key, sorted_order};
@@ -135,6 +135,7 @@ impl Kept {
         let columns: Vec<Column<'_>> = columns.collect();
         let weights = default_weights(self.numbers.len());
         self.worse = Parzen::fit_expecting(&self.dimensions, &columns, &weights, &self.options, &self.expected);
+        self.worse.forget_tails();
         let keyed = |(values, order): (&Vec<f64>, &Vec<u32>)| {
             order.iter().map(|&i| (sort_key(values[i as usize]), self.numbers[i as usize])).collect()
         };
@@ -194,7 +195,7 @@ impl Kept {
         else {
             return;
         };
-        let (Axis::Continuous { interval, mean, scale, divisor }
+        let (Axis::Continuous { interval, mean, scale, divisor, .. }
         | Axis::Discrete { interval, mean, scale, divisor, .. }) = &mut self.worse.axes[d]
         else {
             return;
@@ -203,7 +204,8 @@ impl Kept {
         let left = rank.checked_sub(1).and_then(|rank| mean_of(&sorted[rank]));
         let right = sorted.get(rank + 1).and_then(mean_of);
         let sigma = Bandwidth::new(interval, self.numbers.len(), &self.options).sigma(left, mean[at], right);
-        (scale[at], divisor[at]) = scale_and_divisor(interval, mean[at], sigma);
+        let form = Form::new(interval, mean[at], sigma);
+        (scale[at], divisor[at]) = (form.scale, form.divisor);
         if let (Axis::Discrete { mean, scale, kernel, .. }, Some(masses)) =
             (&mut self.worse.axes[d], &mut self.masses[d])
         {
@@ -213,7 +215,7 @@ impl Kept {
 }
 
 impl Axis {
-    /// Takes out a component.
+    /// Takes out a component. Nothing is drawn from the worse trials' density: it has no tails.
     fn remove(&mut self, at: usize) {
         match self {
             Self::Continuous { mean, scale, divisor, .. } => {
@@ -239,13 +241,13 @@ impl Axis {
     /// Puts in a component, whose kernel is still to be made.
     fn insert(&mut self, at: usize, value: f64) {
         match self {
-            Self::Continuous { interval, mean, scale, divisor } => {
+            Self::Continuous { interval, mean, scale, divisor, .. } => {
                 mean.insert(at, interval.position(value));
                 for of_components in [scale, divisor] {
                     of_components.insert(at, f64::NAN);
                 }
             }
-            Self::Discrete { interval, mean, scale, divisor, kernel } => {
+            Self::Discrete { interval, mean, scale, divisor, kernel, .. } => {
                 mean.insert(at, interval.position(value));
                 for of_components in [scale, divisor] {
                     of_components.insert(at, f64::NAN);

@@ -17,13 +17,13 @@
 //! n) where it isn't; O(k n d) multiplications and at most k n exponentials for the densities. The mass of a cell is
 //! remembered on a small grid, else only taken for components that an upper bound of it doesn't already rule out.
 
-use super::bandwidth::{Bandwidth, scale_and_divisor};
+use super::bandwidth::{Bandwidth, Form};
 use super::density::{Pass, accumulate};
 use super::dimension::{Dimension, Interval};
 use super::log_sum_exp::LogSumExp;
 use super::masses::Masses;
 use kilter_numerics::Stream;
-use kilter_numerics::normal::{LN_SQRT_2PI, truncated_quantile};
+use kilter_numerics::normal::{LN_SQRT_2PI, Tails};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::FRAC_1_SQRT_2;
 use std::ops::Range;
@@ -118,6 +118,8 @@ pub(super) enum Axis {
         scale: Vec<f64>,
         /// The kernel's mass inside the domain, times σ, over the domain's width.
         divisor: Vec<f64>,
+        /// What the kernel would have outside the domain: to draw from it.
+        tails: Vec<Tails>,
     },
     Discrete {
         interval: Interval,
@@ -126,6 +128,8 @@ pub(super) enum Axis {
         scale: Vec<f64>,
         /// The kernel's mass inside the domain.
         divisor: Vec<f64>,
+        /// What the kernel would have outside the domain: to draw from it.
+        tails: Vec<Tails>,
         /// Per component, the number of its kernel in [`Masses`]; empty where they are not numbered.
         kernel: Vec<u32>,
     },
@@ -275,12 +279,15 @@ impl Parzen {
     /// The log density of each candidate (`[count, parameters]`, row by row, as [`sample`](Self::sample) gives them):
     /// density in continuous parameters, probability in the others. Minus infinity outside the domain.
     pub fn log_density(&self, candidates: &[f64]) -> Vec<f64> {
-        self.log_density_beside(candidates, None, &mut [])
+        let inside = |row: &[f64]| self.axes.iter().zip(row).all(|(axis, &value)| axis.contains(value));
+        let densities = self.log_density_beside(candidates, None, &mut []);
+        let rows = candidates.chunks_exact(self.axes.len().max(1));
+        rows.zip(densities).map(|(row, density)| if inside(row) { density } else { f64::NEG_INFINITY }).collect()
     }
 
-    /// The same, but with `better`, the candidates' log densities in another mixture, only a lower bound of it for those
-    /// candidates of which it shows that another has a greater ratio of the other density to this one. `masses` remembers
-    /// those of the parameters' kernels, if they are [numbered](Self::number_kernels).
+    /// The same of candidates in the domain, but with `better`, their log densities in another mixture, only a lower bound of
+    /// it for those candidates of which it shows that another has a greater ratio of the other density to this one. `masses`
+    /// remembers those of the parameters' kernels, if they are [numbered](Self::number_kernels).
     pub(super) fn log_density_beside(
         &self,
         candidates: &[f64],
@@ -299,9 +306,16 @@ impl Parzen {
             passes.extend(Pass::new(axis, values, masses.next().and_then(Option::as_mut)));
         }
         accumulate(&passes, &self.log_constant, better, &mut sums);
-        let inside = |row: &[f64]| self.axes.iter().zip(row).all(|(axis, &value)| axis.contains(value));
-        let row = candidates.chunks_exact(width);
-        row.zip(sums).map(|(row, sum)| if inside(row) { sum.value() } else { f64::NEG_INFINITY }).collect()
+        sums.iter().map(LogSumExp::value).collect()
+    }
+
+    /// Frees what only draws need.
+    pub(super) fn forget_tails(&mut self) {
+        for axis in &mut self.axes {
+            if let Axis::Continuous { tails, .. } | Axis::Discrete { tails, .. } = axis {
+                *tails = Vec::new();
+            }
+        }
     }
 
     /// Numbers the kernels of those parameters that have masses.
@@ -383,16 +397,17 @@ fn numeric(interval: Interval, column: &Column<'_>, options: &ParzenOptions, exp
         }
     };
     let bandwidth = Bandwidth::new(&interval, observed, options);
-    let (mut scale, mut divisor) = (vec![0.0; mean.len()], vec![0.0; mean.len()]);
-    let mut newest = (f64::NAN, f64::NAN);
-    let mut kernel = (0.0, 0.0);
+    let count = mean.len();
+    let (mut scale, mut divisor, mut tails) = (vec![0.0; count], vec![0.0; count], vec![Tails::default(); count]);
+    let mut newest: Option<(f64, f64, Form)> = None;
     let mut set = |i: usize, sigma: f64| {
         // Repeated values are neighbours in sorted order, and all but the first and the last of them have one σ.
-        if newest != (mean[i], sigma) {
-            newest = (mean[i], sigma);
-            kernel = scale_and_divisor(&interval, mean[i], sigma);
-        }
-        (scale[i], divisor[i]) = kernel;
+        let form = match newest {
+            Some((at, of, form)) if (at, of) == (mean[i], sigma) => form,
+            _ => Form::new(&interval, mean[i], sigma),
+        };
+        newest = Some((mean[i], sigma, form));
+        (scale[i], divisor[i], tails[i]) = (form.scale, form.divisor, form.tails);
     };
     let mean_of = |rank: usize| order.get(rank).map(|&i| mean[i as usize]);
     for (rank, &i) in order.iter().enumerate() {
@@ -401,9 +416,9 @@ fn numeric(interval: Interval, column: &Column<'_>, options: &ParzenOptions, exp
     }
     set(observed, prior_sigma);
     if interval.has_step() {
-        Axis::Discrete { interval, mean, scale, divisor, kernel: Vec::new() }
+        Axis::Discrete { interval, mean, scale, divisor, tails, kernel: Vec::new() }
     } else {
-        Axis::Continuous { interval, mean, scale, divisor }
+        Axis::Continuous { interval, mean, scale, divisor, tails }
     }
 }
 
@@ -440,10 +455,10 @@ impl Axis {
 
     fn sample(&self, component: usize, stream: &mut Stream) -> f64 {
         match self {
-            Self::Continuous { interval, mean, scale, .. } | Self::Discrete { interval, mean, scale, .. } => {
-                let (mean, sigma) = (mean[component], FRAC_1_SQRT_2 / scale[component]);
-                let (low, high) = ((interval.low - mean) / sigma, (interval.high - mean) / sigma);
-                interval.value(mean + sigma * truncated_quantile(stream.uniform(), low, high))
+            Self::Continuous { interval, mean, scale, tails, .. }
+            | Self::Discrete { interval, mean, scale, tails, .. } => {
+                let sigma = FRAC_1_SQRT_2 / scale[component];
+                interval.value(mean[component] + sigma * tails[component].quantile(stream.uniform()))
             }
             &Self::Categorical { choices, ref own, hit, miss } => {
                 // Two draws in either case, so that every candidate uses as much of the stream.
