@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod context;
+pub mod graph;
 pub mod init;
 pub mod layer;
 pub mod mixture;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{LayerNorm, Linear};
 use crate::context::Context;
+use crate::graph::{Operation, Tracer};
 use crate::init::Init;
 use crate::op::{Curve, Mask, attention, gelu};
 use crate::params::{Declared, Scope};
@@ -62,6 +63,17 @@ impl Attention {
         let y = part("query").attention(part("key"), part("value"), mask);
         let y = y.linear(|y| y.swap_dims(1, 2).reshape([batch * tokens, width]));
         self.linear(self.output_init).dual(&weights.of("output"), y)
+    }
+
+    /// Its nodes, from that of `x` `[tokens, width]`; see [`Tracer`].
+    pub fn trace(&self, tracer: &mut Tracer<'_>, x: usize, mask: &Mask) -> usize {
+        let parts = ["query", "key", "value"].map(|name| self.linear(self.init).trace(&mut tracer.of(name), x));
+        let shape = tracer.shape(x).to_vec();
+        // Queries with keys, probabilities with values.
+        let multiply_adds = (2 * shape[0] * shape[0] * self.width) as u64;
+        let operation = Operation::Attention { heads: self.heads, causal: matches!(mask, Mask::Causal) };
+        let y = tracer.of("heads").node(operation, Vec::new(), &parts, &shape, multiply_adds);
+        self.linear(self.output_init).trace(&mut tracer.of("output"), y)
     }
 }
 
@@ -145,15 +157,24 @@ impl Block {
         if self.norm_first { x } else { norm("norm2", x) }
     }
 
-    /// Numbers per example of so many tokens that the backward pass wants: the inputs of matrices, of normalisations and of
-    /// the curve, and each head's probabilities.
-    pub fn activations(&self, tokens: usize) -> u64 {
-        (tokens * (9 * self.attention.width + 2 * self.hidden + self.attention.heads * tokens)) as u64
-    }
-
-    /// Multiply-adds per example of so many tokens.
-    pub fn multiply_adds(&self, tokens: usize) -> u64 {
-        let width = self.attention.width;
-        (tokens * (4 * width * width + 2 * width * self.hidden) + 2 * tokens * tokens * width) as u64
+    /// Its nodes, from that of `x` `[tokens, width]`; see [`Tracer`].
+    pub fn trace(&self, tracer: &mut Tracer<'_>, x: usize, mask: &Mask) -> usize {
+        let norm = |tracer: &mut Tracer<'_>, name: &str, x: usize| self.norm().trace(&mut tracer.of(name), x);
+        let inner = if self.norm_first { norm(tracer, "norm1", x) } else { x };
+        let y = self.attention.trace(&mut tracer.of("attention"), inner, mask);
+        let y = tracer.of("attention").dropout(y, self.dropout);
+        let x = tracer.of("sum1").each(Operation::Sum, &[x, y]);
+        let (x, inner) = if self.norm_first {
+            (x, norm(tracer, "norm2", x))
+        } else {
+            let x = norm(tracer, "norm1", x);
+            (x, x)
+        };
+        let y = self.up().trace(&mut tracer.of("up"), inner);
+        let y = tracer.of("gelu").each(Operation::Gelu { curve: self.curve }, &[y]);
+        let y = self.down().trace(&mut tracer.of("down"), y);
+        let y = tracer.of("down").dropout(y, self.dropout);
+        let x = tracer.of("sum2").each(Operation::Sum, &[x, y]);
+        if self.norm_first { x } else { norm(tracer, "norm2", x) }
     }
 }

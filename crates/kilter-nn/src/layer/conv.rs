@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::context::{Context, Rule};
+use crate::graph::{Operation, Tracer};
 use crate::init::Init;
 use crate::op::{Conv2dShape, conv2d};
 use crate::params::{Declared, Role, Scope};
@@ -57,15 +58,15 @@ impl Conv {
         x.conv2d(weights.get("weight"), bias, self.shape)
     }
 
-    /// The sides of the output for an image of these sides.
-    pub fn out(&self, height: usize, width: usize) -> (usize, usize) {
-        (self.shape.out(0, height, self.kernel), self.shape.out(1, width, self.kernel))
-    }
-
-    /// Multiply-adds per image of these sides.
-    pub fn multiply_adds(&self, height: usize, width: usize) -> u64 {
-        let (height, width) = self.out(height, width);
-        let patch = self.inputs / self.shape.groups * self.kernel * self.kernel;
-        (height * width * self.outputs * patch) as u64
+    /// Its node, from that of `x` `[inputs, height, width]`; see [`Tracer`].
+    pub fn trace(&self, tracer: &mut Tracer<'_>, x: usize) -> usize {
+        let Self { inputs, outputs, kernel, shape, .. } = *self;
+        let image = tracer.shape(x);
+        let (height, width) = (shape.out(0, image[1], kernel), shape.out(1, image[2], kernel));
+        let multiply_adds = (height * width * outputs * (inputs / shape.groups * kernel * kernel)) as u64;
+        let weights = ["weight"].into_iter().chain(self.bias.then_some("bias"));
+        let weights = weights.map(|name| tracer.full(name)).collect();
+        let operation = Operation::Convolution { inputs, outputs, kernel, shape };
+        tracer.node(operation, weights, &[x], &[outputs, height, width], multiply_adds)
     }
 }

@@ -6,6 +6,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::context::{Context, Rule};
+use crate::graph::{Operation, Tracer};
 use crate::init::Init;
 use crate::op::{embedding, linear};
 use crate::params::{Declared, Role, Scope};
@@ -62,9 +63,10 @@ impl Linear {
         y.plus(weights.get::<1>("bias").linear(|bias| bias.unsqueeze::<2>().expand([rows, self.outputs])))
     }
 
-    /// Multiply-adds per row.
-    pub fn multiply_adds(&self) -> u64 {
-        (self.inputs * self.outputs) as u64
+    /// Its node, from that of `x`; see [`Tracer`].
+    pub fn trace(&self, tracer: &mut Tracer<'_>, x: usize) -> usize {
+        let weights = ["weight"].into_iter().chain(self.bias.then_some("bias"));
+        tracer.linear(weights.map(|name| tracer.full(name)).collect(), x, self.outputs)
     }
 }
 
@@ -94,5 +96,18 @@ impl Embedding {
     /// The same along a direction.
     pub fn dual(&self, weights: &Pair<'_>, indices: &Arc<[i64]>) -> Dual<2> {
         weights.get::<2>("weight").embedding(indices)
+    }
+
+    /// Its node, from that of the tokens `[tokens]` which say what is looked up; see [`Tracer`].
+    pub fn trace(&self, tracer: &mut Tracer<'_>, tokens: usize) -> usize {
+        let shape = [tracer.shape(tokens), &[self.width]].concat();
+        let operation = Operation::Lookup { rows: self.rows, width: self.width };
+        tracer.node(operation, vec![tracer.full("weight")], &[tokens], &shape, 0)
+    }
+
+    /// The logits of every row of `x` from the same table: a row's product with each of its vectors. `table` is its full
+    /// name.
+    pub fn trace_tied(&self, tracer: &mut Tracer<'_>, table: &str, x: usize) -> usize {
+        tracer.linear(vec![table.to_owned()], x, self.rows)
     }
 }

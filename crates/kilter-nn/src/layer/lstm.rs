@@ -4,6 +4,7 @@ use burn::tensor::{Tensor, activation};
 use serde::{Deserialize, Serialize};
 
 use crate::context::{Context, Rule};
+use crate::graph::{Operation, Tracer};
 use crate::init::Init;
 use crate::op::{linear, widened};
 use crate::params::{Declared, Role, Scope};
@@ -83,8 +84,13 @@ impl Lstm {
         Dual::cat(outputs, 1)
     }
 
-    /// Multiply-adds per token.
-    pub fn multiply_adds(&self) -> u64 {
-        (4 * self.hidden * (self.inputs + self.hidden)) as u64
+    /// Its nodes, what the tokens put into the gates and the cells, from that of `x` `[tokens, inputs]`; see [`Tracer`].
+    pub fn trace(&self, tracer: &mut Tracer<'_>, x: usize) -> usize {
+        let of_input = ["weight_input", "bias"].map(|name| tracer.full(name)).to_vec();
+        let gates = tracer.of("gates").linear(of_input, x, 4 * self.hidden);
+        let (units, tokens) = (self.hidden, tracer.shape(x)[0]);
+        let multiply_adds = (tokens * 4 * units * units) as u64;
+        let weights = vec![tracer.full("weight_hidden")];
+        tracer.node(Operation::Lstm { units }, weights, &[gates], &[tokens, units], multiply_adds)
     }
 }

@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::context::{Context, Rule};
+use crate::graph::{Operation, Tracer};
 use crate::init::Init;
 use crate::op::{Moments, batch_norm, layer_norm};
 use crate::params::{Declared, Params, ParamsError, Role, Scope};
@@ -47,6 +48,12 @@ impl LayerNorm {
         let rows = x.value.dims()[0];
         let row = |name: &str| weights.get::<1>(name).linear(|row| row.unsqueeze::<2>().expand([rows, self.width]));
         x.normalised(self.epsilon).times(row("weight")).plus(row("bias"))
+    }
+
+    /// Its node, from that of `x`; see [`Tracer`].
+    pub fn trace(&self, tracer: &mut Tracer<'_>, x: usize) -> usize {
+        let (weights, shape) = (["weight", "bias"].map(|name| tracer.full(name)).to_vec(), tracer.shape(x).to_vec());
+        tracer.node(Operation::LayerNorm, weights, &[x], &shape, 0)
     }
 }
 
@@ -109,6 +116,13 @@ impl BatchNorm {
         let centred = Dual { value: x.value - over(mean), tangent: x.tangent };
         let normalised = centred.linear(|x| x / deviation.clone());
         normalised.times(weights.get::<1>("weight").linear(over)).plus(weights.get::<1>("bias").linear(over))
+    }
+
+    /// Its node, from that of `x` `[channels, height, width]`; see [`Tracer`].
+    pub fn trace(&self, tracer: &mut Tracer<'_>, x: usize) -> usize {
+        let weights = ["weight", "bias", "running_mean", "running_var"].map(|name| tracer.full(name)).to_vec();
+        let shape = tracer.shape(x).to_vec();
+        tracer.node(Operation::BatchNorm, weights, &[x], &shape, 0)
     }
 
     /// Moves the running statistics under `place` towards a batch's moments, as [`Context::moments`] tells them.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{LayerNorm, Linear};
 use crate::context::Context;
+use crate::graph::{Operation, Tracer};
 use crate::init::Init;
 use crate::op::{Curve, gelu, quasi_lstm, quasi_lstm_state, widened};
 use crate::params::{Declared, Scope};
@@ -62,9 +63,12 @@ impl QuasiLstm {
         self.output().dual(&weights.of("output"), gates.quasi_lstm(batch))
     }
 
-    /// Multiply-adds per token.
-    pub fn multiply_adds(&self) -> u64 {
-        self.gates().multiply_adds() + self.output().multiply_adds()
+    /// Its nodes, from that of `x` `[tokens, width]`; see [`Tracer`].
+    pub fn trace(&self, tracer: &mut Tracer<'_>, x: usize) -> usize {
+        let gates = self.gates().trace(&mut tracer.of("gates"), x);
+        let (units, tokens) = (self.units, tracer.shape(x)[0]);
+        let y = tracer.of("cells").resized(Operation::QuasiLstm { units }, &[gates], &[tokens, units]);
+        self.output().trace(&mut tracer.of("output"), y)
     }
 }
 
@@ -121,8 +125,17 @@ impl QuasiBlock {
         x.plus(self.down().dual(&weights.of("down"), y))
     }
 
-    /// Multiply-adds per token.
-    pub fn multiply_adds(&self) -> u64 {
-        self.mixer.multiply_adds() + self.up().multiply_adds() + self.down().multiply_adds()
+    /// Its nodes, from that of `x` `[tokens, width]`; see [`Tracer`].
+    pub fn trace(&self, tracer: &mut Tracer<'_>, x: usize) -> usize {
+        let inner = self.norm().trace(&mut tracer.of("norm1"), x);
+        let y = self.mixer.trace(&mut tracer.of("mixer"), inner);
+        let y = tracer.of("mixer").dropout(y, self.dropout);
+        let x = tracer.of("sum1").each(Operation::Sum, &[x, y]);
+        let inner = self.norm().trace(&mut tracer.of("norm2"), x);
+        let y = self.up().trace(&mut tracer.of("up"), inner);
+        let y = tracer.of("gelu").each(Operation::Gelu { curve: Curve::Tanh }, &[y]);
+        let y = self.down().trace(&mut tracer.of("down"), y);
+        let y = tracer.of("down").dropout(y, self.dropout);
+        tracer.of("sum2").each(Operation::Sum, &[x, y])
     }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ModelError, Network, must};
 use crate::context::Context;
+use crate::graph::{Operation, Tracer};
 use crate::layer::{Conv, Linear};
 use crate::op::{max_pool2d, relu};
 use crate::params::{Declared, Params, Scope};
@@ -120,20 +121,35 @@ impl Network for Cnn {
         }
     }
 
-    fn multiply_adds(&self) -> u64 {
-        let of_conv = |(i, layer): (usize, Conv)| layer.multiply_adds(self.image[1] >> i, self.image[2] >> i);
-        let head: u64 = self.head().iter().map(Linear::multiply_adds).sum();
-        self.convolutions().map(of_conv).sum::<u64>() + head
-    }
-
-    fn activations(&self) -> u64 {
-        // What goes into a convolution, into its rectifier and into its pooling.
-        let of_conv = |(i, layer): (usize, Conv)| {
-            let pixels = (self.image[1] >> i) * (self.image[2] >> i);
-            pixels * (layer.inputs + 2 * layer.outputs)
+    fn trace(&self, tracer: &mut Tracer<'_>) -> usize {
+        let mut x = tracer.input(&self.image);
+        for (i, layer) in self.convolutions() {
+            let tracer = &mut tracer.of(&format!("convolutions.{i}"));
+            x = layer.trace(tracer, x);
+            x = tracer.of("relu").each(Operation::Relu, &[x]);
+            let halved = [layer.outputs, tracer.shape(x)[1] / 2, tracer.shape(x)[2] / 2];
+            x = tracer.of("pool").resized(Operation::MaxPool { side: 2, stride: 2 }, &[x], &halved);
+        }
+        let channels = tracer.shape(x)[0];
+        x = match self.pooled {
+            true => {
+                let mean = tracer.of("mean").resized(Operation::Mean, &[x], &[channels]);
+                let largest = tracer.of("largest").resized(Operation::Largest, &[x], &[channels]);
+                tracer.of("features").resized(Operation::Concatenated, &[mean, largest], &[2 * channels])
+            }
+            false => tracer.of("features").resized(Operation::Reshaped, &[x], &[self.features()]),
         };
-        let head: usize = self.head().iter().map(|layer| layer.inputs + layer.outputs).sum();
-        (self.convolutions().map(of_conv).sum::<usize>() + head) as u64
+        let head = self.head();
+        let last = head.len() - 1;
+        for (i, layer) in head.into_iter().enumerate() {
+            let tracer = &mut tracer.of(&format!("head.{i}"));
+            x = tracer.dropout(x, self.dropout);
+            x = layer.trace(tracer, x);
+            if i < last {
+                x = tracer.of("relu").each(Operation::Relu, &[x]);
+            }
+        }
+        x
     }
 
     fn check(&self) -> Result<(), ModelError> {

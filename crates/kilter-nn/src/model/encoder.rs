@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ModelError, Network, must};
 use crate::context::Context;
+use crate::graph::{Operation, Tracer};
 use crate::init::Init;
 use crate::layer::{Attention, Block, Embedding, LayerNorm, Linear};
 use crate::op::{Curve, Mask};
@@ -165,13 +166,17 @@ impl Network for Encoder {
         }
     }
 
-    fn multiply_adds(&self) -> u64 {
-        self.layers as u64 * self.block().multiply_adds(self.positions)
-    }
-
-    fn activations(&self) -> u64 {
-        let ends = self.positions * 2 * self.width;
-        self.layers as u64 * self.block().activations(self.positions) + ends as u64
+    fn trace(&self, tracer: &mut Tracer<'_>) -> usize {
+        let input = tracer.input(&[self.positions]);
+        let rows = [("tokens", self.vocabulary), ("positions", self.positions), ("segments", self.segments)];
+        let parts = rows.map(|(name, rows)| self.table(rows).trace(&mut tracer.of(name), input));
+        let x = tracer.of("sum").each(Operation::Sum, &parts);
+        let x = self.norm().trace(&mut tracer.of("norm"), x);
+        let mut x = tracer.dropout(x, self.dropout);
+        for i in 0..self.layers {
+            x = self.block().trace(&mut tracer.of(&format!("blocks.{i}")), x, &Mask::Full);
+        }
+        x
     }
 
     fn check(&self) -> Result<(), ModelError> {
@@ -229,12 +234,19 @@ impl Network for TextClassifier {
         declared.part("head", |d| self.head().declare(d));
     }
 
-    fn multiply_adds(&self) -> u64 {
-        self.encoder.multiply_adds() + self.head().multiply_adds()
-    }
-
-    fn activations(&self) -> u64 {
-        self.encoder.activations() + self.encoder.width as u64
+    fn trace(&self, tracer: &mut Tracer<'_>) -> usize {
+        let x = self.encoder.trace(&mut tracer.of(Self::ENCODER));
+        let width = [self.encoder.width];
+        let x = match self.pooling {
+            Pooling::First => tracer.of("first").resized(Operation::First, &[x], &width),
+            Pooling::Mean | Pooling::NormalisedMean => tracer.of("mean").resized(Operation::Mean, &[x], &width),
+        };
+        let x = match self.pooling {
+            Pooling::NormalisedMean => tracer.of("normalised").each(Operation::Normalised, &[x]),
+            Pooling::Mean | Pooling::First => x,
+        };
+        let x = tracer.dropout(x, self.encoder.dropout);
+        self.head().trace(&mut tracer.of("head"), x)
     }
 
     fn check(&self) -> Result<(), ModelError> {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ModelError, Network, must};
 use crate::context::{Context, Rule};
+use crate::graph::{Operation, Tracer};
 use crate::init::Init;
 use crate::layer::{Attention, Block, Embedding, LayerNorm};
 use crate::op::{Curve, Mask, linear};
@@ -99,14 +100,17 @@ impl Network for Gpt {
         declared.part("norm", |d| LayerNorm::new(self.width).declare(d));
     }
 
-    fn multiply_adds(&self) -> u64 {
-        let blocks = self.layers as u64 * self.block().multiply_adds(self.context);
-        blocks + (self.context * self.width * self.vocabulary) as u64
-    }
-
-    fn activations(&self) -> u64 {
-        let ends = self.context * (2 * self.width + 2 * self.vocabulary);
-        self.layers as u64 * self.block().activations(self.context) + ends as u64
+    fn trace(&self, tracer: &mut Tracer<'_>) -> usize {
+        let input = tracer.input(&[self.context]);
+        let tokens = self.tokens().trace(&mut tracer.of("tokens"), input);
+        let positions = self.positions().trace(&mut tracer.of("positions"), input);
+        let x = tracer.of("sum").each(Operation::Sum, &[tokens, positions]);
+        let mut x = tracer.dropout(x, self.dropout);
+        for i in 0..self.layers {
+            x = self.block().trace(&mut tracer.of(&format!("blocks.{i}")), x, &Mask::Causal);
+        }
+        let x = LayerNorm::new(self.width).trace(&mut tracer.of("norm"), x);
+        self.tokens().trace_tied(&mut tracer.of("head"), "tokens.weight", x)
     }
 
     fn check(&self) -> Result<(), ModelError> {

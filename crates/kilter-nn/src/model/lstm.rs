@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ModelError, Network, must};
 use crate::context::Context;
+use crate::graph::Tracer;
 use crate::init::Init;
 use crate::layer::{Embedding, Linear, Lstm};
 use crate::params::{Declared, Params, Scope};
@@ -76,14 +77,16 @@ impl Network for LstmLanguageModel {
         declared.part("head", |d| self.head().declare(d));
     }
 
-    fn multiply_adds(&self) -> u64 {
-        self.context as u64 * (self.layers as u64 * self.cells().multiply_adds() + self.head().multiply_adds())
-    }
-
-    fn activations(&self) -> u64 {
-        // Four gates before and after their curves, the cell, its curve, the state.
-        let step = 11 * self.width * self.layers + 2 * self.width + 2 * self.vocabulary;
-        (self.context * step) as u64
+    fn trace(&self, tracer: &mut Tracer<'_>) -> usize {
+        let x = tracer.input(&[self.context]);
+        let x = self.tokens().trace(&mut tracer.of("tokens"), x);
+        let mut x = tracer.of("tokens").dropout(x, self.dropout);
+        for i in 0..self.layers {
+            let tracer = &mut tracer.of(&format!("cells.{i}"));
+            x = self.cells().trace(tracer, x);
+            x = tracer.dropout(x, self.dropout);
+        }
+        self.head().trace(&mut tracer.of("head"), x)
     }
 
     fn check(&self) -> Result<(), ModelError> {

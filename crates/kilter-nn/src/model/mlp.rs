@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ModelError, Network, must};
 use crate::context::Context;
+use crate::graph::{Operation, Tracer};
 use crate::layer::Linear;
 use crate::op::{Curve, gelu, relu};
 use crate::params::{Declared, Params, Scope};
@@ -42,6 +43,16 @@ impl Activation {
             Self::Relu => x.relu(),
             Self::Gelu => x.gelu(Curve::Exact),
             Self::Tanh => x.tanh(),
+            Self::Identity => x,
+        }
+    }
+
+    /// Its node, where there is one, from that of `x`; see [`Tracer`].
+    pub fn trace(self, tracer: &mut Tracer<'_>, x: usize) -> usize {
+        match self {
+            Self::Relu => tracer.of("relu").each(Operation::Relu, &[x]),
+            Self::Gelu => tracer.of("gelu").each(Operation::Gelu { curve: Curve::Exact }, &[x]),
+            Self::Tanh => tracer.of("tanh").each(Operation::Tanh, &[x]),
             Self::Identity => x,
         }
     }
@@ -103,14 +114,18 @@ impl Network for Mlp {
         }
     }
 
-    fn multiply_adds(&self) -> u64 {
-        self.layers().map(|(_, layer)| layer.multiply_adds()).sum()
-    }
-
-    fn activations(&self) -> u64 {
-        // What goes into each matrix, and into each curve.
-        let hidden: usize = self.widths.iter().skip(1).rev().skip(1).sum();
-        (self.widths.first().copied().unwrap_or(0) + 2 * hidden) as u64
+    fn trace(&self, tracer: &mut Tracer<'_>) -> usize {
+        let mut x = tracer.input(&self.widths[..1]);
+        let last = self.widths.len() - 2;
+        for (i, layer) in self.layers() {
+            let tracer = &mut tracer.of(&format!("layers.{i}"));
+            x = layer.trace(tracer, x);
+            if i < last {
+                x = self.activation.trace(tracer, x);
+                x = tracer.dropout(x, self.dropout);
+            }
+        }
+        x
     }
 
     fn check(&self) -> Result<(), ModelError> {

@@ -24,6 +24,7 @@ pub use xception::Xception;
 use burn::tensor::{DType, Device};
 use kilter_numerics::Stream;
 
+use crate::graph::{Graph, Tracer};
 use crate::params::{Declared, Params, Spec};
 
 /// Why a network cannot be.
@@ -49,12 +50,25 @@ pub trait Network: Send + Sync {
     /// Its tensors.
     fn declare(&self, declared: &mut Declared);
 
-    /// Multiply-adds of one forward pass of one example.
-    fn multiply_adds(&self) -> u64;
+    /// Writes down its operations as a forward pass of one example runs them; gives the place of the last. Its sizes must
+    /// [fit](Network::check).
+    fn trace(&self, tracer: &mut Tracer<'_>) -> usize;
 
-    /// Numbers that a forward pass of one example keeps for the backward pass, about; 0: unknown.
+    /// Its operations and what they take from each other; texts are as long as it reads at a time.
+    fn graph(&self) -> Graph {
+        let mut graph = Graph::default();
+        self.trace(&mut Tracer::new(&mut graph));
+        graph
+    }
+
+    /// Multiply-adds of one forward pass of one example, see [`Graph::multiply_adds`].
+    fn multiply_adds(&self) -> u64 {
+        self.graph().multiply_adds()
+    }
+
+    /// Numbers that a forward pass of one example keeps for the backward pass, see [`Graph::activations`].
     fn activations(&self) -> u64 {
-        0
+        self.graph().activations()
     }
 
     /// Its sizes fit together.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ModelError, Network, must};
 use crate::context::{Context, Rule};
+use crate::graph::Tracer;
 use crate::init::Init;
 use crate::layer::{Embedding, LayerNorm, QuasiBlock, QuasiLstm};
 use crate::op::linear;
@@ -83,15 +84,15 @@ impl Network for QuasiLstmLanguageModel {
         declared.part("norm", |d| LayerNorm::new(self.width).declare(d));
     }
 
-    fn multiply_adds(&self) -> u64 {
-        self.context as u64
-            * (self.layers as u64 * self.block().multiply_adds() + (self.width * self.vocabulary) as u64)
-    }
-
-    fn activations(&self) -> u64 {
-        // Four gates, the cells, the hidden layer before and after its curve, what goes into matrices and normalisations.
-        let block = 4 * self.width + 2 * 4 * self.width + 7 * self.width;
-        (self.context * (self.layers * block + 2 * self.width + 2 * self.vocabulary)) as u64
+    fn trace(&self, tracer: &mut Tracer<'_>) -> usize {
+        let x = tracer.input(&[self.context]);
+        let x = self.tokens().trace(&mut tracer.of("tokens"), x);
+        let mut x = tracer.of("tokens").dropout(x, self.dropout);
+        for i in 0..self.layers {
+            x = self.block().trace(&mut tracer.of(&format!("blocks.{i}")), x);
+        }
+        let x = LayerNorm::new(self.width).trace(&mut tracer.of("norm"), x);
+        self.tokens().trace_tied(&mut tracer.of("head"), "tokens.weight", x)
     }
 
     fn check(&self) -> Result<(), ModelError> {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ModelError, Network, must};
 use crate::context::Context;
+use crate::graph::{Operation, Tracer};
 use crate::init::Init;
 use crate::layer::{BatchNorm, Conv, Linear};
 use crate::op::{Conv2dShape, relu};
@@ -104,6 +105,25 @@ impl Block {
         };
         x.plus(y).relu()
     }
+
+    fn trace(&self, tracer: &mut Tracer<'_>, x: usize) -> usize {
+        let norm =
+            |tracer: &mut Tracer<'_>, name: &str, x: usize| BatchNorm::new(self.outputs).trace(&mut tracer.of(name), x);
+        let y = self.first().trace(&mut tracer.of("conv1"), x);
+        let y = norm(tracer, "norm1", y);
+        let y = tracer.of("relu1").each(Operation::Relu, &[y]);
+        let y = self.second().trace(&mut tracer.of("conv2"), y);
+        let y = norm(tracer, "norm2", y);
+        let x = match self.shortcut() {
+            Some(shortcut) => {
+                let x = shortcut.trace(&mut tracer.of("shortcut"), x);
+                norm(tracer, "shortcut_norm", x)
+            }
+            None => x,
+        };
+        let x = tracer.of("sum").each(Operation::Sum, &[x, y]);
+        tracer.of("relu2").each(Operation::Relu, &[x])
+    }
 }
 
 impl ResNet {
@@ -165,29 +185,17 @@ impl Network for ResNet {
         declared.part("head", |d| self.head().declare(d));
     }
 
-    fn multiply_adds(&self) -> u64 {
-        let (mut height, mut width) = (self.image[1], self.image[2]);
-        let mut total = self.first().multiply_adds(height, width) + self.head().multiply_adds();
-        for (_, block) in self.all_blocks() {
-            total += block.shortcut().map_or(0, |shortcut| shortcut.multiply_adds(height, width));
-            total += block.first().multiply_adds(height, width);
-            (height, width) = block.first().out(height, width);
-            total += block.second().multiply_adds(height, width);
+    fn trace(&self, tracer: &mut Tracer<'_>) -> usize {
+        let x = tracer.input(&self.image);
+        let x = self.first().trace(&mut tracer.of("first"), x);
+        let x = BatchNorm::new(self.width).trace(&mut tracer.of("first_norm"), x);
+        let mut x = tracer.of("first_relu").each(Operation::Relu, &[x]);
+        for (name, block) in self.all_blocks() {
+            x = block.trace(&mut tracer.of(&name), x);
         }
-        total
-    }
-
-    fn activations(&self) -> u64 {
-        // Of each convolution what goes in, what comes out before it is normalised, and after.
-        let (mut height, mut width) = (self.image[1], self.image[2]);
-        let mut total = height * width * (self.image[0] + 2 * self.width);
-        for (_, block) in self.all_blocks() {
-            let before = height * width * block.inputs;
-            (height, width) = block.first().out(height, width);
-            let convolutions = 2 + usize::from(block.shortcut().is_some());
-            total += before + height * width * block.outputs * (2 * convolutions + 1);
-        }
-        total as u64
+        let x = tracer.of("mean").resized(Operation::Mean, &[x], &[self.head().inputs]);
+        let x = tracer.dropout(x, self.dropout);
+        self.head().trace(&mut tracer.of("head"), x)
     }
 
     fn check(&self) -> Result<(), ModelError> {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ModelError, Network, must};
 use crate::context::{Context, Rule};
+use crate::graph::{Operation, Tracer};
 use crate::init::Init;
 use crate::layer::{Attention, Block, Conv, LayerNorm, Linear};
 use crate::op::{Conv2dShape, Curve, Mask};
@@ -103,15 +104,25 @@ impl Network for Vit {
         declared.part("head", |d| Linear::new(self.width, self.classes).declare(d));
     }
 
-    fn multiply_adds(&self) -> u64 {
-        let patches = self.patches().multiply_adds(self.image[1], self.image[2]);
-        let head = Linear::new(self.width, self.classes).multiply_adds();
-        patches + self.layers as u64 * self.block().multiply_adds(self.tokens()) + head
-    }
-
-    fn activations(&self) -> u64 {
-        let (tokens, image) = (self.tokens(), self.image.iter().product::<usize>());
-        self.layers as u64 * self.block().activations(tokens) + (2 * tokens * self.width + image) as u64
+    fn trace(&self, tracer: &mut Tracer<'_>) -> usize {
+        let (tokens, width) = (self.tokens(), self.width);
+        let x = tracer.input(&self.image);
+        let x = self.patches().trace(&mut tracer.of("patches"), x);
+        let x = tracer.of("rows").resized(Operation::Reshaped, &[x], &[tokens - 1, width]);
+        let mut added = |name: &str, rows: usize| {
+            let weights = vec![tracer.full(name)];
+            tracer.of(name).node(Operation::Weights, weights, &[], &[rows, width], 0)
+        };
+        let (class, positions) = (added("class", 1), added("positions", tokens));
+        let x = tracer.of("tokens").resized(Operation::Concatenated, &[class, x], &[tokens, width]);
+        let x = tracer.of("sum").each(Operation::Sum, &[x, positions]);
+        let mut x = tracer.dropout(x, self.dropout);
+        for i in 0..self.layers {
+            x = self.block().trace(&mut tracer.of(&format!("blocks.{i}")), x, &Mask::Full);
+        }
+        let x = tracer.of("first").resized(Operation::First, &[x], &[width]);
+        let x = LayerNorm { width, epsilon: 1e-6 }.trace(&mut tracer.of("norm"), x);
+        Linear::new(width, self.classes).trace(&mut tracer.of("head"), x)
     }
 
     fn check(&self) -> Result<(), ModelError> {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ModelError, Network, must};
 use crate::context::Context;
+use crate::graph::{Operation, Tracer};
 use crate::init::Init;
 use crate::layer::{BatchNorm, Conv, Linear};
 use crate::op::{Conv2dShape, relu};
@@ -78,8 +79,10 @@ impl Separable {
         BatchNorm::new(self.outputs).dual(&weights.of("norm"), y)
     }
 
-    fn multiply_adds(&self, height: usize, width: usize) -> u64 {
-        self.depthwise().multiply_adds(height, width) + self.pointwise().multiply_adds(height, width)
+    fn trace(&self, tracer: &mut Tracer<'_>, x: usize) -> usize {
+        let y = self.depthwise().trace(&mut tracer.of("depthwise"), x);
+        let y = self.pointwise().trace(&mut tracer.of("pointwise"), y);
+        BatchNorm::new(self.outputs).trace(&mut tracer.of("norm"), y)
     }
 }
 
@@ -130,6 +133,20 @@ impl Block {
             y = separable.dual(&weights.of(&format!("separable{}", i + 1)), y.relu());
         }
         y.max_pool2d(pooling()).plus(beside)
+    }
+
+    fn trace(&self, tracer: &mut Tracer<'_>, x: usize) -> usize {
+        let beside = self.shortcut().trace(&mut tracer.of("shortcut"), x);
+        let beside = BatchNorm::new(self.outputs).trace(&mut tracer.of("shortcut_norm"), beside);
+        let mut y = x;
+        for (i, separable) in self.separable().into_iter().enumerate() {
+            let tracer = &mut tracer.of(&format!("separable{}", i + 1));
+            let seen = tracer.of("relu").each(Operation::Relu, &[y]);
+            y = separable.trace(tracer, seen);
+        }
+        let halved = tracer.shape(beside).to_vec();
+        let y = tracer.of("pool").resized(Operation::MaxPool { side: 3, stride: 2 }, &[y], &halved);
+        tracer.of("sum").each(Operation::Sum, &[y, beside])
     }
 }
 
@@ -195,28 +212,17 @@ impl Network for Xception {
         declared.part("head", |d| self.head().declare(d));
     }
 
-    fn multiply_adds(&self) -> u64 {
-        let [_, mut height, mut width] = self.image;
-        let mut total = self.first().multiply_adds(height, width) + self.head().multiply_adds();
-        for (_, block) in self.all_blocks() {
-            total += block.separable().iter().map(|part| part.multiply_adds(height, width)).sum::<u64>();
-            total += block.shortcut().multiply_adds(height, width);
-            (height, width) = block.shortcut().out(height, width);
+    fn trace(&self, tracer: &mut Tracer<'_>) -> usize {
+        let x = tracer.input(&self.image);
+        let x = self.first().trace(&mut tracer.of("first"), x);
+        let mut x = BatchNorm::new(self.width).trace(&mut tracer.of("first_norm"), x);
+        for (name, block) in self.all_blocks() {
+            x = block.trace(&mut tracer.of(&name), x);
         }
-        total
-    }
-
-    fn activations(&self) -> u64 {
-        // Of each separable convolution what goes into either half and into the normalisation.
-        let (mut height, mut width) = (self.image[1], self.image[2]);
-        let mut total = height * width * (self.image[0] + 2 * self.width);
-        for (_, block) in self.all_blocks() {
-            let separable = block.separable();
-            total += height * width * separable.iter().map(|s| 2 * s.inputs + 2 * s.outputs).sum::<usize>();
-            (height, width) = (height.div_ceil(2), width.div_ceil(2));
-            total += 2 * height * width * block.outputs;
-        }
-        total as u64
+        let x = tracer.of("relu").each(Operation::Relu, &[x]);
+        let x = tracer.of("mean").resized(Operation::Mean, &[x], &[self.head().inputs]);
+        let x = tracer.dropout(x, self.dropout);
+        self.head().trace(&mut tracer.of("head"), x)
     }
 
     fn check(&self) -> Result<(), ModelError> {

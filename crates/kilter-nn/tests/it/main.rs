@@ -3,6 +3,7 @@
 
 mod golden;
 mod gradients;
+mod graph;
 mod mixture;
 mod model;
 mod optim;

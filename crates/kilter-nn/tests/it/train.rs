@@ -353,13 +353,14 @@ fn what_a_training_needs_is_counted_before_it_begins() {
         gradients: 4 * learned,
         // AdamW remembers two moments.
         optimizer: 4 * 2 * learned,
-        activations: 4 * 10 * (100 + 2 * 50),
+        // What goes into the matrices and the rectifier, and the logits.
+        activations: 4 * 10 * (100 + 2 * 50 + 10),
         examples: 10,
     };
     assert_eq!(needs, expected);
     needs.fits(needs.total()).unwrap();
     let said = needs.fits(needs.total() - 1).unwrap_err().to_string();
-    assert!(said.contains("at least 119.2 kB") && said.contains("optimizer 44.5 kB"), "{said}");
+    assert!(said.contains("at least 119.6 kB") && said.contains("optimizer 44.5 kB"), "{said}");
     let wide = Memory::of(&network.specs(), network.activations(), &TrainConfig { batch: 1_000_000_000, ..config });
     let said = wide.fits(1 << 30).unwrap_err().to_string();
     assert!(said.contains("1.1 GB are free; lower the batch, or raise the accumulation"), "{said}");

@@ -19,7 +19,7 @@ use kilter_numerics::Stream;
 use crate::golden::close;
 
 /// Weights in f64, moved a little, so that none is at 0 or 1.
-fn weights(network: &dyn Network) -> Params {
+pub fn weights(network: &dyn Network) -> Params {
     network.check().unwrap();
     let stream = Stream::new(&[11], "weights");
     let fresh = Params::init(network.specs(), &stream, &device("cpu").unwrap(), DType::F64);
@@ -34,17 +34,17 @@ fn random<const D: usize>(shape: [usize; D], params: &Params) -> Tensor<D> {
     Tensor::from_data(TensorData::new(drawn, shape).convert_dtype(params.dtype()), (params.device(), params.dtype()))
 }
 
-const EXAMPLES: usize = 3;
-const IMAGE: [usize; 3] = [2, 8, 8];
+pub const EXAMPLES: usize = 3;
+pub const IMAGE: [usize; 3] = [2, 8, 8];
 const TEXT: [i64; 12] = [1, 4, 2, 0, 3, 3, 1, 2, 4, 0, 2, 1];
-const LENGTH: usize = 4;
+pub const LENGTH: usize = 4;
 
-fn pictures(params: &Params, examples: &[usize]) -> Tensor<4> {
+pub fn pictures(params: &Params, examples: &[usize]) -> Tensor<4> {
     let all = random([EXAMPLES, 2, 8, 8], params);
     Tensor::cat(examples.iter().map(|&i| all.clone().slice([i..i + 1, 0..2, 0..8, 0..8])).collect(), 0)
 }
 
-fn rows(params: &Params, examples: &[usize]) -> Tensor<2> {
+pub fn rows(params: &Params, examples: &[usize]) -> Tensor<2> {
     let all = random([EXAMPLES, 5], params);
     Tensor::cat(examples.iter().map(|&i| all.clone().slice([i..i + 1, 0..5])).collect(), 0)
 }
@@ -53,7 +53,7 @@ fn classes(examples: &[usize]) -> Arc<[i64]> {
     examples.iter().map(|&i| i as i64 % 3).collect()
 }
 
-fn text(examples: &[usize]) -> Arc<[i64]> {
+pub fn text(examples: &[usize]) -> Arc<[i64]> {
     examples.iter().flat_map(|&i| TEXT[i * LENGTH..(i + 1) * LENGTH].to_vec()).collect()
 }
 
@@ -124,7 +124,7 @@ fn gradients_of_single_examples_by_the_layers_rules() {
     });
 }
 
-fn small_encoder() -> Encoder {
+pub fn small_encoder() -> Encoder {
     let (vocabulary, positions, segments, width, layers, heads, hidden) = (5, LENGTH, 1, 4, 1, 2, 6);
     Encoder { vocabulary, positions, segments, width, layers, heads, hidden, epsilon: 1e-6, dropout: 0.0 }
 }
