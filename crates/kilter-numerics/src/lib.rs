@@ -7,4 +7,4 @@ pub mod ranks;
 pub mod stream;
 
 pub use fall::Fall;
-pub use stream::{Stream, philox4x32};
+pub use stream::{Stream, philox4x32, philox4x32_lanes};

@@ -11,14 +11,26 @@ const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 
 /// One Philox4x32-10 block: four random words from a counter and a key.
 pub fn philox4x32(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
-    let (mut c, mut k) = (counter, key);
+    philox4x32_lanes(counter.map(|word| [word]), key).map(|[word]| word)
+}
+
+/// The blocks of several counters side by side, as vectors of the machine compute them: the `l`th words of all four give the
+/// counter of the `l`th block, and its words. Inlined, so that they are those of the caller.
+#[inline(always)]
+pub fn philox4x32_lanes<const L: usize>(counters: [[u32; L]; 4], key: [u32; 2]) -> [[u32; L]; 4] {
+    let (mut c, mut k) = (counters, key);
     for round in 0..10 {
         if round > 0 {
             k = [k[0].wrapping_add(WEYL[0]), k[1].wrapping_add(WEYL[1])];
         }
-        let low = u64::from(MULTIPLIER[0]) * u64::from(c[0]);
-        let high = u64::from(MULTIPLIER[1]) * u64::from(c[2]);
-        c = [(high >> 32) as u32 ^ c[1] ^ k[0], high as u32, (low >> 32) as u32 ^ c[3] ^ k[1], low as u32];
+        for l in 0..L {
+            let low = u64::from(MULTIPLIER[0]) * u64::from(c[0][l]);
+            let high = u64::from(MULTIPLIER[1]) * u64::from(c[2][l]);
+            c[0][l] = (high >> 32) as u32 ^ c[1][l] ^ k[0];
+            c[1][l] = high as u32;
+            c[2][l] = (low >> 32) as u32 ^ c[3][l] ^ k[1];
+            c[3][l] = low as u32;
+        }
     }
     c
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use burn::tensor::{Bool, Device, Tensor, TensorData, activation};
 use burn_flex::FlexTensor;
-use rayon::prelude::*;
 
 use crate::op::by_precision;
+use crate::op::fresh::{filled, in_pieces};
 use crate::op::gemm::{Matrix, multiply};
 use crate::op::kernel::{Kernel, apply3, numbers, on_host, sizes, tensor, widened};
 use crate::op::real::Real;
@@ -110,21 +110,17 @@ impl Plan {
         Matrix::strided(&x[example * tokens * stride + head * width..], tokens, width, stride)
     }
 
-    /// Heads that lie one after the other, side by side.
-    fn together<R: Real>(&self, apart: &[R], tokens: usize, width: usize) -> Vec<R> {
+    /// Heads side by side, of which each lies `apart` by itself: `tokens · width` numbers of each of `pieces`, from the same
+    /// place on.
+    fn together<R: Real>(&self, pieces: &[R], piece: usize, from: usize, [tokens, width]: [usize; 2]) -> Vec<R> {
         let stride = self.heads * width;
-        let mut rows = vec![R::zero(); apart.len()];
-        if rows.is_empty() {
-            return rows;
-        }
-        rows.par_chunks_mut(tokens * stride).zip(apart.par_chunks(tokens * stride)).for_each(|(rows, heads)| {
-            for (head, from) in heads.chunks(tokens * width).enumerate() {
-                for (to, from) in rows.chunks_mut(stride).zip(from.chunks(width)) {
-                    to[head * width..][..width].copy_from_slice(from);
-                }
+        filled(self.batch * tokens * stride, stride, |row, to| {
+            let (example, token) = (row / tokens, row % tokens);
+            for (head, to) in to.chunks_mut(width).enumerate() {
+                let place = (example * self.heads + head) * piece + from + token * width;
+                to.copy_from_slice(&pieces[place..][..width]);
             }
-        });
-        rows
+        })
     }
 }
 
@@ -152,11 +148,8 @@ impl Attention {
     fn forward<R: Real>(&self, plan: Plan, q: &[R], k: &[R], v: &[R]) -> (Vec<R>, Vec<R>) {
         let Plan { batch, heads, queries, keys, width, value } = plan;
         let scale = R::of(1.0 / (width as f64).sqrt());
-        let mut y = vec![R::zero(); batch * heads * queries * value];
-        let mut p = vec![R::zero(); batch * heads * queries * keys];
-        y.par_chunks_mut(queries * value).zip(p.par_chunks_mut(queries * keys)).enumerate().for_each(|(i, (y, p))| {
+        let p = filled(batch * heads * queries * keys, queries * keys, |i, p: &mut [R]| {
             let (q, k) = (plan.head(q, i, queries, width), plan.head(k, i, keys, width));
-            let v = plan.head(v, i, keys, value);
             for (first, count, seen) in self.blocks(plan) {
                 let p = &mut p[first * keys..];
                 multiply(p, keys, q.rows(first, count), k.rows(0, seen).t(), scale, R::zero(), false);
@@ -167,30 +160,32 @@ impl Attention {
                 hidden.fill(R::zero());
                 let top = largest(p);
                 let inverse = R::one() / R::exp_about(p, top);
-                for p in p {
-                    *p *= inverse;
-                }
+                times(p, inverse);
             }
+        });
+        let y = filled(batch * heads * queries * value, queries * value, |i, y: &mut [R]| {
+            let (p, v) = (&p[i * queries * keys..], plan.head(v, i, keys, value));
             for (first, count, seen) in self.blocks(plan) {
                 let p = Matrix::strided(&p[first * keys..], count, seen, keys);
                 multiply(&mut y[first * value..], value, p, v.rows(0, seen), R::one(), R::zero(), false);
             }
         });
-        (plan.together(&y, queries, value), p)
+        (plan.together(&y, queries * value, 0, [queries, value]), p)
     }
 
     /// Gradients of queries, keys and values.
     fn backward<R: Real>(&self, plan: Plan, q: &[R], k: &[R], v: &[R], p: &[R], dy: &[R]) -> [Vec<R>; 3] {
-        let Plan { queries, keys, width, value, .. } = plan;
+        let Plan { batch, heads, queries, keys, width, value } = plan;
         let scale = R::of(1.0 / (width as f64).sqrt());
-        let (mut dq, mut dk, mut dv) = (vec![R::zero(); q.len()], vec![R::zero(); k.len()], vec![R::zero(); v.len()]);
-        let places = dq
-            .par_chunks_mut(queries * width)
-            .zip(dk.par_chunks_mut(keys * width))
-            .zip(dv.par_chunks_mut(keys * value));
-        places.enumerate().for_each_init(
+        // Of each head all three, one after the other.
+        let piece = (queries + keys) * width + keys * value;
+        let (pieces, _) = in_pieces(
+            batch * heads * piece,
+            piece,
             || vec![R::zero(); queries * keys],
-            |ds, (i, ((dq, dk), dv))| {
+            |ds, i, all: &mut [R]| {
+                let (dq, rest) = all.split_at_mut(queries * width);
+                let (dk, dv) = rest.split_at_mut(keys * width);
                 let (q, k) = (plan.head(q, i, queries, width), plan.head(k, i, keys, width));
                 let (v, dy) = (plan.head(v, i, keys, value), plan.head(dy, i, queries, value));
                 let p = &p[i * queries * keys..][..queries * keys];
@@ -207,9 +202,7 @@ impl Attention {
                     for (ds, p) in ds.chunks_mut(seen).zip(p.chunks(keys)) {
                         let p = &p[..seen];
                         let mean = dot(ds, p);
-                        for (d, &p) in ds.iter_mut().zip(p) {
-                            *d = p * (*d - mean);
-                        }
+                        through_softmax(ds, p, mean);
                     }
                     let ds = Matrix::new(ds, count, seen);
                     multiply(&mut dq[first * width..], width, ds, k.rows(0, seen), scale, R::zero(), false);
@@ -217,7 +210,21 @@ impl Attention {
                 }
             },
         );
-        [plan.together(&dq, queries, width), plan.together(&dk, keys, width), plan.together(&dv, keys, value)]
+        let together = |from: usize, sides: [usize; 2]| plan.together(&pieces, piece, from, sides);
+        let (dk, dv) = (queries * width, (queries + keys) * width);
+        [together(0, [queries, width]), together(dk, [keys, width]), together(dv, [keys, value])]
+    }
+}
+
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512dq+fma", "x86_64+avx2+fma"))]
+fn times<R: Real>(xs: &mut [R], factor: R) {
+    xs.iter_mut().for_each(|x| *x *= factor);
+}
+
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512dq+fma", "x86_64+avx2+fma"))]
+fn through_softmax<R: Real>(ds: &mut [R], p: &[R], mean: R) {
+    for (d, &p) in ds.iter_mut().zip(p) {
+        *d = p * (*d - mean);
     }
 }
 

@@ -8,6 +8,7 @@ use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
 use crate::op::by_precision;
+use crate::op::fresh::filled;
 use crate::op::kernel::{Kernel, apply3, numbers, on_host, sizes, tensor, widened};
 use crate::op::real::Real;
 use crate::op::reduce::{dot_about, squares_about, sum};
@@ -61,13 +62,28 @@ fn planes<R>(x: &[R], channel: usize, channels: usize, pixels: usize) -> impl It
     x.chunks(channels * pixels).map(move |image| &image[channel * pixels..][..pixels])
 }
 
-/// Calls `work` on every plane of the output beside its channel and its place in the batch, shared out among threads.
-fn each_plane<R: Real>(out: &mut [R], channels: usize, pixels: usize, work: impl Fn(&mut [R], usize, usize) + Sync) {
-    out.par_chunks_mut(channels * pixels).enumerate().for_each(|(example, image)| {
-        for (channel, plane) in image.chunks_mut(pixels).enumerate() {
-            work(plane, channel, example * channels * pixels + channel * pixels);
-        }
-    });
+/// Makes every plane of an output by `work`, from its channel and where it begins, shared out among threads.
+fn each_plane<R: Real>(
+    count: usize,
+    channels: usize,
+    pixels: usize,
+    work: impl Fn(&mut [R], usize, usize) + Send + Sync,
+) -> Vec<R> {
+    filled(count, pixels, |plane, out| work(out, plane % channels, plane * pixels))
+}
+
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512dq+fma", "x86_64+avx2+fma"))]
+fn scaled<R: Real>(x: &[R], [mean, factor, shift]: [R; 3], y: &mut [R]) {
+    for (y, &x) in y.iter_mut().zip(x) {
+        *y = (x - mean) * factor + shift;
+    }
+}
+
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512dq+fma", "x86_64+avx2+fma"))]
+fn slopes<R: Real>(x: &[R], dy: &[R], [mean, factor, mean_dy, slope]: [R; 4], dx: &mut [R]) {
+    for ((dx, &x), &dy) in dx.iter_mut().zip(x).zip(dy) {
+        *dx = factor * (dy - mean_dy - (x - mean) * slope);
+    }
 }
 
 impl Kernel for BatchNorm {
@@ -87,12 +103,8 @@ impl Kernel for BatchNorm {
                 .collect();
             let epsilon = R::of(self.epsilon);
             let inverse: Vec<R> = moments.iter().map(|m| R::of(1.0) / num_traits::Float::sqrt(m.1 + epsilon)).collect();
-            let mut y = vec![R::of(0.0); x.len()];
-            each_plane(&mut y, channels, pixels, |plane, c, at| {
-                let (factor, mean, shift) = (inverse[c] * gamma[c], moments[c].0, beta[c]);
-                for (y, &x) in plane.iter_mut().zip(&x[at..]) {
-                    *y = (x - mean) * factor + shift;
-                }
+            let y = each_plane(x.len(), channels, pixels, |plane, c, at| {
+                scaled(&x[at..], [moments[c].0, inverse[c] * gamma[c], beta[c]], plane);
             });
             if let Ok(mut told) = self.told.lock() {
                 *told = Moments {
@@ -128,13 +140,10 @@ impl Kernel for BatchNorm {
                 })
                 .unzip();
             let n = R::of(count as f64);
-            let mut dx = vec![R::of(0.0); x.len()];
             // dx = gamma·inverse·(dy - mean(dy) - h·mean(dy·h)) with h = (x - mean)·inverse.
-            each_plane(&mut dx, channels, pixels, |plane, c, at| {
-                let (factor, mean_dy, slope) = (gamma[c] * inverse[c], dbeta[c] / n, dgamma[c] / n * inverse[c]);
-                for ((dx, &x), &dy) in plane.iter_mut().zip(&x[at..]).zip(&dy[at..]) {
-                    *dx = factor * (dy - mean_dy - (x - mean[c]) * slope);
-                }
+            let dx = each_plane(x.len(), channels, pixels, |plane, c, at| {
+                let factors = [mean[c], gamma[c] * inverse[c], dbeta[c] / n, dgamma[c] / n * inverse[c]];
+                slopes(&x[at..], &dy[at..], factors, plane);
             });
             vec![Some(tensor(dx, shape)), Some(tensor(dgamma, [channels])), Some(tensor(dbeta, [channels]))]
         })

@@ -8,6 +8,7 @@ use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
 use crate::op::by_precision;
+use crate::op::fresh::filled;
 use crate::op::kernel::{Kernel, apply1, numbers, on_host, sizes, tensor, widened};
 use crate::op::real::Real;
 use crate::op::reduce::{largest, sum};
@@ -88,22 +89,19 @@ impl CrossEntropy {
         let scale = dy / R::of(self.counted() as f64);
         let even = R::of(self.smoothing / columns as f64) * scale;
         let hit = R::of(1.0 - self.smoothing) * scale;
-        let mut gradient = vec![R::zero(); logits.len()];
-        gradient
-            .par_chunks_mut(columns * ROWS)
-            .zip(logits.par_chunks(columns * ROWS))
-            .zip(norms.par_chunks(2 * ROWS).zip(self.classes.par_chunks(ROWS)))
-            .for_each(|((gradient, logits), (norms, classes))| {
-                let rows = gradient.chunks_mut(columns).zip(logits.chunks(columns));
-                for ((gradient, logits), (norm, &class)) in rows.zip(norms.chunks(2).zip(classes)) {
-                    if class == IGNORED {
-                        continue;
-                    }
-                    R::exp_scaled(gradient, logits, [norm[0], norm[1]], scale, even);
-                    gradient[class as usize] -= hit;
-                }
-            });
-        gradient
+        filled(logits.len(), columns, |row, gradient| {
+            let class = self.classes[row];
+            if class != IGNORED {
+                R::exp_scaled(
+                    gradient,
+                    &logits[row * columns..][..columns],
+                    [norms[2 * row], norms[2 * row + 1]],
+                    scale,
+                    even,
+                );
+                gradient[class as usize] -= hit;
+            }
+        })
     }
 }
 

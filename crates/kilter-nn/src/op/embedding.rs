@@ -6,6 +6,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 use burn_flex::FlexTensor;
 
 use crate::op::by_precision;
+use crate::op::fresh::filled;
 use crate::op::kernel::{Kernel, apply1, numbers, on_host, sizes, tensor, widened};
 
 /// The rows `indices` of `table` `[rows, width]`; gives `[indices, width]`. Gradients of a row are added up in f32 at least.
@@ -32,15 +33,19 @@ struct Embedding {
     indices: Arc<[i64]>,
 }
 
+/// Rows per piece of work.
+const ROWS: usize = 64;
+
 impl Kernel for Embedding {
     fn forward(&self, inputs: &[FlexTensor]) -> (FlexTensor, Vec<FlexTensor>) {
         let width = sizes(&inputs[0])[1];
         by_precision!(inputs[0], R => {
             let table = numbers::<R>(&inputs[0]);
-            let mut rows = Vec::with_capacity(self.indices.len() * width);
-            for &index in &*self.indices {
-                rows.extend_from_slice(&table[index as usize * width..][..width]);
-            }
+            let rows = filled(self.indices.len() * width, ROWS * width, |piece, rows: &mut [R]| {
+                for (row, &index) in rows.chunks_mut(width).zip(&self.indices[piece * ROWS..]) {
+                    row.copy_from_slice(&table[index as usize * width..][..width]);
+                }
+            });
             (tensor(rows, [self.indices.len(), width]), Vec::new())
         })
     }
@@ -55,12 +60,17 @@ impl Kernel for Embedding {
         let shape = sizes(&inputs[0]).to_vec();
         let width = shape[1];
         by_precision!(gradient, R => {
-            let mut table = vec![<R as num_traits::Zero>::zero(); shape[0] * width];
-            for (&index, row) in self.indices.iter().zip(numbers::<R>(gradient).chunks(width.max(1))) {
-                for (sum, &d) in table[index as usize * width..][..width].iter_mut().zip(row) {
-                    *sum += d;
+            let dy = numbers::<R>(gradient);
+            // Each piece of the table goes through all indices, and takes its own.
+            let table = filled(shape[0] * width, ROWS * width, |piece, table: &mut [R]| {
+                let first = (piece * ROWS) as i64;
+                for (&index, dy) in self.indices.iter().zip(dy.chunks(width)) {
+                    if (first..first + ROWS as i64).contains(&index) {
+                        let row = &mut table[(index - first) as usize * width..][..width];
+                        row.iter_mut().zip(dy).for_each(|(sum, &d)| *sum += d);
+                    }
                 }
-            }
+            });
             vec![Some(tensor(table, shape))]
         })
     }

@@ -4,9 +4,9 @@
 use burn::tensor::Tensor;
 use burn::tensor::activation;
 use burn_flex::FlexTensor;
-use rayon::prelude::*;
 
 use crate::op::by_precision;
+use crate::op::fresh::filled;
 use crate::op::kernel::{Kernel, apply1, numbers, on_host, sizes, tensor};
 use crate::op::real::{Real, erf_f32, exp_one};
 
@@ -36,7 +36,7 @@ pub fn gelu<const D: usize>(x: Tensor<D>, curve: Curve) -> Tensor<D> {
 struct Gelu(Curve);
 
 /// Numbers per piece of work.
-const PIECE: usize = 16_384;
+const PIECE: usize = 8192;
 
 /// √(2/π), 1/√2 and 1/√(2π).
 const SQRT_2_OVER_PI: f64 = 0.797_884_560_802_865_4;
@@ -97,8 +97,8 @@ impl Kernel for Gelu {
         let shape = sizes(&inputs[0]).to_vec();
         let y = by_precision!(inputs[0], R => {
             let x = numbers::<R>(&inputs[0]);
-            let mut y = vec![R::default(); x.len()];
-            y.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).for_each(|(y, x)| {
+            let y = filled(x.len(), PIECE, |piece, y| {
+                let x = &x[piece * PIECE..][..y.len()];
                 match (bytemuck::try_cast_slice(x), bytemuck::try_cast_slice_mut(&mut *y)) {
                     (Ok(x), Ok(y)) if size_of::<R>() == 4 => values_f32(self.0, x, y),
                     _ => y.iter_mut().zip(x).for_each(|(y, &x)| *y = at(self.0, x).0),
@@ -119,8 +119,8 @@ impl Kernel for Gelu {
         let shape = sizes(&inputs[0]).to_vec();
         by_precision!(gradient, R => {
             let (x, dy) = (numbers::<R>(&inputs[0]), numbers::<R>(gradient));
-            let mut dx = vec![R::default(); x.len()];
-            dx.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE).zip(dy.par_chunks(PIECE))).for_each(|(dx, (x, dy))| {
+            let dx = filled(x.len(), PIECE, |piece, dx: &mut [R]| {
+                let [x, dy] = [x, dy].map(|all| &all[piece * PIECE..][..dx.len()]);
                 let cast = (bytemuck::try_cast_slice(x), bytemuck::try_cast_slice(dy));
                 match (cast, bytemuck::try_cast_slice_mut(&mut *dx)) {
                     ((Ok(x), Ok(dy)), Ok(dx)) if size_of::<R>() == 4 => slopes_f32(self.0, x, dy, dx),

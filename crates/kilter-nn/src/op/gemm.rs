@@ -65,6 +65,21 @@ impl<'a, R: Real> Matrix<'a, R> {
     }
 }
 
+/// `a·b` by rows, in fresh memory; `threads`: may all cores help?
+///
+/// # Panics
+/// If the sizes do not fit: a defect of the caller.
+pub fn product<R: Real>(a: Matrix<'_, R>, b: Matrix<'_, R>, threads: bool) -> Vec<R> {
+    let count = a.rows * b.columns;
+    let mut out = Vec::with_capacity(count);
+    // SAFETY: there is room for `a.rows` rows of `b.columns` numbers, all of which are written and none read.
+    unsafe {
+        write(out.as_mut_ptr(), b.columns, a, b, R::one(), R::zero(), threads);
+        out.set_len(count);
+    }
+    out
+}
+
 /// `out = keep·out + scale·a·b`, `out` by rows with rows `stride` apart; `threads`: may all cores help?
 ///
 /// # Panics
@@ -78,21 +93,38 @@ pub fn multiply<R: Real>(
     keep: R,
     threads: bool,
 ) {
+    let (m, n) = (a.rows, b.columns);
+    let needed = if m == 0 || n == 0 { 0 } else { (m - 1) * stride + n };
+    assert!(stride >= n && out.len() >= needed, "the product does not fit its place");
+    // SAFETY: the length was just checked, and a mutable slice overlaps no shared one.
+    unsafe { write(out.as_mut_ptr(), stride, a, b, scale, keep, threads) };
+}
+
+/// # Safety
+/// From `out` on there is room for rows `stride` apart that nobody else sees; they hold numbers unless `keep` is 0.
+unsafe fn write<R: Real>(
+    out: *mut R,
+    stride: usize,
+    a: Matrix<'_, R>,
+    b: Matrix<'_, R>,
+    scale: R,
+    keep: R,
+    threads: bool,
+) {
     let (m, k, n) = (a.rows, a.columns, b.columns);
     assert_eq!(k, b.rows, "inner sizes of a product");
     if m == 0 || n == 0 {
         return;
     }
-    assert!(stride >= n && out.len() >= (m - 1) * stride + n, "the product does not fit its place");
     let parallel = if threads && m * n * k > 64 * 64 * 64 { Parallelism::Rayon(0) } else { Parallelism::None };
     // SAFETY: `Matrix` holds at least (rows - 1)·stride + columns numbers (checked at its making; transposing swaps
-    // both), `out` was checked above, and a mutable slice overlaps no shared one.
+    // both); `out` is the caller's.
     unsafe {
         gemm::gemm(
             m,
             n,
             k,
-            out.as_mut_ptr(),
+            out,
             1,
             stride as isize,
             keep != R::zero(),

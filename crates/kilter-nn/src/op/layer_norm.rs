@@ -3,9 +3,9 @@
 
 use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
-use rayon::prelude::*;
 
 use crate::op::by_precision;
+use crate::op::fresh::in_pieces;
 use crate::op::kernel::{Kernel, apply3, numbers, on_host, sizes, tensor, widened};
 use crate::op::real::Real;
 use crate::op::reduce::{dot_about, squares_about, sum};
@@ -40,35 +40,39 @@ impl LayerNorm {
     fn forward<R: Real>(&self, x: &[R], gamma: &[R], beta: &[R]) -> (Vec<R>, Vec<R>) {
         let width = gamma.len();
         let scale = R::one() / R::of(width as f64);
-        let mut y = vec![R::zero(); x.len()];
-        let mut moments = vec![R::zero(); 2 * (x.len() / width)];
-        y.par_chunks_mut(width * ROWS).zip(x.par_chunks(width * ROWS)).zip(moments.par_chunks_mut(2 * ROWS)).for_each(
-            |((y, x), moments)| {
-                for ((y, x), moments) in y.chunks_mut(width).zip(x.chunks(width)).zip(moments.chunks_mut(2)) {
+        let piece = width * ROWS;
+        let (y, moments) = in_pieces(
+            x.len(),
+            piece,
+            || (),
+            |(), at, y: &mut [R]| {
+                let rows = y.chunks_mut(width).zip(x[at * piece..].chunks(width));
+                let row = |(y, x): (&mut [R], &[R])| {
                     let mean = sum(x) * scale;
                     let variance = squares_about(x, mean) * scale;
                     let inverse = R::one() / (variance + R::of(self.epsilon)).sqrt();
                     scaled(x, [mean, inverse], gamma, beta, y);
-                    moments.copy_from_slice(&[mean, inverse]);
-                }
+                    [mean, inverse]
+                };
+                rows.flat_map(row).collect::<Vec<R>>()
             },
         );
-        (y, moments)
+        (y, moments.concat())
     }
 
     /// Gradients of the input, `gamma` and `beta`.
     fn backward<R: Real>(&self, x: &[R], gamma: &[R], moments: &[R], dy: &[R]) -> (Vec<R>, Vec<R>, Vec<R>) {
         let width = gamma.len();
         let scale = R::one() / R::of(width as f64);
-        let mut dx = vec![R::zero(); x.len()];
         let piece = width * ROWS;
-        let parts: Vec<(Vec<R>, Vec<R>)> = dx
-            .par_chunks_mut(piece)
-            .zip(x.par_chunks(piece).zip(dy.par_chunks(piece)))
-            .zip(moments.par_chunks(2 * ROWS))
-            .map(|((dx, (x, dy)), moments)| {
+        let (dx, parts) = in_pieces(
+            x.len(),
+            piece,
+            || (),
+            |(), at, dx: &mut [R]| {
                 let (mut dgamma, mut dbeta) = (vec![R::zero(); width], vec![R::zero(); width]);
-                let rows = dx.chunks_mut(width).zip(x.chunks(width).zip(dy.chunks(width))).zip(moments.chunks(2));
+                let [x, dy] = [x, dy].map(|all| all[at * piece..].chunks(width));
+                let rows = dx.chunks_mut(width).zip(x.zip(dy)).zip(moments[2 * at * ROWS..].chunks(2));
                 for ((dx, (x, dy)), moments) in rows {
                     let (mean, inverse) = (moments[0], moments[1]);
                     // With h = (x - mean)·inverse and g = dy·gamma: dx = inverse·(g - mean(g) - h·mean(g·h)).
@@ -77,8 +81,8 @@ impl LayerNorm {
                     slopes(x, [mean, inverse], means, dy, dx, [&mut dgamma, &mut dbeta]);
                 }
                 (dgamma, dbeta)
-            })
-            .collect();
+            },
+        );
         let (mut dgamma, mut dbeta) = (vec![R::zero(); width], vec![R::zero(); width]);
         for (part_gamma, part_beta) in parts {
             for i in 0..width {

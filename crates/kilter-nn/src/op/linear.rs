@@ -6,7 +6,8 @@ use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
 use crate::op::by_precision;
-use crate::op::gemm::{Matrix, multiply};
+use crate::op::fresh::filled;
+use crate::op::gemm::{Matrix, multiply, product};
 use crate::op::kernel::{Kernel, apply2, apply3, numbers, on_host, sizes, tensor};
 use crate::op::real::Real;
 
@@ -31,6 +32,9 @@ pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tenso
 #[derive(Debug)]
 struct Linear;
 
+/// Rows per piece of work that writes the bias to each.
+const BIASES: usize = 16;
+
 /// Rows per piece of a sum over rows: fixed, so that it does not depend on the number of threads.
 const ROWS: usize = 256;
 
@@ -40,12 +44,16 @@ impl Kernel for Linear {
         assert_eq!(width, sizes(&inputs[1])[1], "width of what goes into a linear layer");
         by_precision!(inputs[0], R => {
             let (x, weight) = (numbers::<R>(&inputs[0]), numbers::<R>(&inputs[1]));
-            let (mut y, keep) = match inputs.get(2).map(numbers::<R>) {
-                Some(bias) => (bias.repeat(rows), R::of(1.0)),
-                None => (vec![R::of(0.0); rows * outputs], R::of(0.0)),
-            };
             let (x, weight) = (Matrix::new(x, rows, width), Matrix::new(weight, outputs, width));
-            multiply(&mut y, outputs, x, weight.t(), R::of(1.0), keep, true);
+            let y = match inputs.get(2).map(numbers::<R>) {
+                Some(bias) => {
+                    let repeat = |_, y: &mut [R]| y.chunks_mut(outputs).for_each(|y| y.copy_from_slice(bias));
+                    let mut y = filled(rows * outputs, outputs * BIASES, repeat);
+                    multiply(&mut y, outputs, x, weight.t(), R::of(1.0), R::of(1.0), true);
+                    y
+                }
+                None => product(x, weight.t(), true),
+            };
             (tensor(y, [rows, outputs]), Vec::new())
         })
     }
@@ -59,19 +67,14 @@ impl Kernel for Linear {
     ) -> Vec<Option<FlexTensor>> {
         let ([rows, width], outputs) = (sides(&inputs[0]), sizes(&inputs[1])[0]);
         by_precision!(gradient, R => {
-            let (one, zero) = (R::of(1.0), R::of(0.0));
             let dy = Matrix::new(numbers::<R>(gradient), rows, outputs);
             let dx = wanted[0].then(|| {
-                let mut dx = vec![zero; rows * width];
                 let weight = Matrix::new(numbers::<R>(&inputs[1]), outputs, width);
-                multiply(&mut dx, width, dy, weight, one, zero, true);
-                tensor(dx, [rows, width])
+                tensor(product(dy, weight, true), [rows, width])
             });
             let dw = wanted[1].then(|| {
-                let mut dw = vec![zero; outputs * width];
                 let x = Matrix::new(numbers::<R>(&inputs[0]), rows, width);
-                multiply(&mut dw, width, dy.t(), x, one, zero, true);
-                tensor(dw, [outputs, width])
+                tensor(product(dy.t(), x, true), [outputs, width])
             });
             let db = wanted.get(2).map(|&wanted| wanted.then(|| tensor(column_sums(numbers::<R>(gradient), outputs), [outputs])));
             [dx, dw].into_iter().chain(db).collect()
@@ -86,12 +89,18 @@ fn sides(tensor: &FlexTensor) -> [usize; 2] {
 
 /// The sum of each column.
 fn column_sums<R: Real>(rows: &[R], columns: usize) -> Vec<R> {
-    let add = |mut sums: Vec<R>, row: &[R]| {
-        sums.iter_mut().zip(row).for_each(|(sum, &x)| *sum += x);
+    let piece = |rows: &[R]| {
+        let mut sums = vec![R::zero(); columns];
+        add_rows(&mut sums, rows);
         sums
     };
-    let zeros = || vec![R::zero(); columns];
-    let piece = |rows: &[R]| rows.chunks_exact(columns).fold(zeros(), add);
     let parts: Vec<Vec<R>> = rows.par_chunks((columns * ROWS).max(1)).map(piece).collect();
-    parts.iter().fold(zeros(), |sums, part| add(sums, part))
+    piece(&parts.concat())
+}
+
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512dq+fma", "x86_64+avx2+fma"))]
+fn add_rows<R: Real>(sums: &mut [R], rows: &[R]) {
+    for row in rows.chunks_exact(sums.len().max(1)) {
+        sums.iter_mut().zip(row).for_each(|(sum, &x)| *sum += x);
+    }
 }

@@ -4,9 +4,9 @@ use burn::tensor::Tensor;
 use burn::tensor::module::max_pool2d as burn_max_pool2d;
 use burn::tensor::ops::MaxPoolOptions;
 use burn_flex::FlexTensor;
-use rayon::prelude::*;
 
 use crate::op::by_precision;
+use crate::op::fresh::filled;
 use crate::op::kernel::{Kernel, apply1, numbers, on_host, sizes, tensor};
 use crate::op::real::Real;
 
@@ -105,11 +105,8 @@ impl Kernel for MaxPool {
         let plan = Plan::new(self.side, shape);
         by_precision!(inputs[0], R => {
             let x = numbers::<R>(&inputs[0]);
-            let mut y = vec![R::default(); shape[0] * shape[1] * plan.rows * plan.columns];
-            if !y.is_empty() {
-                let planes = x.par_chunks(plan.height * plan.width);
-                y.par_chunks_mut(plan.rows * plan.columns).zip(planes).for_each(|(y, x)| plan.forward(x, y));
-            }
+            let (before, after) = (plan.height * plan.width, plan.rows * plan.columns);
+            let y = filled(shape[0] * shape[1] * after, after, |plane, y| plan.forward(&x[plane * before..], y));
             let y = tensor(y, [shape[0], shape[1], plan.rows, plan.columns]);
             (y.clone(), vec![y])
         })
@@ -126,13 +123,14 @@ impl Kernel for MaxPool {
         let plan = Plan::new(self.side, shape);
         by_precision!(gradient, R => {
             let (x, y) = (numbers::<R>(&inputs[0]), numbers::<R>(&saved[0]));
-            let mut left = numbers::<R>(gradient).to_vec();
-            let mut dx = vec![R::default(); x.len()];
-            if !y.is_empty() {
-                let (before, after) = (plan.height * plan.width, plan.rows * plan.columns);
-                let told = x.par_chunks(before).zip(y.par_chunks(after)).zip(left.par_chunks_mut(after));
-                dx.par_chunks_mut(before).zip(told).for_each(|(dx, ((x, y), left))| plan.backward(x, y, left, dx));
-            }
+            let dy = numbers::<R>(gradient);
+            let (before, after) = (plan.height * plan.width, plan.rows * plan.columns);
+            let dx = filled(x.len(), before, |plane, dx| {
+                if after > 0 {
+                    let [y, dy] = [y, dy].map(|all| &all[plane * after..][..after]);
+                    plan.backward(&x[plane * before..], y, &mut dy.to_vec(), dx);
+                }
+            });
             vec![Some(tensor(dx, shape.to_vec()))]
         })
     }

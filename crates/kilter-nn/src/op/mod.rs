@@ -2,6 +2,7 @@
 //! step gives the same bits on any number of threads.
 
 mod direct;
+mod fresh;
 pub(crate) mod gemm;
 mod kernel;
 mod real;
@@ -27,7 +28,7 @@ pub use cross_entropy::{IGNORED, cross_entropy};
 pub use dropout::dropout;
 pub use embedding::embedding;
 pub use gelu::{Curve, gelu};
-pub use gemm::{Matrix, multiply};
+pub use gemm::{Matrix, multiply, product};
 pub(crate) use kernel::widened;
 pub use kernel::{Kernel, is_host, on_host};
 pub use layer_norm::layer_norm;

@@ -1,36 +1,52 @@
-//! Sums in sixteen lanes, which compilers turn into the widest vectors of the machine and which round less than a single one.
-//! Nothing is fused, so that they are the same on every machine.
+//! Sums in many lanes, which compilers turn into a few of the widest vectors of the machine, so that none waits for the one
+//! before, and which round less than a single one. Nothing is fused, so that they are the same on every machine.
 
 use crate::op::real::Real;
 
-/// Numbers that are summed side by side.
+/// Numbers of the longest vector.
 pub const LANES: usize = 16;
+
+/// Numbers that are summed side by side.
+const SUMS: usize = 4 * LANES;
+
+/// `Σ term(a, b)`: in all lanes, what is left of them in the first, what is left of these one by one. Inlined, so that the
+/// instructions are those of the caller.
+#[inline(always)]
+fn total<R: Real>(a: &[R], b: &[R], term: impl Fn(R, R) -> R) -> R {
+    let mut lanes = [R::zero(); SUMS];
+    let ((a_chunks, a), (b_chunks, b)) = (a.as_chunks::<SUMS>(), b.as_chunks::<SUMS>());
+    for (a, b) in a_chunks.iter().zip(b_chunks) {
+        for ((lane, &a), &b) in lanes.iter_mut().zip(a).zip(b) {
+            *lane += term(a, b);
+        }
+    }
+    let ((a_chunks, a), (b_chunks, b)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    for (a, b) in a_chunks.iter().zip(b_chunks) {
+        for ((lane, &a), &b) in lanes.iter_mut().zip(a).zip(b) {
+            *lane += term(a, b);
+        }
+    }
+    // Halves upon halves.
+    let mut half = SUMS;
+    while half > 1 {
+        half /= 2;
+        for i in 0..half {
+            lanes[i] += lanes[half + i];
+        }
+    }
+    a.iter().zip(b).fold(lanes[0], |sum, (&a, &b)| sum + term(a, b))
+}
 
 /// `Σ x`.
 #[multiversion::multiversion(targets("x86_64+avx512f+avx512dq+fma", "x86_64+avx2+fma"))]
 pub fn sum<R: Real>(x: &[R]) -> R {
-    let (chunks, rest) = x.as_chunks::<LANES>();
-    let mut lanes = [R::zero(); LANES];
-    for chunk in chunks {
-        for (lane, &x) in lanes.iter_mut().zip(chunk) {
-            *lane += x;
-        }
-    }
-    lanes.into_iter().chain(rest.iter().copied()).sum()
+    total(x, x, |x, _| x)
 }
 
 /// `Σ a·(b - centre)`.
 #[multiversion::multiversion(targets("x86_64+avx512f+avx512dq+fma", "x86_64+avx2+fma"))]
 pub fn dot_about<R: Real>(a: &[R], b: &[R], centre: R) -> R {
-    let ((a_chunks, a_rest), (b_chunks, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-    let mut lanes = [R::zero(); LANES];
-    for (a, b) in a_chunks.iter().zip(b_chunks) {
-        for ((lane, &a), &b) in lanes.iter_mut().zip(a).zip(b) {
-            *lane += a * (b - centre);
-        }
-    }
-    let rest = a_rest.iter().zip(b_rest).map(|(&a, &b)| a * (b - centre));
-    lanes.into_iter().chain(rest).sum()
+    total(a, b, |a, b| a * (b - centre))
 }
 
 /// `Σ a·b`.
@@ -41,15 +57,7 @@ pub fn dot<R: Real>(a: &[R], b: &[R]) -> R {
 /// `Σ (x - centre)²`.
 #[multiversion::multiversion(targets("x86_64+avx512f+avx512dq+fma", "x86_64+avx2+fma"))]
 pub fn squares_about<R: Real>(x: &[R], centre: R) -> R {
-    let (chunks, rest) = x.as_chunks::<LANES>();
-    let mut lanes = [R::zero(); LANES];
-    for chunk in chunks {
-        for (lane, &x) in lanes.iter_mut().zip(chunk) {
-            *lane += (x - centre) * (x - centre);
-        }
-    }
-    let rest = rest.iter().map(|&x| (x - centre) * (x - centre));
-    lanes.into_iter().chain(rest).sum()
+    total(x, x, |x, _| (x - centre) * (x - centre))
 }
 
 /// `Σ x²`, summed in f64.

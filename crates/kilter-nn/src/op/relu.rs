@@ -2,9 +2,9 @@
 
 use burn::tensor::{Tensor, activation};
 use burn_flex::FlexTensor;
-use rayon::prelude::*;
 
 use crate::op::by_precision;
+use crate::op::fresh::filled;
 use crate::op::kernel::{Kernel, apply1, numbers, on_host, sizes, tensor};
 use crate::op::real::Real;
 
@@ -17,7 +17,7 @@ pub fn relu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 struct Relu;
 
 /// Numbers per piece of work.
-const PIECE: usize = 32_768;
+const PIECE: usize = 8192;
 
 #[multiversion::multiversion(targets("x86_64+avx512f+avx512dq+fma", "x86_64+avx2+fma"))]
 fn forward<R: Real>(x: &[R], y: &mut [R]) {
@@ -38,8 +38,7 @@ impl Kernel for Relu {
     fn forward(&self, inputs: &[FlexTensor]) -> (FlexTensor, Vec<FlexTensor>) {
         let y = by_precision!(inputs[0], R => {
             let x = numbers::<R>(&inputs[0]);
-            let mut y = vec![R::default(); x.len()];
-            y.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).for_each(|(y, x)| forward(x, y));
+            let y = filled(x.len(), PIECE, |at, y| forward(&x[at * PIECE..], y));
             tensor(y, sizes(&inputs[0]).to_vec())
         });
         (y, Vec::new())
@@ -54,9 +53,7 @@ impl Kernel for Relu {
     ) -> Vec<Option<FlexTensor>> {
         by_precision!(gradient, R => {
             let (x, dy) = (numbers::<R>(&inputs[0]), numbers::<R>(gradient));
-            let mut dx = vec![R::default(); x.len()];
-            let pieces = dx.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE).zip(dy.par_chunks(PIECE)));
-            pieces.for_each(|(dx, (x, dy))| backward(x, dy, dx));
+            let dx = filled(x.len(), PIECE, |at, dx| backward(&x[at * PIECE..], &dy[at * PIECE..], dx));
             vec![Some(tensor(dx, sizes(gradient).to_vec()))]
         })
     }

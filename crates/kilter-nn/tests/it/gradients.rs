@@ -7,7 +7,7 @@ use kilter_nn::op::{
     Conv2dShape, Curve, Mask, attention, batch_norm, conv2d, cross_entropy, dropout, embedding, gelu, layer_norm,
     linear, max_pool2d, quasi_lstm, quasi_lstm_in_blocks, quasi_lstm_state, relu,
 };
-use kilter_numerics::Stream;
+use kilter_numerics::{Stream, philox4x32};
 
 fn device() -> Device {
     Device::flex().autodiff()
@@ -288,6 +288,11 @@ fn dropout_keeps_the_mean_and_draws_the_same_mask_twice() {
     // Five standard deviations of a binomial share.
     assert!((kept - 0.7).abs() < 5.0 * (0.21_f64 / 1e5).sqrt(), "{kept}");
     assert!(y.iter().all(|&y| y == 0.0 || (y - 1.0 / 0.7).abs() < 1e-6));
+    // The mask is the cipher's, four numbers to a block, however many blocks a machine draws at a time.
+    let key = Stream::new(&[7], "mask").bits();
+    let word = |i: usize| philox4x32([i as u32 / 4, 0, 0, 0], [key as u32, (key >> 32) as u32])[i % 4];
+    let least = (0.3 * 4_294_967_296.0) as u32;
+    assert!(y.iter().enumerate().all(|(i, &y)| (y == 0.0) == (word(i) < least)));
 }
 
 /// Sequential on the CPU; by blocks elsewhere. Both are the recurrence, state carried included.

@@ -1,5 +1,5 @@
 use kilter_numerics::Stream;
-use kilter_numerics::stream::philox4x32;
+use kilter_numerics::stream::{philox4x32, philox4x32_lanes};
 
 /// Known answers of the Random123 distribution (`kat_vectors`, philox4x32 10).
 #[test]
@@ -10,6 +10,15 @@ fn philox_matches_the_published_known_answers() {
         philox4x32([0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344], [0xa409_3822, 0x299f_31d0]),
         [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]
     );
+}
+
+#[test]
+fn blocks_side_by_side_are_those_one_by_one() {
+    let counters: [[u32; 5]; 4] = std::array::from_fn(|word| std::array::from_fn(|l| (7 * l + word) as u32));
+    let together = philox4x32_lanes(counters, [3, 4]);
+    for l in 0..5 {
+        assert_eq!(together.map(|word| word[l]), philox4x32(counters.map(|word| word[l]), [3, 4]));
+    }
 }
 
 #[test]
