@@ -13,6 +13,7 @@ use rayon::prelude::*;
 
 use crate::op::by_precision;
 use crate::op::direct::{Direct, Tile};
+use crate::op::fresh::in_pieces;
 use crate::op::gemm::{Matrix, multiply};
 use crate::op::kernel::{Kernel, apply2, apply3, numbers, on_host, sizes, tensor};
 use crate::op::real::Real;
@@ -197,18 +198,14 @@ impl Plan {
     fn forward<R: Real>(&self, x: &[R], weight: &[R], bias: Option<&[R]>) -> Vec<R> {
         let (pixels, patch, out) = (self.pixels(), self.patch(), self.group_out());
         let (image, group) = self.image();
-        let mut y = vec![R::zero(); self.batch * self.result()];
-        if y.is_empty() {
-            return y;
-        }
         if let Some(direct) = self.direct::<R>() {
-            direct.run(x, &direct.pack(weight), bias, &mut y);
-            return y;
+            return direct.run(x, &direct.pack(weight), bias);
         }
         let scratch = || vec![R::zero(); if self.is_pointwise() { 0 } else { patch * pixels }];
         // One image: the product itself is shared out among the threads.
         let alone = self.batch == 1;
-        y.par_chunks_mut(self.result()).zip(x.par_chunks(image)).for_each_init(scratch, |scratch, (y, x)| {
+        let convolve = |scratch: &mut Vec<R>, i: usize, y: &mut [R]| {
+            let x = &x[i * image..][..image];
             if let Some(bias) = bias {
                 for (y, bias) in y.chunks_mut(pixels).zip(bias) {
                     y.fill(*bias);
@@ -234,27 +231,25 @@ impl Plan {
                     alone,
                 );
             }
-        });
-        y
+        };
+        in_pieces(self.batch * self.result(), self.result(), scratch, convolve).0
     }
 
     /// Gradients of the image and of the weights, as far as wanted.
     fn backward<R: Real>(&self, x: &[R], weight: &[R], dy: &[R], wanted: [bool; 2]) -> (Vec<R>, Vec<R>) {
         let (pixels, patch, out) = (self.pixels(), self.patch(), self.group_out());
         let (image, group) = self.image();
-        let mut dx = vec![R::zero(); if wanted[0] { x.len() } else { 0 }];
-        if dy.is_empty() {
-            return (dx, vec![R::zero(); if wanted[1] { weight.len() } else { 0 }]);
-        }
         if let Some((direct, back)) = self.direct::<R>().and_then(|direct| Some((direct.clone(), direct.back()?))) {
             let mut dw = vec![R::zero(); if wanted[1] { weight.len() } else { 0 }];
-            if wanted[0] {
-                back.run(dy, &back.pack_back(weight), None, &mut dx);
-            }
             if wanted[1] {
                 direct.kernels(x, dy, &mut dw);
             }
+            let dx = if wanted[0] { back.run(dy, &back.pack_back(weight), None) } else { Vec::new() };
             return (dx, dw);
+        }
+        let mut dx = vec![R::zero(); if wanted[0] { x.len() } else { 0 }];
+        if dy.is_empty() {
+            return (dx, vec![R::zero(); if wanted[1] { weight.len() } else { 0 }]);
         }
         let alone = self.batch == 1;
         // Blocks of images, as many whatever the number of threads: each sums its weight gradient in order.
@@ -309,14 +304,9 @@ impl Plan {
 
     /// The gradient of the bias: sums over images and pixels.
     fn bias<R: Real>(&self, dy: &[R]) -> Vec<R> {
-        let pixels = self.pixels();
-        let mut db = vec![R::zero(); self.output[0]];
-        for image in dy.chunks(self.result().max(1)) {
-            for (sum, channel) in db.iter_mut().zip(image.chunks(pixels)) {
-                *sum += reduce::sum(channel);
-            }
-        }
-        db
+        let (pixels, channels) = (self.pixels(), self.output[0]);
+        let of_channel = |c: usize| dy.chunks(pixels.max(1)).skip(c).step_by(channels).map(reduce::sum).sum::<R>();
+        (0..channels).into_par_iter().map(of_channel).collect()
     }
 }
 

@@ -6,10 +6,13 @@
 //! narrow images waste some of it.
 #![allow(unsafe_code)]
 
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64;
 use std::array::from_fn;
 
 use rayon::prelude::*;
 
+use crate::op::fresh::in_pieces;
 use crate::op::real::Real;
 
 /// Numbers of a vector, and how many output channels are in registers at a time.
@@ -33,8 +36,16 @@ enum Instructions {
     Avx512,
 }
 
-/// Numbers of a kernel whose gradients are in registers at a time.
-const TAPS: usize = 3;
+/// Numbers of a kernel whose gradients are in registers at a time: beside those of other channels, so that the numbers which
+/// they are made from have room there, too; and where there is but one channel.
+const TAPS: usize = 2;
+const TAPS_ALONE: usize = 9;
+
+/// Bytes that surely stay in the nearest cache.
+const NEAREST: usize = 32_768;
+
+/// Bytes that are read at once.
+const CACHE_LINE: usize = 64;
 
 impl Tile {
     /// For this machine and precision.
@@ -129,16 +140,19 @@ impl Direct {
         }
     }
 
-    /// Blocks of output channels: where each begins, and how many it computes, an even number.
+    /// Blocks of output channels: where each begins, and how many it computes, one or an even number.
     fn blocks(&self) -> impl Iterator<Item = (usize, usize)> {
         let most = self.tile.channels;
         let firsts = (0..self.outputs).step_by(most);
-        firsts.map(move |first| (first, (self.outputs - first).next_multiple_of(2).min(most)))
+        firsts.map(move |first| match self.outputs - first {
+            1 => (first, 1),
+            left => (first, left.next_multiple_of(2).min(most)),
+        })
     }
 
     /// Numbers of a group's packed kernels.
     fn packed(&self) -> usize {
-        self.outputs.next_multiple_of(2) * self.taps.len()
+        self.blocks().map(|(_, size)| size).sum::<usize>() * self.taps.len()
     }
 
     /// Kernels `[groups · outputs, inputs, height, width]`, group after group, by blocks of output channels, the numbers of
@@ -175,16 +189,16 @@ impl Direct {
     }
 
     /// Convolves images, shared out among threads; `packed`: the kernels; to each output channel its bias.
-    pub fn run<R: Real>(&self, images: &[R], packed: &[R], bias: Option<&[R]>, out: &mut [R]) {
-        let image = self.inputs * self.image[0] * self.image[1];
+    pub fn run<R: Real>(&self, images: &[R], packed: &[R], bias: Option<&[R]>) -> Vec<R> {
+        let (image, result) = (self.inputs * self.image[0] * self.image[1], self.outputs * self.pixels());
         let padded = || vec![R::zero(); self.padded_image()];
-        let parts = out.par_chunks_mut(self.outputs * self.pixels()).zip(images.par_chunks(image)).enumerate();
-        parts.for_each_init(padded, |padded, (at, (out, image))| {
+        let convolve = |padded: &mut Vec<R>, at: usize, out: &mut [R]| {
             let group = at % self.groups;
-            self.pad(image, padded);
+            self.pad(&images[at * image..][..image], padded);
             let bias = bias.map(|bias| &bias[group * self.outputs..]);
             self.convolve(padded, &packed[group * self.packed()..], bias, out);
-        });
+        };
+        in_pieces(images.len() / image * result, result, padded, convolve).0
     }
 
     /// One padded image.
@@ -192,7 +206,7 @@ impl Direct {
         assert!(x.len() >= self.padded_image() && packed.len() >= self.packed());
         match self.tile.with {
             // SAFETY: the lengths were just checked.
-            Instructions::Plain => unsafe { convolve::<R, 4, 2, false>(self, x, packed, bias, out) },
+            Instructions::Plain => unsafe { convolve::<R, [R; 4], 2>(self, x, packed, bias, out) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above; `Tile::here` found that the machine has these instructions.
             Instructions::Avx2 => unsafe { convolve_avx2(self, x, packed, bias, out) },
@@ -203,24 +217,38 @@ impl Direct {
     }
 
     /// Puts the numbers of one channel where they belong, from a vector on; a channel beyond the last is passed over.
+    ///
+    /// # Safety
+    /// The machine has these vectors.
     #[inline(always)]
-    fn write<R: Real, const L: usize>(
+    unsafe fn write<R: Real, V: Vector<R>>(
         &self,
         out: &mut [R],
         bias: Option<&[R]>,
         channel: usize,
         vector: usize,
-        sums: &[[R; L]],
+        sums: &[V],
     ) {
         if channel >= self.outputs {
             return;
         }
         let (per_row, width) = (self.vectors_per_row(), self.out[1]);
         let shift = bias.map_or(R::zero(), |bias| bias[channel]);
-        for (vector, sums) in (vector..).zip(sums) {
-            let (row, column) = (vector / per_row, vector % per_row * L);
-            let to = &mut out[channel * self.pixels() + row * width + column..][..L.min(width - column)];
-            to.iter_mut().zip(sums).for_each(|(to, &sum)| *to = sum + shift);
+        for (vector, sum) in (vector..).zip(sums) {
+            let (row, column) = (vector / per_row, vector % per_row * V::LANES);
+            let count = V::LANES.min(width - column);
+            let to = &mut out[channel * self.pixels() + row * width + column..][..count];
+            // SAFETY: there is room for a vector, in the output or beside it.
+            unsafe {
+                let sum = sum.plus(V::splat(&raw const shift));
+                if count == V::LANES {
+                    sum.store(to.as_mut_ptr());
+                } else {
+                    let mut whole = [R::zero(); MOST_LANES];
+                    sum.store(whole.as_mut_ptr());
+                    to.copy_from_slice(&whole[..count]);
+                }
+            }
         }
     }
 
@@ -234,16 +262,20 @@ impl Direct {
             .par_chunks_mut(self.padded_image())
             .zip(images.par_chunks(image))
             .for_each(|(to, image)| self.pad(image, to));
-        // Rows of whole vectors, filled up with zeros.
+        // Rows of whole vectors, filled up with zeros, from the beginning of a cache line on: what lies across two of them is
+        // read twice.
         let whole = self.vectors_per_row() * self.tile.lanes;
-        let filled: Vec<R> = match whole == self.out[1] {
-            true => Vec::new(),
-            false => dy
-                .par_chunks(self.out[1])
-                .flat_map_iter(|row| row.iter().copied().chain(std::iter::repeat_n(R::zero(), whole - row.len())))
-                .collect(),
-        };
-        let dy = if filled.is_empty() { dy } else { &filled };
+        let (per_image, width) = (self.outputs * self.out[0] * whole, self.out[1]);
+        let mut rows = vec![R::zero(); batch * per_image + MOST_LANES];
+        let edge = rows.as_ptr().align_offset(CACHE_LINE).min(MOST_LANES);
+        let rows = &mut rows[edge..][..batch * per_image];
+        rows.par_chunks_mut(per_image).zip(dy.par_chunks(result)).for_each(|(rows, dy)| match whole == width {
+            true => rows.copy_from_slice(dy),
+            false => {
+                rows.chunks_mut(whole).zip(dy.chunks(width)).for_each(|(row, dy)| row[..width].copy_from_slice(dy));
+            }
+        });
+        let dy = &*rows;
         let (block, patch) = (self.tile.slopes, self.taps.len());
         weight.par_chunks_mut(self.outputs * patch).enumerate().for_each(|(group, weight)| {
             weight.par_chunks_mut(block * patch).enumerate().for_each(|(at, weight)| {
@@ -259,7 +291,7 @@ impl Direct {
         assert!(dy.len() >= images * self.outputs * rows);
         match self.tile.with {
             // SAFETY: the lengths were just checked.
-            Instructions::Plain => unsafe { correlate::<R, 4, 4, false>(self, x, dy, first, weight) },
+            Instructions::Plain => unsafe { correlate::<R, [R; 4], 4, TAPS>(self, x, dy, first, weight) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above; `Tile::here` found that the machine has these instructions.
             Instructions::Avx2 => unsafe { correlate_avx2(self, x, dy, first, weight) },
@@ -274,40 +306,145 @@ impl Direct {
 #[target_feature(enable = "avx2,fma")]
 unsafe fn convolve_avx2<R: Real>(plan: &Direct, x: &[R], packed: &[R], bias: Option<&[R]>, out: &mut [R]) {
     // SAFETY: the caller keeps `convolve`'s.
-    unsafe { convolve::<R, 8, 2, true>(plan, x, packed, bias, out) }
+    unsafe { convolve::<R, x86_64::__m256, 2>(plan, x, packed, bias, out) }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,fma")]
 unsafe fn convolve_avx512<R: Real>(plan: &Direct, x: &[R], packed: &[R], bias: Option<&[R]>, out: &mut [R]) {
     // SAFETY: the caller keeps `convolve`'s.
-    unsafe { convolve::<R, 16, 3, true>(plan, x, packed, bias, out) }
+    unsafe { convolve::<R, x86_64::__m512, 3>(plan, x, packed, bias, out) }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn correlate_avx2<R: Real>(plan: &Direct, x: &[R], dy: &[R], first: (usize, usize), weight: &mut [R]) {
     // SAFETY: the caller keeps `correlate`'s.
-    unsafe { correlate::<R, 8, 4, true>(plan, x, dy, first, weight) }
+    unsafe {
+        match weight.len() == plan.taps.len() {
+            true => correlate::<R, x86_64::__m256, 1, TAPS_ALONE>(plan, x, dy, first, weight),
+            false => correlate::<R, x86_64::__m256, 4, TAPS>(plan, x, dy, first, weight),
+        }
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,fma")]
 unsafe fn correlate_avx512<R: Real>(plan: &Direct, x: &[R], dy: &[R], first: (usize, usize), weight: &mut [R]) {
     // SAFETY: the caller keeps `correlate`'s.
-    unsafe { correlate::<R, 16, 8, true>(plan, x, dy, first, weight) }
+    unsafe {
+        match weight.len() == plan.taps.len() {
+            true => correlate::<R, x86_64::__m512, 1, TAPS_ALONE>(plan, x, dy, first, weight),
+            false => correlate::<R, x86_64::__m512, 8, TAPS>(plan, x, dy, first, weight),
+        }
+    }
 }
 
-/// `a·b + c`, in one rounding where the machine does that in one instruction.
-#[inline(always)]
-fn multiply_add<R: Real, const FUSED: bool>(a: R, b: R, c: R) -> R {
-    if FUSED { a.mul_add(b, c) } else { a * b + c }
+/// Numbers side by side. The machine's own are named, since compilers do not find the longer ones in loops over as many sums
+/// as are in registers here.
+///
+/// # Safety
+/// Every method wants a machine that has these vectors, and room for one where it reads or writes; the numbers of the
+/// machine's vectors are f32.
+trait Vector<R>: Copy {
+    const LANES: usize;
+
+    unsafe fn load(from: *const R) -> Self;
+
+    /// One number in every place.
+    unsafe fn splat(from: *const R) -> Self;
+
+    unsafe fn store(self, to: *mut R);
+
+    unsafe fn plus(self, other: Self) -> Self;
+
+    /// `self·b + c`, in one rounding where the machine does that in one instruction.
+    unsafe fn times_plus(self, b: Self, c: Self) -> Self;
 }
+
+/// The numbers of the longest vector.
+const MOST_LANES: usize = 16;
+
+impl<R: Real, const L: usize> Vector<R> for [R; L] {
+    const LANES: usize = L;
+
+    #[inline(always)]
+    unsafe fn load(from: *const R) -> Self {
+        // SAFETY: the caller's.
+        unsafe { from.cast::<Self>().read() }
+    }
+
+    #[inline(always)]
+    unsafe fn splat(from: *const R) -> Self {
+        // SAFETY: the caller's.
+        [unsafe { *from }; L]
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut R) {
+        // SAFETY: the caller's.
+        unsafe { to.cast::<Self>().write(self) }
+    }
+
+    #[inline(always)]
+    unsafe fn plus(self, other: Self) -> Self {
+        from_fn(|l| self[l] + other[l])
+    }
+
+    #[inline(always)]
+    unsafe fn times_plus(self, b: Self, c: Self) -> Self {
+        from_fn(|l| self[l] * b[l] + c[l])
+    }
+}
+
+/// The machine's vectors by its own operations.
+#[cfg(target_arch = "x86_64")]
+macro_rules! vector {
+    ($vector:ident, $lanes:literal, $load:ident, $splat:ident, $store:ident, $plus:ident, $times_plus:ident) => {
+        impl<R: Real> Vector<R> for x86_64::$vector {
+            const LANES: usize = $lanes;
+
+            #[inline(always)]
+            unsafe fn load(from: *const R) -> Self {
+                // SAFETY: the caller's.
+                unsafe { x86_64::$load(from.cast()) }
+            }
+
+            #[inline(always)]
+            unsafe fn splat(from: *const R) -> Self {
+                // SAFETY: the caller's.
+                unsafe { x86_64::$splat(from.cast::<f32>().read()) }
+            }
+
+            #[inline(always)]
+            unsafe fn store(self, to: *mut R) {
+                // SAFETY: the caller's.
+                unsafe { x86_64::$store(to.cast(), self) }
+            }
+
+            #[inline(always)]
+            unsafe fn plus(self, other: Self) -> Self {
+                // SAFETY: the caller's.
+                unsafe { x86_64::$plus(self, other) }
+            }
+
+            #[inline(always)]
+            unsafe fn times_plus(self, b: Self, c: Self) -> Self {
+                // SAFETY: the caller's.
+                unsafe { x86_64::$times_plus(self, b, c) }
+            }
+        }
+    };
+}
+#[cfg(target_arch = "x86_64")]
+vector!(__m256, 8, _mm256_loadu_ps, _mm256_set1_ps, _mm256_storeu_ps, _mm256_add_ps, _mm256_fmadd_ps);
+#[cfg(target_arch = "x86_64")]
+vector!(__m512, 16, _mm512_loadu_ps, _mm512_set1_ps, _mm512_storeu_ps, _mm512_add_ps, _mm512_fmadd_ps);
 
 /// # Safety
-/// `x` holds a padded image, `packed` all kernels.
+/// `x` holds a padded image, `packed` all kernels; the machine has these vectors.
 #[inline(always)]
-unsafe fn convolve<R: Real, const L: usize, const X: usize, const FUSED: bool>(
+unsafe fn convolve<R: Real, V: Vector<R>, const X: usize>(
     plan: &Direct,
     x: &[R],
     packed: &[R],
@@ -318,45 +455,50 @@ unsafe fn convolve<R: Real, const L: usize, const X: usize, const FUSED: bool>(
     for vector in (0..vectors).step_by(X) {
         for (first, size) in plan.blocks() {
             let kernels = &packed[first * plan.taps.len()..];
-            let mut write = |sums: &[[R; L]], c: usize, vector: usize| plan.write(out, bias, first + c, vector, sums);
             // SAFETY: the caller's; a block's kernels begin where those before it end.
             unsafe {
                 match size {
-                    8 => block::<R, L, 8, X, FUSED>(plan, x, kernels, vector, &mut write),
-                    6 => block::<R, L, 6, X, FUSED>(plan, x, kernels, vector, &mut write),
-                    4 => block::<R, L, 4, X, FUSED>(plan, x, kernels, vector, &mut write),
-                    _ => block::<R, L, 2, X, FUSED>(plan, x, kernels, vector, &mut write),
+                    8 => block::<R, V, 8, X>(plan, x, kernels, vector, (bias, first), out),
+                    6 => block::<R, V, 6, X>(plan, x, kernels, vector, (bias, first), out),
+                    4 => block::<R, V, 4, X>(plan, x, kernels, vector, (bias, first), out),
+                    1 => block::<R, V, 1, X>(plan, x, kernels, vector, (bias, first), out),
+                    _ => block::<R, V, 2, X>(plan, x, kernels, vector, (bias, first), out),
                 }
             }
         }
     }
 }
 
-/// `C` channels of `X` vectors of pixels from `vector`, or as many as are left; says each channel's numbers.
+/// `C` channels from `first` of `X` vectors of pixels from `vector`, or of as many as are left.
 ///
 /// # Safety
-/// `x` holds a padded image.
+/// `x` holds a padded image; the machine has these vectors.
 #[inline(always)]
-unsafe fn block<R: Real, const L: usize, const C: usize, const X: usize, const FUSED: bool>(
+unsafe fn block<R: Real, V: Vector<R>, const C: usize, const X: usize>(
     plan: &Direct,
     x: &[R],
     kernels: &[R],
     vector: usize,
-    write: &mut impl FnMut(&[[R; L]], usize, usize),
+    (bias, first): (Option<&[R]>, usize),
+    out: &mut [R],
 ) {
     let per_row = plan.vectors_per_row();
-    let base = |vector: usize| vector / per_row * plan.padded[1] + vector % per_row * L;
+    let base = |vector: usize| vector / per_row * plan.padded[1] + vector % per_row * V::LANES;
     let left = plan.out[0] * per_row - vector;
     // SAFETY: a vector begins in a row of the output, and a tap reaches at most one kernel further; padded rows are as long
     // as a row's vectors and a kernel.
     unsafe {
         if left >= X {
-            let sums = sums::<R, L, C, X, FUSED>(x, from_fn(|j| base(vector + j)), &plan.taps, kernels);
-            sums.iter().enumerate().for_each(|(c, sums)| write(sums, c, vector));
+            let sums = sums::<R, V, C, X>(x, from_fn(|j| base(vector + j)), &plan.taps, kernels);
+            for c in 0..C {
+                plan.write(out, bias, first + c, vector, &sums[c]);
+            }
         } else {
             for vector in vector..vector + left {
-                let sums = sums::<R, L, C, 1, FUSED>(x, [base(vector)], &plan.taps, kernels);
-                sums.iter().enumerate().for_each(|(c, sums)| write(sums, c, vector));
+                let sums = sums::<R, V, C, 1>(x, [base(vector)], &plan.taps, kernels);
+                for c in 0..C {
+                    plan.write(out, bias, first + c, vector, &sums[c]);
+                }
             }
         }
     }
@@ -365,24 +507,26 @@ unsafe fn block<R: Real, const L: usize, const C: usize, const X: usize, const F
 /// What `C` channels have in `X` vectors of pixels.
 ///
 /// # Safety
-/// `L` numbers from every base and tap lie in `x`, `C` kernels in `kernels`.
+/// A vector from every base and tap lies in `x`, `C` kernels in `kernels`; the machine has these vectors.
 #[inline(always)]
-unsafe fn sums<R: Real, const L: usize, const C: usize, const X: usize, const FUSED: bool>(
+unsafe fn sums<R: Real, V: Vector<R>, const C: usize, const X: usize>(
     x: &[R],
     bases: [usize; X],
     taps: &[usize],
     kernels: &[R],
-) -> [[[R; L]; X]; C] {
-    let mut sums = [[[R::zero(); L]; X]; C];
+) -> [[V; X]; C] {
+    let zero = R::zero();
+    // SAFETY: the caller's.
+    let mut sums = [[unsafe { V::splat(&raw const zero) }; X]; C];
     let starts: [*const R; X] = bases.map(|base| x[base..].as_ptr());
     for (tap, weights) in taps.iter().zip(kernels.chunks_exact(C)) {
         // SAFETY: the caller's.
-        let pixels: [[R; L]; X] = from_fn(|j| unsafe { starts[j].add(*tap).cast::<[R; L]>().read() });
-        for c in 0..C {
-            let weight = weights[c];
-            for j in 0..X {
-                for l in 0..L {
-                    sums[c][j][l] = multiply_add::<R, FUSED>(pixels[j][l], weight, sums[c][j][l]);
+        unsafe {
+            let pixels: [V; X] = from_fn(|j| V::load(starts[j].add(*tap)));
+            for c in 0..C {
+                let weight = V::splat(&raw const weights[c]);
+                for j in 0..X {
+                    sums[c][j] = pixels[j].times_plus(weight, sums[c][j]);
                 }
             }
         }
@@ -391,9 +535,9 @@ unsafe fn sums<R: Real, const L: usize, const C: usize, const X: usize, const FU
 }
 
 /// # Safety
-/// `x` holds whole padded images, `dy` as many gradients with rows of whole vectors.
+/// `x` holds whole padded images, `dy` as many gradients with rows of whole vectors; the machine has these vectors.
 #[inline(always)]
-unsafe fn correlate<R: Real, const L: usize, const C: usize, const FUSED: bool>(
+unsafe fn correlate<R: Real, V: Vector<R>, const C: usize, const T: usize>(
     plan: &Direct,
     x: &[R],
     dy: &[R],
@@ -402,32 +546,38 @@ unsafe fn correlate<R: Real, const L: usize, const C: usize, const FUSED: bool>(
 ) {
     let patch = plan.taps.len();
     let channels = weight.len() / patch;
-    let rows = plan.out[0] * plan.vectors_per_row() * L;
-    // Kernels' numbers by threes, each a vector until the end.
-    let groups = patch.div_ceil(TAPS);
-    let mut all = vec![[[[R::zero(); L]; TAPS]; C]; groups];
-    let images = x.chunks_exact(plan.padded_image()).zip(dy.chunks_exact(plan.outputs * rows));
-    for (x, dy) in images.skip(group).step_by(plan.groups) {
-        // A block that is not full computes its last channel several times.
-        let dy: [&[R]; C] = from_fn(|c| &dy[(first + c.min(channels - 1)) * rows..][..rows]);
-        for (taps, sums) in plan.taps.chunks(TAPS).zip(&mut all) {
+    let rows = plan.out[0] * plan.vectors_per_row() * V::LANES;
+    let zero = R::zero();
+    // SAFETY: the caller's.
+    let zeros = [[unsafe { V::splat(&raw const zero) }; T]; C];
+    // A few of the kernels' numbers at a time, each a vector until the end.
+    let mut all = vec![zeros; patch.div_ceil(T)];
+    let count = x.len() / plan.padded_image();
+    let images: Vec<usize> = (group..count).step_by(plan.groups).collect();
+    // As many images at a time as leave their gradients in the nearest cache, since all of a kernel's numbers pass by them.
+    for images in images.chunks((NEAREST / (C * rows * size_of::<R>())).max(1)) {
+        for (taps, sums) in plan.taps.chunks(T).zip(&mut all) {
             // A group that is not full computes its last number several times.
-            let taps: [usize; TAPS] = from_fn(|j| taps[j.min(taps.len() - 1)]);
+            let taps: [usize; T] = from_fn(|j| taps[j.min(taps.len() - 1)]);
             let mut here = *sums;
-            for row in 0..plan.out[0] {
-                for vector in 0..plan.vectors_per_row() {
-                    let column = vector * L;
-                    let base = row * plan.padded[1] + column;
-                    let at = row * plan.vectors_per_row() * L + column;
-                    // SAFETY: as in `convolve`; a row of `dy` has whole vectors.
-                    let pixels: [[R; L]; TAPS] =
-                        taps.map(|tap| unsafe { x.as_ptr().add(base + tap).cast::<[R; L]>().read() });
-                    for c in 0..C {
-                        // SAFETY: as above.
-                        let slope: [R; L] = unsafe { dy[c].as_ptr().add(at).cast::<[R; L]>().read() };
-                        for j in 0..TAPS {
-                            for l in 0..L {
-                                here[c][j][l] = multiply_add::<R, FUSED>(pixels[j][l], slope[l], here[c][j][l]);
+            for image in images {
+                let x = &x[image * plan.padded_image()..][..plan.padded_image()];
+                let dy = &dy[image * plan.outputs * rows..][..plan.outputs * rows];
+                // A block that is not full computes its last channel several times.
+                let dy: [&[R]; C] = from_fn(|c| &dy[(first + c.min(channels - 1)) * rows..][..rows]);
+                for row in 0..plan.out[0] {
+                    for vector in 0..plan.vectors_per_row() {
+                        let column = vector * V::LANES;
+                        let base = row * plan.padded[1] + column;
+                        let at = row * plan.vectors_per_row() * V::LANES + column;
+                        // SAFETY: as in `convolve`; a row of `dy` has whole vectors.
+                        unsafe {
+                            let pixels: [V; T] = from_fn(|j| V::load(x.as_ptr().add(base + taps[j])));
+                            for c in 0..C {
+                                let slope = V::load(dy[c].as_ptr().add(at));
+                                for j in 0..T {
+                                    here[c][j] = pixels[j].times_plus(slope, here[c][j]);
+                                }
                             }
                         }
                     }
@@ -438,7 +588,10 @@ unsafe fn correlate<R: Real, const L: usize, const C: usize, const FUSED: bool>(
     }
     for (c, kernel) in weight.chunks_mut(patch).enumerate() {
         for (tap, w) in kernel.iter_mut().enumerate() {
-            *w = all[tap / TAPS][c][tap % TAPS].iter().copied().sum();
+            let mut lanes = [R::zero(); MOST_LANES];
+            // SAFETY: there is room for the longest vector.
+            unsafe { all[tap / T][c][tap % T].store(lanes.as_mut_ptr()) };
+            *w = lanes[..V::LANES].iter().copied().sum();
         }
     }
 }
@@ -459,15 +612,14 @@ mod tests {
             let mut stream = Stream::new(&[width as u64], "convolution");
             let mut draw = |count: usize| -> Vec<f64> { (0..count).map(|_| stream.normal()).collect() };
             let (images, weight, dy) = (draw(2 * 3 * 5 * width), draw(15 * 27), draw(2 * 15 * 5 * width));
-            let mut expected = vec![0.0; dy.len()];
-            of_short.run(&images, &of_short.pack(&weight), None, &mut expected);
+            let expected = of_short.run(&images, &of_short.pack(&weight), None);
             let mut padded = vec![0.0; of_long.padded_image()];
             let packed = of_long.pack(&weight);
             for (image, expected) in images.chunks(3 * 5 * width).zip(expected.chunks(15 * 5 * width)) {
                 of_long.pad(image, &mut padded);
                 let mut out = vec![0.0; expected.len()];
                 // SAFETY: a padded image and packed kernels of the plan.
-                unsafe { convolve::<f64, 16, 3, false>(&of_long, &padded, &packed, None, &mut out) };
+                unsafe { convolve::<f64, [f64; 16], 3>(&of_long, &padded, &packed, None, &mut out) };
                 assert!(out.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-12), "width {width}");
             }
 
@@ -489,7 +641,7 @@ mod tests {
             let mut slopes = vec![0.0; weight.len()];
             for (at, slopes) in slopes.chunks_mut(8 * 27).enumerate() {
                 // SAFETY: padded images and gradients in whole vectors of the plan.
-                unsafe { correlate::<f64, 16, 8, false>(&of_long, &padded, &filled, (0, 8 * at), slopes) };
+                unsafe { correlate::<f64, [f64; 16], 8, TAPS>(&of_long, &padded, &filled, (0, 8 * at), slopes) };
             }
             assert!(slopes.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-11), "kernels at width {width}");
         }
