@@ -20,7 +20,8 @@ const SHOWN: usize = 10;
     after_help = "A model file names the recipe that made it, so nothing else need be said of it.\n\nExamples:\n  \
                   kilter apply digits.safetensors --data digits -o predictions.csv\n  kilter apply char-gpt.safetensors \\\n      \
                   --prompt 'It was ' --length 300 --temperature 0.8\n  kilter apply text-classifier.safetensors --data \
-                  new.csv\n  kilter apply text-classifier.safetensors --prompt 'I loved it'"
+                  new.csv\n  kilter apply text-classifier.safetensors --prompt 'I loved it'\n  kilter apply \
+                  digits.safetensors --graph digits.dot && dot -Tsvg digits.dot -o digits.svg"
 )]
 pub struct Apply {
     /// The model: a file that `kilter train` or a trial left
@@ -47,6 +48,10 @@ pub struct Apply {
     /// Write the predictions here, as CSV
     #[arg(short, long, value_name = "PATH")]
     pub out: Option<PathBuf>,
+    /// Write the network's operations and what they take from each other here, for Graphviz; to a name that ends in .json,
+    /// as JSON
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["data", "prompt", "out"])]
+    pub graph: Option<PathBuf>,
 }
 
 /// `kilter apply`
@@ -55,6 +60,10 @@ pub fn apply(args: &Apply, voice: &Voice) -> Result<ExitCode, Fault> {
         return Err(Fault::call(format!("--temperature {}: it is 0 or above", args.temperature)));
     }
     let model = Trained::open(&args.model, &args.device).map_err(Fault::call)?;
+    if let Some(file) = &args.graph {
+        draw(file, &model, voice)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     match (model.input(), &args.data, &args.prompt) {
         (Input::Characters { .. }, None, _) => write(args, &model, voice)?,
         (Input::Pictures { .. }, None, _) => {
@@ -79,6 +88,25 @@ pub fn apply(args: &Apply, voice: &Voice) -> Result<ExitCode, Fault> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes down what the network computes.
+fn draw(file: &Path, model: &Trained, voice: &Voice) -> Result<(), Fault> {
+    let graph = model.graph().map_err(Fault::call)?;
+    let is_json = file.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("json"));
+    let text = if is_json { serde_json::to_string_pretty(&graph).map_err(Fault::work)? } else { graph.dot() };
+    std::fs::write(file, text).map_err(|why| Fault::work(format!("cannot write {}: {why}", file.display())))?;
+    let (operations, parameters, multiply_adds) = (graph.nodes.len(), model.learned(), graph.multiply_adds());
+    if voice.json {
+        return voice.document(&json!({
+            "recipe": model.recipe(), "graph": file, "operations": operations, "parameters": parameters,
+            "multiply_adds": multiply_adds,
+        }));
+    }
+    voice.say(&format!(
+        "{}: {operations} operations, {parameters} parameters, {multiply_adds} multiply-adds of an example",
+        file.display()
+    ))
 }
 
 fn write(args: &Apply, model: &Trained, voice: &Voice) -> Result<(), Fault> {

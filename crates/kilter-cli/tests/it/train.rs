@@ -26,6 +26,13 @@ fn a_network_is_trained_and_applied_in_two_lines() {
     holds("apply_pictures", &said);
     assert_eq!(said["predictions"][0]["predicted"], 0);
     assert_eq!(said["predictions"][0]["probabilities"].as_array().unwrap().len(), 10);
+    room.line("apply net.safetensors --graph net.dot").done().says("net.dot: ").says("multiply-adds of an example");
+    assert!(room.read("net.dot").contains("label=\"layers.0\\nlinear, 64 to 32\\n32\""));
+    let said = room.line("apply net.safetensors --graph net.json --json").done().json();
+    holds("apply_graph", &said);
+    let graph: serde_json::Value = serde_json::from_str(&room.read("net.json")).unwrap();
+    assert_eq!(graph["nodes"].as_array().unwrap().len(), said["operations"].as_u64().unwrap() as usize);
+    room.line("apply net.safetensors --graph net.dot --data digits").with(2).remarks("--data");
 }
 
 #[test]

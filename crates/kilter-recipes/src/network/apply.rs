@@ -5,6 +5,8 @@ use std::path::Path;
 
 use kilter_data::{Pictures, Texts};
 use kilter_nn::context::Context;
+use kilter_nn::graph::Graph;
+use kilter_nn::model;
 use kilter_nn::params::Params;
 use kilter_nn::train::{device, load_weights};
 use kilter_numerics::Stream;
@@ -72,6 +74,20 @@ pub fn made_by(path: &Path) -> Result<(String, Config), Failure> {
     Ok((told_text(path, RECIPE)?, told(path, CONFIG)?))
 }
 
+/// Shows `look` the network that a configuration describes for what it is fed.
+fn with_network<T>(
+    kind: Kind,
+    config: &Config,
+    input: &Input,
+    look: impl FnOnce(&dyn model::Network) -> T,
+) -> Result<T, Failure> {
+    Ok(match input {
+        Input::Characters { characters } => look(Model::of(kind, config, characters.chars().count())?.network()),
+        Input::Pictures { .. } => look(sorter(kind, config, input)?.network()),
+        Input::Texts { .. } => look(Reader::of(input, config)?.network()),
+    })
+}
+
 impl Trained {
     /// Reads a model file; which network it holds is in its metadata.
     ///
@@ -84,16 +100,23 @@ impl Trained {
         let input: Input = told(path, INPUT)?;
         let device = device(on).map_err(Failure::refused)?;
         let chance = Stream::new(&[0], "weights");
-        let like = match &input {
-            Input::Characters { characters } => {
-                Model::of(kind, &config, characters.chars().count())?.network().init(&chance, &device)
-            }
-            Input::Pictures { .. } => sorter(kind, &config, &input)?.network().init(&chance, &device),
-            Input::Texts { .. } => Reader::of(&input, &config)?.network().init(&chance, &device),
-        };
+        let like = with_network(kind, &config, &input, |network| network.init(&chance, &device))?;
         let params = load_weights(&like, path).map_err(Failure::refused)?.detached();
         let activations = Activations::of(path, &params)?;
         Ok(Self { kind, recipe, config, input, params, activations })
+    }
+
+    /// What its network computes on one example, see [`Graph`].
+    ///
+    /// # Errors
+    /// Its configuration describes none.
+    pub fn graph(&self) -> Result<Graph, Failure> {
+        with_network(self.kind, &self.config, &self.input, |network| network.graph())
+    }
+
+    /// How many numbers it learnt.
+    pub fn learned(&self) -> usize {
+        self.params.learned()
     }
 
     /// An evaluation pass as its file wants it.
