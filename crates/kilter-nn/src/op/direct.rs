@@ -12,7 +12,7 @@ use std::array::from_fn;
 
 use rayon::prelude::*;
 
-use crate::op::fresh::in_pieces;
+use crate::op::fresh::{filled, in_pieces};
 use crate::op::real::Real;
 
 /// Numbers of a vector, and how many output channels are in registers at a time.
@@ -255,27 +255,24 @@ impl Direct {
     /// The gradient of the kernels, from the images and the gradients of the outputs; blocks of output channels are shared
     /// out among threads, each takes the images in order.
     pub fn kernels<R: Real>(&self, images: &[R], dy: &[R], weight: &mut [R]) {
-        let (image, result) = (self.inputs * self.image[0] * self.image[1], self.outputs * self.pixels());
-        let batch = dy.len() / result;
-        let mut padded = vec![R::zero(); batch * self.padded_image()];
-        padded
-            .par_chunks_mut(self.padded_image())
-            .zip(images.par_chunks(image))
-            .for_each(|(to, image)| self.pad(image, to));
+        let image = self.inputs * self.image[0] * self.image[1];
+        let pad = |at: usize, to: &mut [R]| self.pad(&images[at * image..][..image], to);
+        let padded = filled(images.len() / image * self.padded_image(), self.padded_image(), pad);
         // Rows of whole vectors, filled up with zeros, from the beginning of a cache line on: what lies across two of them is
         // read twice.
-        let whole = self.vectors_per_row() * self.tile.lanes;
-        let (per_image, width) = (self.outputs * self.out[0] * whole, self.out[1]);
-        let mut rows = vec![R::zero(); batch * per_image + MOST_LANES];
+        let (width, whole) = (self.out[1], self.vectors_per_row() * self.tile.lanes);
+        let mut rows = Vec::<R>::with_capacity(dy.len() / width * whole + MOST_LANES);
         let edge = rows.as_ptr().align_offset(CACHE_LINE).min(MOST_LANES);
-        let rows = &mut rows[edge..][..batch * per_image];
-        rows.par_chunks_mut(per_image).zip(dy.par_chunks(result)).for_each(|(rows, dy)| match whole == width {
-            true => rows.copy_from_slice(dy),
-            false => {
-                rows.chunks_mut(whole).zip(dy.chunks(width)).for_each(|(row, dy)| row[..width].copy_from_slice(dy));
+        rows.resize(edge, R::zero());
+        if whole == width {
+            rows.extend_from_slice(dy);
+        } else {
+            for row in dy.chunks(width) {
+                rows.extend_from_slice(row);
+                rows.resize(rows.len() + whole - width, R::zero());
             }
-        });
-        let dy = &*rows;
+        }
+        let dy = &rows[edge..];
         let (block, patch) = (self.tile.slopes, self.taps.len());
         weight.par_chunks_mut(self.outputs * patch).enumerate().for_each(|(group, weight)| {
             weight.par_chunks_mut(block * patch).enumerate().for_each(|(at, weight)| {
