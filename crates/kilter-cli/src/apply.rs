@@ -21,7 +21,7 @@ const SHOWN: usize = 10;
                   kilter apply digits.safetensors --data digits -o predictions.csv\n  kilter apply char-gpt.safetensors \\\n      \
                   --prompt 'It was ' --length 300 --temperature 0.8\n  kilter apply text-classifier.safetensors --data \
                   new.csv\n  kilter apply text-classifier.safetensors --prompt 'I loved it'\n  kilter apply \
-                  digits.safetensors --graph digits.dot && dot -Tsvg digits.dot -o digits.svg"
+                  digits.safetensors --graph digits.dot"
 )]
 pub struct Apply {
     /// The model: a file that `kilter train` or a trial left
