@@ -32,6 +32,9 @@ impl Fronts {
 
     /// Adds a point, in place of the one of its number if there is one.
     pub fn insert(&mut self, number: u64, point: Vec<f64>) {
+        if self.points.get(&number) == Some(&point) {
+            return;
+        }
         self.remove(number);
         let beaten_by = |front: &Vec<u64>| front.iter().any(|other| dominates(&self.points[other], &point));
         let mut at = self.fronts.partition_point(beaten_by);

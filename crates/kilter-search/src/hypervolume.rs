@@ -89,11 +89,14 @@ fn exclusive(point: &[f64], others: &[&[f64]], reference: &[f64]) -> f64 {
     // The others' shares of this point's box are themselves boxes with the worse of both as their corners.
     let corners: Vec<Vec<f64>> =
         others.iter().map(|other| point.iter().zip(*other).map(|(a, b)| a.max(*b)).collect()).collect();
-    let corners: Vec<&[f64]> = corners.iter().map(Vec::as_slice).collect();
-    let ranks = non_domination_ranks(&corners, 1);
-    let mut front: Vec<&[f64]> = corners.into_iter().zip(ranks).filter_map(|(c, rank)| rank.map(|_| c)).collect();
-    front.sort_by(|a, b| lexicographic(a, b));
-    front.dedup();
+    let mut front: Vec<&[f64]> = corners.iter().map(Vec::as_slice).collect();
+    // A staircase passes over what others dominate.
+    if reference.len() > 2 {
+        let ranks = non_domination_ranks(&front, 1);
+        front = front.into_iter().zip(ranks).filter_map(|(c, rank)| rank.map(|_| c)).collect();
+        front.sort_by(|a, b| lexicographic(a, b));
+        front.dedup();
+    }
     inclusive - volume(front, reference)
 }
 
