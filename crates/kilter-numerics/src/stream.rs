@@ -18,21 +18,19 @@ pub fn philox4x32(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
 /// counter of the `l`th block, and its words. Inlined, so that they are those of the caller.
 #[inline(always)]
 pub fn philox4x32_lanes<const L: usize>(counters: [[u32; L]; 4], key: [u32; 2]) -> [[u32; L]; 4] {
-    let (mut c, mut k) = (counters, key);
+    let ([mut w, mut x, mut y, mut z], mut k) = (counters, key);
     for round in 0..10 {
         if round > 0 {
             k = [k[0].wrapping_add(WEYL[0]), k[1].wrapping_add(WEYL[1])];
         }
-        for l in 0..L {
-            let low = u64::from(MULTIPLIER[0]) * u64::from(c[0][l]);
-            let high = u64::from(MULTIPLIER[1]) * u64::from(c[2][l]);
-            c[0][l] = (high >> 32) as u32 ^ c[1][l] ^ k[0];
-            c[1][l] = high as u32;
-            c[2][l] = (low >> 32) as u32 ^ c[3][l] ^ k[1];
-            c[3][l] = low as u32;
+        for (((w, x), y), z) in w.iter_mut().zip(&mut x).zip(&mut y).zip(&mut z) {
+            let low = u64::from(MULTIPLIER[0]) * u64::from(*w);
+            let high = u64::from(MULTIPLIER[1]) * u64::from(*y);
+            (*w, *x) = ((high >> 32) as u32 ^ *x ^ k[0], high as u32);
+            (*y, *z) = ((low >> 32) as u32 ^ *z ^ k[1], low as u32);
         }
     }
-    c
+    [w, x, y, z]
 }
 
 /// A random stream with a key of its own. Cloning it copies its position too.
