@@ -487,14 +487,14 @@ unsafe fn block<R: Real, V: Vector<R>, const C: usize, const X: usize>(
     unsafe {
         if left >= X {
             let sums = sums::<R, V, C, X>(x, from_fn(|j| base(vector + j)), &plan.taps, kernels);
-            for c in 0..C {
-                plan.write(out, bias, first + c, vector, &sums[c]);
+            for (c, sums) in sums.iter().enumerate() {
+                plan.write(out, bias, first + c, vector, sums);
             }
         } else {
             for vector in vector..vector + left {
                 let sums = sums::<R, V, C, 1>(x, [base(vector)], &plan.taps, kernels);
-                for c in 0..C {
-                    plan.write(out, bias, first + c, vector, &sums[c]);
+                for (c, sums) in sums.iter().enumerate() {
+                    plan.write(out, bias, first + c, vector, sums);
                 }
             }
         }
