@@ -40,7 +40,7 @@ fn well_formed(name: &str, network: &dyn Network, graph: &Graph) {
                 assert_eq!(shapes().map(|shape| count(shape)).sum::<usize>(), count(&node.shape), "{name}: {node:?}");
             }
             Operation::Reshaped => {
-                assert!(shapes().all(|shape| count(shape) == count(&node.shape)), "{name}: {node:?}")
+                assert!(shapes().all(|shape| count(shape) == count(&node.shape)), "{name}: {node:?}");
             }
             _ => {}
         }
