@@ -21,7 +21,7 @@ const FAR_TAIL: f64 = -30.0;
 const NARROW: f64 = 0.02;
 
 /// Beyond this, Φ is 1 to the last place: what is missing is below 2⁻⁵³.
-pub const WHOLE: f64 = 8.3;
+const WHOLE: f64 = 8.3;
 
 /// Φ(x), with full relative precision in the left tail; for the right tail take `cdf(-x)`.
 pub fn cdf(x: f64) -> f64 {

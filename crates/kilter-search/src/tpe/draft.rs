@@ -22,7 +22,7 @@ pub(super) struct Estimate<'a> {
     pub(super) config: &'a TpeConfig,
     /// Every trial's answers, by coordinate and trial number; NaN where a question was not asked.
     pub(super) columns: &'a [Vec<f64>],
-    /// By coordinate the trials that were not asked.
+    /// Of a closure, by coordinate the trials that were not asked.
     pub(super) unasked: &'a [BTreeSet<u64>],
     /// The better trials and those that they are compared with.
     pub(super) sides: &'a Sides,

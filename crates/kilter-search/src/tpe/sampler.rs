@@ -216,7 +216,7 @@ pub struct Tpe {
     config: TpeConfig,
     /// Every trial's answers as numbers, by coordinate and trial number; NaN where a question was not asked.
     columns: Vec<Vec<f64>>,
-    /// By coordinate the trials with no answer in `columns`.
+    /// Of a closure, by coordinate the trials with no answer in `columns`.
     unasked: Vec<BTreeSet<u64>>,
     /// The space that `columns` was made for.
     fingerprint: u64,
@@ -250,7 +250,7 @@ impl Tpe {
             let at = row.number as usize;
             let code = outline.encode(row.config());
             for ((column, unasked), &code) in self.columns.iter_mut().zip(&mut self.unasked).zip(&code) {
-                if code.is_nan() {
+                if code.is_nan() && !outline.is_complete() {
                     unasked.insert(row.number);
                 } else {
                     unasked.remove(&row.number);
