@@ -27,7 +27,8 @@ use crate::table::{fits_terminal, table, wide_table};
     after_help = "A space is a file (TOML or JSON, a study's own kilter.toml too), a recipe's name, or the space of a \
                   study that there is (--study); named by nothing, it is the kilter.toml here.\n\n  \
                   [parameters.optimizer]\n  choice = [\"adamw\", \"soap\", { null = true }]   # typed: 1, 1.5, true, \
-                  \"text\"\n  [parameters.learning_rate]\n  float = [1e-5, 1e-1]\n  log = true\n  default = 1e-3\n  \
+                  \"text\"\n  distances = [[0, 1, 3], [1, 0, 3], [3, 3, 0]]      # how far they lie from each other, if \
+                  known\n  [parameters.learning_rate]\n  float = [1e-5, 1e-1]\n  log = true\n  default = 1e-3\n  \
                   prior = { center = 3e-4, spread = 3.0 }           # where the best is expected, within this factor\n  \
                   [parameters.batch_size]\n  int = [16, 512]\n  step = 16\n  [parameters.precondition_every]\n  \
                   int = [1, 100]\n  when = \"optimizer == 'soap'\"\n  [parameters]\n  size = \"ordinal:s<m<l\"             \
@@ -248,6 +249,7 @@ pub fn hyperparameters(entries: &[Entry], voice: &Voice) -> Result<(), Fault> {
                 let about = [
                     Some(entry.about.clone()).filter(|about| !about.is_empty()),
                     prior.map(|prior| format!("best expected at {prior}")),
+                    entry.distances.as_ref().map(|_| "with distances between its values".to_owned()),
                 ];
                 let about: Vec<String> = about.into_iter().flatten().collect();
                 vec![entry.name.to_string(), entry.domain.to_string(), default(&entry.default), about.join("; ")]

@@ -19,6 +19,20 @@ require = "learning_rate < 0.01 or optimizer != 'adamw'"
 """
 
 
+def test_distances_between_choices():
+    by_function = kilter.Choice(["a", "bb", "cccc"], distances=lambda one, other: abs(len(one) - len(other)))
+    by_rows = kilter.Choice(["a", "bb", "cccc"], distances=[[0, 1, 3], [1, 0, 2], [3, 2, 0]])
+    assert by_function == by_rows
+    space = kilter.Space({"kind": by_rows})
+    assert kilter.Space.from_toml(space.to_toml()) == space
+    assert "distances" in space.to_toml()
+    study = kilter.create_study(space=space, seed=1)
+    study.optimize(lambda trial: len(trial.params["kind"]), n_trials=3)
+    assert study.best_params == {"kind": "a"}
+    with pytest.raises(kilter.SpaceError, match="2 rows for 3 values"):
+        kilter.Space({"kind": kilter.Choice(["a", "b", "c"], distances=[[0, 1], [1, 0]])})
+
+
 def test_toml_file_and_python_say_the_same(tmp_path):
     space = kilter.Space.from_toml(TOML)
     path = tmp_path / "space.toml"

@@ -39,6 +39,8 @@ pub enum SpaceChange {
     Default(Name, Option<Value>, Option<Value>),
     /// Another prior.
     Prior(Name, Option<Prior>, Option<Prior>),
+    /// Other distances between the values of a choice.
+    Distances(Name),
     /// A constraint that the old version lacks.
     NewConstraint(Expr),
     /// A constraint that the new version lacks.
@@ -94,6 +96,9 @@ fn compare(old: &Entry, new: &Entry, changes: &mut Vec<SpaceChange>) {
     }
     if old.prior != new.prior {
         changes.push(SpaceChange::Prior(name(), old.prior, new.prior));
+    }
+    if old.distances != new.distances {
+        changes.push(SpaceChange::Distances(name()));
     }
 }
 
@@ -187,6 +192,7 @@ impl fmt::Display for SpaceChange {
             Self::Condition(name, old, new) => write!(f, "{name}: asked {} (was: {})", always(new), always(old)),
             Self::Default(name, old, new) => write!(f, "{name}: default {} (was: {})", shown(new), shown(old)),
             Self::Prior(name, old, new) => write!(f, "{name}: prior {} (was: {})", prior(new), prior(old)),
+            Self::Distances(name) => write!(f, "{name}: other distances between its values"),
             Self::NewConstraint(constraint) => write!(f, "new constraint {constraint}"),
             Self::DroppedConstraint(constraint) => write!(f, "dropped constraint {constraint}"),
         }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::distances::Distances;
 use crate::domain::Domain;
 use crate::expression::Expr;
 use crate::name::Name;
@@ -22,6 +23,9 @@ pub struct Entry {
     /// Where an expert or a law expects the best.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prior: Option<Prior>,
+    /// How far the values of a choice lie from each other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distances: Option<Distances>,
     /// Asked only when this holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<Expr>,
@@ -83,7 +87,16 @@ impl Entry {
     /// If `name` cannot be a name.
     pub fn new(name: &str, domain: Domain) -> Result<Self, SpaceError> {
         let name = Name::new(name)?;
-        Ok(Self { name, domain, default: None, prior: None, when: None, setting: false, about: String::new() })
+        Ok(Self {
+            name,
+            domain,
+            default: None,
+            prior: None,
+            distances: None,
+            when: None,
+            setting: false,
+            about: String::new(),
+        })
     }
 
     /// Asked only when `condition` holds.
@@ -102,6 +115,20 @@ impl Entry {
     /// If the domain does not allow it.
     pub fn default(mut self, value: impl Into<Value>) -> Result<Self, SpaceError> {
         self.default = Some(self.check(&value.into())?);
+        Ok(self)
+    }
+
+    /// With the distances between the values of its choice.
+    ///
+    /// # Errors
+    /// If they are none, or not of this choice.
+    pub fn distances(mut self, rows: &[Vec<f64>]) -> Result<Self, SpaceError> {
+        let wrong = |why: String| SpaceError::Distances { name: self.name.clone(), why };
+        let distances = Distances::new(rows).map_err(|why| wrong(why.to_string()))?;
+        if let Some(why) = distances.trouble(&self.domain) {
+            return Err(wrong(why));
+        }
+        self.distances = Some(distances);
         Ok(self)
     }
 
@@ -131,8 +158,12 @@ impl Entry {
         })
     }
 
-    /// Searches it in another domain. A default or prior that the domain does not hold goes.
+    /// Searches it in another domain. What the domain does not hold goes: default, prior, distances.
     pub(crate) fn search(&mut self, domain: Domain) {
+        self.distances = self.distances.take().and_then(|distances| match (&self.domain, &domain) {
+            (Domain::Choice(old), Domain::Choice(new)) => distances.among(old, new),
+            _ => None,
+        });
         self.default = self.default.take().and_then(|value| domain.accept(&value));
         self.prior = self.prior.take().filter(|prior| prior.trouble(&domain).is_none());
         self.setting = false;

@@ -44,6 +44,14 @@ pub enum SpaceError {
         /// Why.
         why: DomainError,
     },
+    /// Distances that are none of the choice's.
+    #[error("the distances of hyperparameter `{name}`: {why}")]
+    Distances {
+        /// Whose distances.
+        name: Name,
+        /// Why.
+        why: String,
+    },
     /// A condition does not parse.
     #[error("hyperparameter `{name}`: its condition cannot be read: {why}")]
     Condition {
@@ -270,6 +278,11 @@ impl Outline {
                     unknown: name.clone(),
                     suggestion: nearest(name.as_str(), entries.iter().map(|e| e.name.as_str())).map(str::to_owned),
                 });
+            }
+        }
+        for entry in &entries {
+            if let Some(why) = entry.distances.as_ref().and_then(|distances| distances.trouble(&entry.domain)) {
+                return Err(SpaceError::Distances { name: entry.name.clone(), why });
             }
         }
         let fingerprint = fingerprint(&entries, &constraints);

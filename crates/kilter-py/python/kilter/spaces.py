@@ -25,29 +25,44 @@ from . import _kilter
 __all__ = ["Choice", "Fixed", "Float", "Int", "Ordinal", "Permutation", "Space", "Subset"]
 
 
-def _parameter(kind, what, log=False, step=None, default=None, prior=None, when=None, about=None):
+def _parameter(kind, what, log=False, **remarks):
     said = {kind: what}
     if log:
         said["log"] = True
-    for key, value in (("step", step), ("default", default), ("prior", prior), ("when", when), ("about", about)):
-        if value is not None:
-            said[key] = value
-    return said
+    return said | {key: value for key, value in remarks.items() if value is not None}
 
 
 def Float(low, high, *, log=False, step=None, default=None, prior=None, when=None, about=None):
     """A range of real numbers. `prior` is ``{"center": x, "spread": s}``; `when` a condition on other hyperparameters."""
-    return _parameter("float", [float(low), float(high)], log, step, default, prior, when, about)
+    ends = [float(low), float(high)]
+    return _parameter("float", ends, log, step=step, default=default, prior=prior, when=when, about=about)
 
 
 def Int(low, high, *, log=False, step=None, default=None, prior=None, when=None, about=None):
     """A range of whole numbers, both ends included."""
-    return _parameter("int", [low, high], log, step, default, prior, when, about)
+    return _parameter("int", [low, high], log, step=step, default=default, prior=prior, when=when, about=about)
 
 
-def Choice(values, *, default=None, when=None, about=None):
-    """One of several values without order."""
-    return _parameter("choice", list(values), default=default, when=when, about=about)
+def Choice(values, *, default=None, distances=None, when=None, about=None):
+    """One of several values without order.
+
+    Args:
+        values: The values.
+        distances: How far they lie from each other, if that is known: a function of two values, or from each value a row
+            of the distances to each; finite numbers, not below 0, from a value to itself 0. What is learnt of a value then
+            tells of those near it, too.
+
+    >>> activation = Choice(["relu", "gelu", "tanh"], distances=[[0, 1, 3], [1, 0, 3], [3, 3, 0]])
+    >>> layers = Choice(["1x64", "1x128", "4x16"], distances=lambda a, b: abs(len(a) - len(b)) + (a[0] != b[0]))
+    >>> layers["distances"]
+    [[0.0, 1.0, 1.0], [1.0, 0.0, 2.0], [1.0, 2.0, 0.0]]
+    """
+    values = list(values)
+    if callable(distances):
+        distances = [[distances(a, b) for b in values] for a in values]
+    if distances is not None:
+        distances = [[float(distance) for distance in row] for row in distances]
+    return _parameter("choice", values, default=default, distances=distances, when=when, about=about)
 
 
 def Ordinal(values, *, default=None, when=None, about=None):

@@ -1,4 +1,4 @@
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from os import PathLike
 from typing import Any
 
@@ -26,7 +26,14 @@ def Int(
     when: str | None = None,
     about: str | None = None,
 ) -> Parameter: ...
-def Choice(values: Iterable[Any], *, default: Any = None, when: str | None = None, about: str | None = None) -> Parameter: ...
+def Choice(
+    values: Iterable[Any],
+    *,
+    default: Any = None,
+    distances: Callable[[Any, Any], float] | Iterable[Iterable[float]] | None = None,
+    when: str | None = None,
+    about: str | None = None,
+) -> Parameter: ...
 def Ordinal(values: Iterable[Any], *, default: Any = None, when: str | None = None, about: str | None = None) -> Parameter: ...
 def Subset(values: Iterable[Any], *, default: Any = None, when: str | None = None, about: str | None = None) -> Parameter: ...
 def Permutation(

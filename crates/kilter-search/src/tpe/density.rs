@@ -149,6 +149,10 @@ impl<'a> Pass<'a> {
             &Axis::Categorical { ref own, hit, miss, .. } => {
                 Some(Self::Categorical { own, hit, miss, at: values.collect() })
             }
+            Axis::Spread(spread) => Some(Self::Remembered {
+                kernel: &spread.own,
+                masses: values.map(|value| spread.logs_of(value)).collect(),
+            }),
             Axis::Point(_) => None,
         }
     }

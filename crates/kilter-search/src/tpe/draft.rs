@@ -10,9 +10,9 @@ use kilter_study::{Goal, History};
 
 use super::hyperopt::AdaptiveParzen;
 use super::kept::{Better, Kept, Model, Shelf};
-use super::parzen::{Column, Expected, ParzenOptions};
+use super::parzen::{Column, Known, ParzenOptions};
 use super::ranking::{Ranking, Sides};
-use super::sampler::{Flavour, TpeConfig, Weights, expected};
+use super::sampler::{Flavour, TpeConfig, Weights, known};
 use super::seen::Seen;
 use super::split::default_weights;
 use super::{Dimension, best_candidate};
@@ -164,15 +164,10 @@ impl<'a> Draft<'a> {
         question: &Question<'_>,
     ) -> Result<(), Halt> {
         let dimensions: Vec<Dimension> = coordinates.iter().map(|&at| self.encoding.coordinates()[at].into()).collect();
-        let expected: Vec<Option<Expected>> = group
-            .iter()
-            .flat_map(|&at| {
-                let entry = &self.outline.entries()[at];
-                let expected = expected(&entry.domain, entry.prior.as_ref()).map(|(_, expected)| expected);
-                std::iter::repeat_n(expected, self.encoding.span(at).len())
-            })
-            .collect();
-        let mut densities = self.densities(kept, coordinates, &dimensions, &expected);
+        let of_entry =
+            |&at: &usize| std::iter::repeat_n(known(&self.outline.entries()[at]), self.encoding.span(at).len());
+        let known: Vec<Known> = group.iter().flat_map(of_entry).collect();
+        let mut densities = self.densities(kept, coordinates, &dimensions, &known);
         let count = self.estimate.config.candidates();
         let free = self.outline.constraints().is_empty();
         let rows: Vec<f64> = match &densities {
@@ -220,7 +215,7 @@ impl<'a> Draft<'a> {
         kept: &'k mut Kept,
         coordinates: &[usize],
         dimensions: &[Dimension],
-        expected: &[Option<Expected>],
+        known: &[Known],
     ) -> Densities<'k> {
         let Estimate { sides, weights, config, history, goals, .. } = self.estimate;
         let columns = self.columns(coordinates);
@@ -233,11 +228,14 @@ impl<'a> Draft<'a> {
         };
         match config.flavour {
             Flavour::Kilter | Flavour::Optuna => {
-                let least_steps = config.least_steps();
-                let options =
-                    ParzenOptions { prior_weight: config.prior_weight, least_steps, ..ParzenOptions::default() };
+                let options = ParzenOptions {
+                    prior_weight: config.prior_weight,
+                    least_steps: config.least_steps(),
+                    gaps_of_choices: config.flavour == Flavour::Kilter,
+                    ..ParzenOptions::default()
+                };
                 let better = Better { numbers: &below, weights: &below_weights };
-                kept.update(Model { dimensions, expected, options }, better, &sides.above, &columns);
+                kept.update(Model { dimensions, known, options }, better, &sides.above, &columns);
                 // Of a group that the best trial was not asked, any of the better ones is varied.
                 let best = sides.best.and_then(|best| below.binary_search(&best).ok());
                 let parents = best.map_or(0..below.len(), |best| best..best + 1);

@@ -1,6 +1,6 @@
 //! The densities of a group of parameters, kept from ask to ask: the better trials are mostly the same, and of the worse few
 //! come or go in between, so only their kernels and those of their neighbours are made anew. Both densities are what
-//! [`Parzen::fit_expecting`] gives.
+//! [`Parzen::fit_knowing`] gives.
 //!
 //! Cost for n worse trials of d parameters of which m come or go: O(m d log n), moving O(m n d) numbers up or down, and n
 //! logarithms. Where most come or go, and of so few trials that each changes the kernels of all, what a fit costs.
@@ -9,14 +9,14 @@ use super::Dimension;
 use super::bandwidth::{Bandwidth, Form};
 use super::draft::{has_all, values_of};
 use super::masses::Masses;
-use super::parzen::{Axis, Column, Expected, Parzen, ParzenOptions, own_choice, sort_key, sorted_order};
+use super::parzen::{Axis, Column, Known, Parzen, ParzenOptions, own_choice, sort_key, sorted_order};
 use super::split::default_weights;
 
 /// What a density is estimated with.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Model<'a> {
     pub(super) dimensions: &'a [Dimension],
-    pub(super) expected: &'a [Option<Expected>],
+    pub(super) known: &'a [Known],
     pub(super) options: ParzenOptions,
 }
 
@@ -31,7 +31,7 @@ pub(super) struct Better<'a> {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Kept {
     dimensions: Vec<Dimension>,
-    expected: Vec<Option<Expected>>,
+    known: Vec<Known>,
     options: ParzenOptions,
     /// Whose the components of the better trials' density are.
     better_numbers: Vec<u64>,
@@ -55,11 +55,11 @@ impl Kept {
     /// Brings the densities up to date. `worse` are the worse trials, ascending; those count that have a value in each of
     /// the `columns`, which hold the trials' values by number. A value that is there never changes.
     pub(super) fn update(&mut self, model: Model<'_>, better: Better<'_>, worse: &[u64], columns: &[&[f64]]) {
-        let Model { dimensions, expected, options } = model;
-        if self.dimensions != dimensions || self.expected != expected || self.options != options {
+        let Model { dimensions, known, options } = model;
+        if self.dimensions != dimensions || self.known != known || self.options != options {
             let masses = dimensions.iter().map(|&dimension| Masses::new(dimension)).collect();
-            let (dimensions, expected) = (dimensions.to_vec(), expected.to_vec());
-            *self = Self { dimensions, expected, options, masses, ..Self::default() };
+            let (dimensions, known) = (dimensions.to_vec(), known.to_vec());
+            *self = Self { dimensions, known, options, masses, ..Self::default() };
         }
         self.update_better(better, columns);
         self.update_worse(worse, columns);
@@ -81,7 +81,7 @@ impl Kept {
         }
         let values: Vec<Vec<f64>> = columns.iter().map(|column| values_of(column, numbers)).collect();
         let columns: Vec<Column<'_>> = values.iter().map(|values| Column { values, order: None }).collect();
-        self.better = Parzen::fit_expecting(&self.dimensions, &columns, weights, &self.options, &self.expected);
+        self.better = Parzen::fit_knowing(&self.dimensions, &columns, weights, &self.options, &self.known);
         self.better.number_kernels(&mut self.masses);
         (self.better_numbers, self.better_weights) = (numbers.to_vec(), weights.to_vec());
     }
@@ -134,7 +134,7 @@ impl Kept {
         let columns = values.iter().zip(&orders).map(|(values, order)| Column { values, order: Some(order) });
         let columns: Vec<Column<'_>> = columns.collect();
         let weights = default_weights(self.numbers.len());
-        self.worse = Parzen::fit_expecting(&self.dimensions, &columns, &weights, &self.options, &self.expected);
+        self.worse = Parzen::fit_knowing(&self.dimensions, &columns, &weights, &self.options, &self.known);
         self.worse.forget_tails();
         let keyed = |(values, order): (&Vec<f64>, &Vec<u32>)| {
             order.iter().map(|&i| (sort_key(values[i as usize]), self.numbers[i as usize])).collect()
@@ -234,6 +234,9 @@ impl Axis {
             Self::Categorical { own, .. } => {
                 own.remove(at);
             }
+            Self::Spread(spread) => {
+                spread.own.remove(at);
+            }
             Self::Point(_) => {}
         }
     }
@@ -257,6 +260,7 @@ impl Axis {
                 }
             }
             &mut Self::Categorical { choices, ref mut own, .. } => own.insert(at, own_choice(choices, value)),
+            Self::Spread(spread) => spread.insert(at, value),
             Self::Point(_) => {}
         }
     }
@@ -278,14 +282,17 @@ impl Shelf {
 
 #[cfg(test)]
 mod tests {
+    use kilter_space::Distances;
     use proptest::prelude::*;
 
+    use super::super::parzen::Expected;
     use super::*;
 
-    const DIMENSIONS: [Dimension; 4] = [
+    const DIMENSIONS: [Dimension; 5] = [
         Dimension::Numeric { low: 0.0, high: 1.0, log: false, step: None },
         Dimension::Numeric { low: 1e-3, high: 1.0, log: true, step: None },
         Dimension::Numeric { low: 1.0, high: 9.0, log: false, step: Some(1.0) },
+        Dimension::Categorical { choices: 3 },
         Dimension::Categorical { choices: 3 },
     ];
 
@@ -298,6 +305,7 @@ mod tests {
             column(|share| (share * 200.0).floor() / 200.0),
             column(|share| 1e-3 + share * 0.999),
             column(|share| 1.0 + (share * 9.0).floor()),
+            column(|share| (share * 3.0).floor()),
             column(|share| (share * 3.0).floor()),
         ];
         (0..TRIALS as usize).step_by(17).for_each(|at| columns[1][at] = f64::NAN);
@@ -318,8 +326,11 @@ mod tests {
             let columns = columns(seed);
             let columns: Vec<&[f64]> = columns.iter().map(Vec::as_slice).collect();
             let options = ParzenOptions { least_steps, ..ParzenOptions::default() };
-            let expected = [None, Some(Expected { mean: -1.0, sigma: 0.5 }), None, None];
-            let model = Model { dimensions: &DIMENSIONS, expected: &expected, options };
+            let distances = Distances::new(&[vec![0.0, 1.0, 2.0], vec![1.0, 0.0, 1.0], vec![2.0, 1.0, 0.0]]).unwrap();
+            let mut known = vec![Known::Nothing; DIMENSIONS.len()];
+            known[1] = Known::Expected(Expected { mean: -1.0, sigma: 0.5 });
+            known[4] = Known::Distances(distances);
+            let model = Model { dimensions: &DIMENSIONS, known: &known, options };
             let mut kept = Kept::default();
             let mut trials: std::collections::BTreeSet<u64> = (0..starts).collect();
             for step in steps {
@@ -332,7 +343,7 @@ mod tests {
                 let fit = |numbers: &[u64], weights: &[f64]| {
                     let values: Vec<Vec<f64>> = columns.iter().map(|column| values_of(column, numbers)).collect();
                     let columns: Vec<Column<'_>> = values.iter().map(|values| Column { values, order: None }).collect();
-                    Parzen::fit_expecting(&DIMENSIONS, &columns, weights, &options, &expected)
+                    Parzen::fit_knowing(&DIMENSIONS, &columns, weights, &options, &known)
                 };
                 let counted: Vec<u64> = listed.into_iter().filter(|&number| has_all(&columns, number)).collect();
                 let anew = [fit(better.numbers, better.weights), fit(&counted, &default_weights(counted.len()))];

@@ -18,6 +18,7 @@ mod ranking;
 mod sampler;
 mod seen;
 pub mod split;
+mod spread;
 
 pub use dimension::Dimension;
 pub use sampler::{Flavour, Gamma, Tpe, TpeConfig, Weights};

@@ -11,7 +11,7 @@
 //!   kernel's mass over the value's cell. `log` parameters live in log space, their density is the one of the
 //!   logarithm.
 //! * categorical with K choices: `prior_weight / (n + 1)` on every choice, 1 more on the observed one, normalised; the
-//!   prior is uniform.
+//!   prior is uniform. Choices between which there are distances have kernels of their own, see [`spread`](super::spread).
 //!
 //! Cost for n observations of d parameters and k candidates: O(n d) to fit where the sorted order is given, O(n d log
 //! n) where it isn't; O(k n d) multiplications and at most k n exponentials for the densities. The mass of a cell is
@@ -22,8 +22,10 @@ use super::density::{Pass, accumulate};
 use super::dimension::{Dimension, Interval};
 use super::log_sum_exp::LogSumExp;
 use super::masses::Masses;
+use super::spread::Spread;
 use kilter_numerics::Stream;
 use kilter_numerics::normal::{LN_SQRT_2PI, Tails};
+use kilter_space::Distances;
 use serde::{Deserialize, Serialize};
 use std::f64::consts::FRAC_1_SQRT_2;
 use std::ops::Range;
@@ -40,13 +42,16 @@ pub struct ParzenOptions {
     /// Let the smallest and the largest of two or more observations count the gap to the end of the domain, too.
     /// Default false.
     pub endpoints: bool,
-    /// Keep σ of a parameter with a step above so many steps. Default 0 (Optuna's).
+    /// Keep σ of a parameter with a step, or with distances between its choices, above so many steps. Default 0 (Optuna's).
     pub least_steps: f64,
+    /// Make kernels of choices between which there are distances as wide as the gaps between observations, as those of
+    /// numbers are; without it they have Optuna 4's width. Default false.
+    pub gaps_of_choices: bool,
 }
 
 impl Default for ParzenOptions {
     fn default() -> Self {
-        Self { prior_weight: 1.0, magic_clip: true, endpoints: false, least_steps: 0.0 }
+        Self { prior_weight: 1.0, magic_clip: true, endpoints: false, least_steps: 0.0, gaps_of_choices: false }
     }
 }
 
@@ -61,6 +66,18 @@ pub struct Column<'a> {
     pub order: Option<&'a [u32]>,
 }
 
+/// What somebody knows of a parameter before the first trial.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Known {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Of a numeric one, where the best value is expected.
+    Expected(Expected),
+    /// Of a categorical one, how far its choices lie from each other.
+    Distances(Distances),
+}
+
 /// Where the best value of a numeric parameter is expected beforehand: the prior's mean and standard deviation, of the
 /// logarithm for a `log` parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -72,7 +89,7 @@ pub struct Expected {
 }
 
 /// One component's kernel in one parameter.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Kernel {
     /// A truncated normal, in log space for a `log` parameter.
     Normal {
@@ -90,6 +107,8 @@ pub enum Kernel {
         /// Probability of each other choice.
         miss: f64,
     },
+    /// Probabilities of choices between which there are distances.
+    Choices(Vec<f64>),
     /// A numeric domain of a single value.
     Point,
 }
@@ -140,6 +159,8 @@ pub(super) enum Axis {
         hit: f64,
         miss: f64,
     },
+    /// Choices between which there are distances.
+    Spread(Spread),
     Point(f64),
 }
 
@@ -149,29 +170,32 @@ impl Parzen {
     ///
     /// Every column has as many values as there are weights; there may be none.
     pub fn fit(dimensions: &[Dimension], columns: &[Column<'_>], weights: &[f64], options: &ParzenOptions) -> Self {
-        Self::fit_expecting(dimensions, columns, weights, options, &[])
+        Self::fit_knowing(dimensions, columns, weights, options, &[])
     }
 
-    /// The same, with the priors that somebody gave to some parameters; others have theirs in the middle of the domain,
-    /// as wide as it is.
-    pub fn fit_expecting(
+    /// The same, with what somebody knows of some parameters; of others the prior lies in the middle of the domain, as wide
+    /// as it is, and all choices are equally far. `known` is as long as the parameters are many, or empty.
+    pub fn fit_knowing(
         dimensions: &[Dimension],
         columns: &[Column<'_>],
         weights: &[f64],
         options: &ParzenOptions,
-        expected: &[Option<Expected>],
+        known: &[Known],
     ) -> Self {
         debug_assert!(options.prior_weight > 0.0 && dimensions.len() == columns.len());
         debug_assert!(columns.iter().all(|column| column.values.len() == weights.len()));
         let axis = |(d, (&dimension, column)): (usize, (&Dimension, &Column<'_>))| match dimension {
-            Dimension::Categorical { choices } => categorical(choices, column.values),
+            Dimension::Categorical { choices } => match known.get(d) {
+                Some(Known::Distances(distances)) => Axis::Spread(Spread::new(distances, column.values, options)),
+                _ => categorical(choices, column.values),
+            },
             Dimension::Numeric { low, high, log, step } => {
                 let interval = Interval::new(low, high, log, step);
-                if interval.is_point() {
-                    Axis::Point(low)
-                } else {
-                    numeric(interval, column, options, expected.get(d).copied().flatten())
-                }
+                let expected = match known.get(d) {
+                    Some(&Known::Expected(expected)) => Some(expected),
+                    _ => None,
+                };
+                if interval.is_point() { Axis::Point(low) } else { numeric(interval, column, options, expected) }
             }
         };
         let axes = dimensions.iter().zip(columns).enumerate().map(axis).collect();
@@ -191,7 +215,7 @@ impl Parzen {
                     constant.logarithm -= interval.log_width + LN_SQRT_2PI;
                 }
                 Axis::Discrete { divisor, .. } => constant.divide(divisor[component]),
-                Axis::Categorical { .. } | Axis::Point(_) => {}
+                Axis::Categorical { .. } | Axis::Spread(_) | Axis::Point(_) => {}
             }
         }
         constant.logarithm - constant.divisor.ln()
@@ -220,6 +244,11 @@ impl Parzen {
 
     /// Brings the components' weights together with their kernels' constants.
     pub(super) fn settle(&mut self) {
+        for axis in &mut self.axes {
+            if let Axis::Spread(spread) = axis {
+                spread.settle();
+            }
+        }
         self.log_constant.clear();
         let both = self.log_weights.iter().zip(&self.constants);
         self.log_constant.extend(both.map(|(log_weight, constant)| log_weight + constant));
@@ -244,6 +273,7 @@ impl Parzen {
                     Kernel::Choice { own: Some(own[component] as usize), hit: hit.exp(), miss: miss.exp() }
                 }
             }
+            Axis::Spread(spread) => Kernel::Choices(spread.probabilities(component).collect()),
             Axis::Point(_) => Kernel::Point,
         }
     }
@@ -437,7 +467,8 @@ impl Axis {
     fn contains(&self, value: f64) -> bool {
         match self {
             Self::Continuous { interval, .. } | Self::Discrete { interval, .. } => interval.contains(value),
-            &Self::Categorical { choices, .. } => value >= 0.0 && value < choices as f64 && value.fract() == 0.0,
+            &Self::Categorical { choices, .. } => is_choice(value, choices),
+            Self::Spread(spread) => is_choice(value, spread.choices()),
             &Self::Point(only) => value == only,
         }
     }
@@ -449,6 +480,7 @@ impl Axis {
                 interval.value(mean[observation])
             }
             Self::Categorical { own, .. } => own[observation],
+            Self::Spread(spread) => spread.own[observation].into(),
             &Self::Point(only) => only,
         }
     }
@@ -467,7 +499,20 @@ impl Axis {
                 let extra = hit.exp() - miss.exp();
                 if own[component] >= 0.0 && kind < extra { own[component] } else { any }
             }
+            Self::Spread(spread) => {
+                let mut left = stream.uniform();
+                let drawn = spread.probabilities(component).position(|probability| {
+                    left -= probability;
+                    left < 0.0
+                });
+                // Rounding may leave a little of 1 after the last.
+                drawn.unwrap_or(spread.choices() - 1) as f64
+            }
             &Self::Point(only) => only,
         }
     }
+}
+
+fn is_choice(value: f64, choices: usize) -> bool {
+    value >= 0.0 && value < choices as f64 && value.fract() == 0.0
 }

@@ -28,7 +28,8 @@ use std::collections::BTreeSet;
 
 use kilter_numerics::Stream;
 use kilter_space::{
-    Chooser, Config, Count, Domain, Encoding, Feasible, Halt, Outline, Prior, Question, Random, SpaceError, Value, Walk,
+    Chooser, Config, Count, Domain, Encoding, Entry, Feasible, Halt, Outline, Prior, Question, Random, SpaceError,
+    Value, Walk,
 };
 use kilter_study::{Ask, Change, Duplicates, Event, History, Next, Proposal, Sampler, SearchError, State};
 use serde::{Deserialize, Serialize};
@@ -36,7 +37,7 @@ use serde::{Deserialize, Serialize};
 use super::Dimension;
 use super::draft::{Draft, Estimate};
 use super::kept::Shelf;
-use super::parzen::{Column, Expected, Parzen, ParzenOptions};
+use super::parzen::{Column, Expected, Known, Parzen, ParzenOptions};
 use super::ranking::{Ranking, Sides};
 use super::seen::Seen;
 use super::split::{default_gamma, hyperopt_gamma, multi_objective_gamma, root_gamma};
@@ -379,7 +380,7 @@ impl Chooser for Expectant {
         let drawn = expected(question.domain, question.prior).map(|(dimension, expected)| {
             let column = Column { values: &[], order: None };
             let options = ParzenOptions::default();
-            let prior = Parzen::fit_expecting(&[dimension], &[column], &[], &options, &[Some(expected)]);
+            let prior = Parzen::fit_knowing(&[dimension], &[column], &[], &options, &[Known::Expected(expected)]);
             question.domain.decode(&prior.sample(1, &mut self.stream))
         });
         let value = match drawn.and_then(|value| question.allowed.accept(&value)) {
@@ -391,8 +392,16 @@ impl Chooser for Expectant {
     }
 }
 
-/// The prior of a numeric question as the estimators see it.
-pub(super) fn expected(domain: &Domain, prior: Option<&Prior>) -> Option<(Dimension, Expected)> {
+/// What is known of a question beforehand, as the estimators see it.
+pub(super) fn known(entry: &Entry) -> Known {
+    if let Some(distances) = &entry.distances {
+        return Known::Distances(distances.clone());
+    }
+    expected(&entry.domain, entry.prior.as_ref()).map_or(Known::Nothing, |(_, expected)| Known::Expected(expected))
+}
+
+/// The prior of a numeric question.
+fn expected(domain: &Domain, prior: Option<&Prior>) -> Option<(Dimension, Expected)> {
     let prior = prior?;
     let [coordinate] = domain.coordinates()[..] else { return None };
     let dimension = Dimension::from(coordinate);

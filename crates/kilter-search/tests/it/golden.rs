@@ -1,11 +1,11 @@
-//! Golden files: `KILTER_GOLDEN`, or `testdata/golden` of the workspace.
+//! Golden files: `KILTER_GOLDEN`, or `testdata/golden` of the workspace, which also has those that the former lacks.
 use serde_json::Value;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub fn read(path: &str) -> Value {
-    let folder = std::env::var_os("KILTER_GOLDEN")
-        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/golden")), PathBuf::from);
-    let path = folder.join(path);
+    let own = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/golden")).join(path);
+    let given = std::env::var_os("KILTER_GOLDEN").map(|folder| PathBuf::from(folder).join(path));
+    let path = given.filter(|given| given.exists()).unwrap_or(own);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     serde_json::from_str(&text).unwrap()
 }

@@ -1,7 +1,7 @@
 //! The Optuna flavour of the Parzen estimator.
 use crate::golden::{self, assert_close, list, numbers};
 use kilter_numerics::Stream;
-use kilter_search::tpe::parzen::{Column, Expected, Kernel, Parzen, ParzenOptions, sorted_order};
+use kilter_search::tpe::parzen::{Column, Expected, Kernel, Known, Parzen, ParzenOptions, sorted_order};
 use kilter_search::tpe::split::{Candidate, Outcome, default_weights, split};
 use kilter_search::tpe::{Dimension, best_candidate};
 use proptest::prelude::*;
@@ -101,6 +101,59 @@ fn golden_parzen_of_several_parameters() {
     }
 }
 
+/// Optuna 4's kernels of choices between which there are distances; Optuna 5 has no such thing.
+#[test]
+fn golden_distances_between_choices() {
+    let file = golden::read("hpo-tpe/distances.json");
+    let tolerance = |of: &str| file["tolerance"][of].as_f64().unwrap();
+    let cases = list(&file["cases"]);
+    assert!(!cases.is_empty());
+    for (i, case) in cases.iter().enumerate() {
+        let what = format!("case {i}");
+        let names: Vec<&String> = case["distributions"].as_object().unwrap().keys().collect();
+        let dimensions: Vec<Dimension> = names.iter().map(|name| dimension(&case["distributions"][name])).collect();
+        let columns: Vec<Vec<f64>> = names.iter().map(|name| numbers(&case["observations"][name])).collect();
+        let known = names.iter().map(|name| match case["distances"].get(name) {
+            Some(rows) => Known::Distances(serde_json::from_value(rows.clone()).unwrap()),
+            None => Known::Nothing,
+        });
+        let known: Vec<Known> = known.collect();
+        let weights = default_weights(columns[0].len());
+        let of_columns: Vec<Column<'_>> = columns.iter().map(|values| Column { values, order: None }).collect();
+        let fitted = Parzen::fit_knowing(&dimensions, &of_columns, &weights, &options(&case["options"]), &known);
+        assert_close(fitted.weights(), &numbers(&case["weights"]), tolerance("probs"), &what);
+        for (d, name) in names.iter().enumerate() {
+            let Some(probabilities) = case["probs"].get(name) else { continue };
+            for (component, expected) in list(probabilities).iter().enumerate() {
+                let Kernel::Choices(got) = fitted.kernel(d, component) else { panic!("{what}") };
+                assert_close(&got, &numbers(expected), tolerance("probs"), &what);
+            }
+        }
+        let query: Vec<Vec<f64>> = names.iter().map(|name| numbers(&case["query"][name])).collect();
+        assert_close(&fitted.log_density(&rows(&query)), &numbers(&case["log_pdf"]), tolerance("log_pdf"), &what);
+    }
+}
+
+/// Draws have the probabilities of the mixture: 20,000 of them, each frequency within 5 standard errors.
+#[test]
+fn draws_follow_the_distances() {
+    let rows = [vec![0.0, 1.0, 3.0, 3.0], vec![1.0, 0.0, 3.0, 3.0], vec![3.0, 3.0, 0.0, 1.0], vec![3.0, 3.0, 1.0, 0.0]];
+    let known = [Known::Distances(kilter_space::Distances::new(&rows).unwrap())];
+    let column = Column { values: &[0.0, 0.0, 1.0], order: None };
+    let dimension = Dimension::Categorical { choices: 4 };
+    let options = ParzenOptions::default();
+    let fitted = Parzen::fit_knowing(&[dimension], &[column], &[1.0; 3], &options, &known);
+    let expected: Vec<f64> = fitted.log_density(&[0.0, 1.0, 2.0, 3.0]).iter().map(|log| log.exp()).collect();
+    assert!((expected.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+    assert!(expected[0] > expected[1] && expected[1] > expected[2]);
+    let draws = fitted.sample(20_000, &mut Stream::new(&[4], "draws"));
+    for (choice, expected) in expected.iter().enumerate() {
+        let share = draws.iter().filter(|&&drawn| drawn == choice as f64).count() as f64 / 20_000.0;
+        let error = (expected * (1.0 - expected) / 20_000.0).sqrt();
+        assert!((share - expected).abs() < 5.0 * error, "{choice}: {share}, not {expected}");
+    }
+}
+
 #[test]
 fn golden_acquisition() {
     let file = golden::read("hpo-tpe/acquisition.json");
@@ -170,8 +223,8 @@ fn a_given_prior_takes_the_place_of_the_wide_one() {
     let dimension = Dimension::Numeric { low: 0.0, high: 10.0, log: false, step: None };
     let column = Column { values: &[2.0, 3.0], order: None };
     let fit = |mean, sigma| {
-        let prior = Some(Expected { mean, sigma });
-        Parzen::fit_expecting(&[dimension], &[column], &[1.0; 2], &ParzenOptions::default(), &[prior]).kernel(0, 2)
+        let prior = Known::Expected(Expected { mean, sigma });
+        Parzen::fit_knowing(&[dimension], &[column], &[1.0; 2], &ParzenOptions::default(), &[prior]).kernel(0, 2)
     };
     let close = |kernel, mean: f64, sigma: f64| {
         let Kernel::Normal { mean: m, sigma: s } = kernel else { panic!("{kernel:?}") };

@@ -161,6 +161,35 @@ fn tpe_finds_better_than_random_in_a_conditional_space() {
 }
 
 /// Eight trials asked before any is told are eight different ones, and stay in the liar's account as they end.
+/// Of two questions with 15 choices each, whose losses lie as they do, the best is found with fewer trials where that is
+/// known: over 20 seeds three standard errors fewer.
+#[test]
+fn distances_between_choices_help_to_find_the_best() {
+    const BEST: [i64; 2] = [11, 4];
+    let row = |from: i64| (0..15).map(|to| (from - to).abs() as f64).collect::<Vec<f64>>();
+    let rows: Vec<Vec<f64>> = (0..15).map(row).collect();
+    let domain = parse_domain(&(0..15).map(|i| format!("c{i}")).collect::<Vec<_>>().join("|")).unwrap();
+    let plain = ["a", "b"].map(|name| Entry::new(name, domain.clone()).unwrap());
+    let near = plain.clone().map(|entry| entry.distances(&rows).unwrap());
+    let trials_to_best = |entries: &[Entry], seed: u64| {
+        let mut study = study(Outline::new(entries.to_vec()).unwrap(), "tpe", seed, Better::Lower);
+        for number in 1.. {
+            let trial = ask(&mut study);
+            let at = |name: &str| trial.config().text(name).unwrap()[1..].parse::<i64>().unwrap();
+            let loss = (at("a") - BEST[0]).abs() + (at("b") - BEST[1]).abs();
+            if loss == 0 {
+                return f64::from(number);
+            }
+            tell(&mut study, &trial, Some(loss as f64));
+        }
+        unreachable!("a finite space is searched to its end");
+    };
+    let saved: Vec<f64> = (0..20).map(|seed| trials_to_best(&plain, seed) - trials_to_best(&near, seed)).collect();
+    let mean = saved.iter().sum::<f64>() / 20.0;
+    let error = (saved.iter().map(|saved| (saved - mean).powi(2)).sum::<f64>() / 19.0 / 20.0).sqrt();
+    assert!(mean > 3.0 * error, "{mean} ± {error}: {saved:?}");
+}
+
 #[test]
 fn parallel_asks_differ() {
     let mut study = study(mixed(), "tpe", 3, Better::Lower);

@@ -4,6 +4,7 @@
 //! ```toml
 //! [parameters.optimizer]
 //! choice = ["adamw", "soap", { null = true }]
+//! distances = [[0, 1, 3], [1, 0, 3], [3, 3, 0]]
 //! [parameters.learning_rate]
 //! float = [1e-5, 1e-1]
 //! log = true

@@ -8,6 +8,7 @@ use super::Format;
 use super::node::{Kind, Member, Node};
 use super::problem::{Problem, Source};
 use super::space::{Condition, Parameter, within};
+use crate::distances::{Distances, DistancesError};
 use crate::domain::{Choice, Domain, DomainError, Float, Int};
 use crate::entry::{Entry, Prior};
 use crate::expression::{Expr, ExprError};
@@ -19,7 +20,7 @@ use crate::value::Value;
 const DOMAINS: [&str; 8] = ["float", "int", "choice", "ordinal", "subset", "permutation", "fixed", "domain"];
 
 /// The other keys of a parameter.
-const REMARKS: [&str; 7] = ["log", "step", "default", "prior", "when", "about", "setting"];
+const REMARKS: [&str; 8] = ["log", "step", "default", "prior", "distances", "when", "about", "setting"];
 
 /// What a domain looks like.
 const EXAMPLES: &str = "write one of float = [0, 1], int = [1, 8], choice = [\"a\", \"b\"], ordinal, subset, permutation, \
@@ -170,12 +171,14 @@ impl Reader<'_> {
         let setting = get("setting").and_then(|member| self.flag(member)).unwrap_or_default();
         let domain = domain?;
         let prior = get("prior").and_then(|member| self.prior(name, &member.value, &domain));
+        let distances = get("distances").and_then(|member| self.distances(name, &member.value, &domain));
         let default = get("default").and_then(|member| Some((self.value(&member.value)?, &member.value.span)));
         let mut entry = self.named(name, domain, parameter)?;
         if let Some((value, span)) = default {
             entry.default = entry.check(&value).map_err(|why| self.wrong(format!("the default of {why}"), span)).ok();
         }
         entry.prior = prior;
+        entry.distances = distances;
         entry.when = when.as_ref().map(|when| when.expr.clone());
         entry.setting = setting;
         entry.about = about;
@@ -411,6 +414,35 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+
+    /// From each value of a choice a list of the distances to each.
+    fn distances(&mut self, name: &str, node: &Node, domain: &Domain) -> Option<Distances> {
+        let example = "for three values, write distances = [[0, 1, 4], [1, 0, 4], [4, 4, 0]]";
+        let row = |node: &Node| match &node.kind {
+            Kind::List(items) => items.iter().map(Node::as_number).collect::<Option<Vec<f64>>>(),
+            _ => None,
+        };
+        let Kind::List(rows) = &node.kind else {
+            let message = format!("the distances of `{name}` must be a list of lists of numbers, not {}", node.what());
+            self.wrong_with_help(message, &node.span, example);
+            return None;
+        };
+        let mut table = Vec::with_capacity(rows.len());
+        for node in rows {
+            let Some(row) = row(node) else {
+                let message = format!("the distances of `{name}` from one value must be a list of numbers");
+                self.wrong_with_help(message, &node.span, example);
+                return None;
+            };
+            table.push(row);
+        }
+        let made = Distances::new(&table).and_then(|distances| match distances.trouble(domain) {
+            None => Ok(distances),
+            Some(why) => Err(DistancesError::of_all(why)),
+        });
+        let at = |why: &DistancesError| why.row.map_or(&node.span, |row| &rows[row].span);
+        made.map_err(|why| self.wrong(format!("the distances of `{name}`: {why}"), at(&why))).ok()
     }
 
     fn condition(&mut self, member: &Member) -> Option<Condition> {

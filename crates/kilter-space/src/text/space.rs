@@ -100,8 +100,8 @@ impl SpaceText {
         self.parameters.is_empty()
     }
 
-    /// Gives the parameter `name` another domain, or declares it, behind all others. A default or prior that the new
-    /// domain does not hold goes.
+    /// Gives the parameter `name` another domain, or declares it, behind all others. A default, a prior, distances that the
+    /// new domain does not hold go.
     ///
     /// # Errors
     /// If `name` cannot be a name.
@@ -144,7 +144,7 @@ impl SpaceText {
     }
 
     /// `declared` with these parameters in the place of its own of the same name, and under these constraints as well.
-    /// What a parameter does not say here (default, prior, what it does) it says as declared, if that still fits.
+    /// What a parameter does not say here (default, prior, distances, what it does) it says as declared, if that still fits.
     ///
     /// # Errors
     /// If a parameter is not declared, or has a condition: when it is asked is not for this text to say. Also as
@@ -175,6 +175,7 @@ impl SpaceText {
             entry.setting = said.setting;
             entry.default = said.default.clone().or(entry.default.take());
             entry.prior = said.prior.or(entry.prior.take());
+            entry.distances = said.distances.clone().or(entry.distances.take());
             if !said.about.is_empty() {
                 entry.about.clone_from(&said.about);
             }

@@ -64,6 +64,10 @@ fn parameter(entry: &Entry, several: bool) -> String {
     if let Some(prior) = &entry.prior {
         line("prior", format!("{{ center = {:?}, spread = {:?} }}", prior.center, prior.spread));
     }
+    if let Some(distances) = &entry.distances {
+        let rows: Vec<String> = (0..distances.values()).map(|place| format!("{:?}", distances.from(place))).collect();
+        line("distances", format!("[{}]", rows.join(", ")));
+    }
     if let Some(when) = &entry.when {
         line("when", text(when.source()));
     }

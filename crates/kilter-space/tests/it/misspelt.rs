@@ -44,7 +44,7 @@ fn slips(word: &str) -> Vec<String> {
 }
 
 /// Every key of a parameter with a value that would do.
-const KEYS: [(&str, &str); 15] = [
+const KEYS: [(&str, &str); 16] = [
     ("float", "[0, 1]"),
     ("int", "[1, 8]"),
     ("choice", "[1, 2]"),
@@ -57,6 +57,7 @@ const KEYS: [(&str, &str); 15] = [
     ("step", "0.1"),
     ("default", "0.5"),
     ("prior", "{ center = 0.5, spread = 1 }"),
+    ("distances", "[[0, 1], [1, 0]]"),
     ("when", "\"y == 1\""),
     ("about", "\"?\""),
     ("setting", "true"),

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use kilter_space::text::{Document, Format, Problem, TextError};
-use kilter_space::{Defaults, Domain, Entry, Expr, Outline, Prior, Value, parse_domain};
+use kilter_space::{Defaults, Distances, Domain, Entry, Expr, Outline, Prior, Value, parse_domain};
 use proptest::prelude::*;
 
 use crate::given::{domain, plain_value, text};
@@ -212,6 +212,22 @@ const WRONG: &[Wrong] = &[
         &[("4:32", "1", "a factor, which must be above 1")]),
     ("[parameters.x]\nchoice = [1]\nprior = { center = 1, spread = 1 }\n",
         &[("3:9", "{ center = 1, spread = 1 }", "only a float or int range")]),
+    ("[parameters.x]\nfloat = [0, 1]\ndistances = [[0, 1], [1, 0]]\n",
+        &[("3:13", "[[0, 1], [1, 0]]", "only a choice has them")]),
+    ("[parameters.x]\nchoice = [1, 2]\ndistances = 3\n",
+        &[("3:13", "3", "must be a list of lists of numbers")]),
+    ("[parameters.x]\nchoice = [1, 2]\ndistances = [[0, 1], [\"near\", 0]]\n",
+        &[("3:22", "[\"near\", 0]", "must be a list of numbers")]),
+    ("[parameters.x]\nchoice = [1, 2, 3]\ndistances = [[0, 1], [1, 0]]\n",
+        &[("3:13", "[[0, 1], [1, 0]]", "2 rows for 3 values")]),
+    ("[parameters.x]\nchoice = [1, 2]\ndistances = [[0, 1], [1]]\n",
+        &[("3:22", "[1]", "row 2 has 1 distances of 2")]),
+    ("[parameters.x]\nchoice = [1, 2]\ndistances = [[0, -1], [1, 0]]\n",
+        &[("3:14", "[0, -1]", "-1.0 is no distance")]),
+    ("[parameters.x]\nchoice = [1, 2]\ndistances = [[0, 1], [1, 2]]\n",
+        &[("3:22", "[1, 2]", "it must be 0")]),
+    ("[parameters.x]\nchoice = [1, 2]\ndistances = [[0, 0], [1, 0]]\n",
+        &[("3:14", "[0, 0]", "one must be farther")]),
     ("[parameters.x]\nfloat = [0, 1]\nwhen = \"y >> 1\"\n[parameters]\ny = \"1|2\"\n",
         &[("3:12", ">", "`>` is out of place")]),
     ("[parameters.x]\nfloat = [0, 1]\nwhen = 'y ='\n", &[("3:11", "=", "equality is written ==")]),
@@ -357,6 +373,34 @@ fn keys_of_another_schema_pass_where_they_are_known() {
     assert_eq!(document.space(&["trials"]).unwrap().entries().count(), 1);
 }
 
+/// Distances follow their values into another order or fewer, and end with a value that has none.
+#[test]
+fn distances_go_with_their_values() {
+    let text = "[parameters.x]\nchoice = ['a', 'b', 'c']\ndistances = [[0, 1, 2], [1, 0, 4], [2, 4, 0]]\n";
+    let space = Document::read("s.toml", text.as_bytes(), Format::Toml).unwrap().space(&[]).unwrap();
+    let with = |domain: &str| {
+        let mut space = space.clone();
+        space.replace("x", parse_domain(domain).unwrap()).unwrap();
+        space.outline().unwrap().entry("x").unwrap().distances.clone().map(Vec::<Vec<f64>>::from)
+    };
+    assert_eq!(with("c|b"), Some(vec![vec![0.0, 4.0], vec![4.0, 0.0]]));
+    assert_eq!(with("a|b|d"), None);
+    assert_eq!(with("0..1"), None);
+    let outline = space.outline().unwrap();
+    let change = text.replace("4", "3");
+    let other = Document::read("s.toml", change.as_bytes(), Format::Toml).unwrap().space(&[]).unwrap();
+    let changes = kilter_space::diff(&outline, &other.outline().unwrap());
+    assert_eq!(changes.iter().map(ToString::to_string).collect::<Vec<_>>(), ["x: other distances between its values"]);
+    // What a space leaves unsaid is as declared.
+    let narrower = Document::read("s.toml", b"[parameters]\nx = 'a|b'\n", Format::Toml).unwrap().space(&[]).unwrap();
+    let over = narrower.over(&outline).unwrap();
+    assert!(over.entry("x").unwrap().distances.is_some());
+    // Written by hand as JSON, they may not fit.
+    let broken = serde_json::to_string(&outline).unwrap().replace("[\"a\",\"b\",\"c\"]", "[\"a\",\"b\"]");
+    let told = serde_json::from_str::<Outline>(&broken).unwrap_err().to_string();
+    assert!(told.contains("3 rows for 2 values"), "{told} {broken}");
+}
+
 #[test]
 fn a_parameter_can_be_replaced() {
     let mut space = Document::read("s.toml", CONTRACT.as_bytes(), Format::Toml).unwrap().space(&[]).unwrap();
@@ -404,6 +448,11 @@ prop_compose! {
             (&entry.domain, spread, entry.domain.at_share(share).as_f64())
         {
             entry.prior = Some(Prior { center, spread });
+        }
+        if let (Domain::Choice(choice), Some(spread)) = (&entry.domain, spread) {
+            let count = choice.values().len();
+            let row = |from: usize| (0..count).map(|to| spread * from.abs_diff(to) as f64).collect::<Vec<f64>>();
+            entry.distances = Distances::new(&(0..count).map(row).collect::<Vec<_>>()).ok();
         }
         entry.setting = setting;
         entry.about = about;

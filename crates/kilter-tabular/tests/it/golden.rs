@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use kilter_tabular::{Table, Target};
 use serde_json::Value;
 
-/// All cases of a file of reference values of this method; a file without a case is no reference.
+/// All cases of a file of reference values of this method, in `KILTER_GOLDEN` or, where that lacks it, `testdata/golden`; a
+/// file without a case is no reference.
 pub fn cases(file: &str) -> Vec<Value> {
-    let root = std::env::var_os("KILTER_GOLDEN").map_or_else(|| workspace().join("testdata/golden"), PathBuf::from);
-    let path = root.join("21-breast-cancer").join(file);
+    let file = Path::new("21-breast-cancer").join(file);
+    let given = std::env::var_os("KILTER_GOLDEN").map(|folder| Path::new(&folder).join(&file));
+    let path = given.filter(|given| given.exists()).unwrap_or_else(|| workspace().join("testdata/golden").join(&file));
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let golden: Value = serde_json::from_str(&text).unwrap();
     let cases = golden["cases"].as_array().cloned().unwrap_or_default();

@@ -20,8 +20,23 @@ use serde::{Deserialize, Serialize};
 pub use tables::golden_tables;
 
 /// The groups, in the order of the report.
-pub const GROUPS: [&str; 10] =
-    ["tables", "hpobench", "hpolib", "nas", "surrogates", "functions", "conditional", "constrained", "fronts", "steps"];
+pub const GROUPS: [&str; 11] = [
+    "tables",
+    "hpobench",
+    "hpolib",
+    "nas",
+    "surrogates",
+    "functions",
+    "conditional",
+    "constrained",
+    "fronts",
+    "steps",
+    HELD_OUT,
+];
+
+/// The group of problems that nothing was decided by. They are searched when asked for only: a look at them is a look at
+/// how what was chosen elsewhere carries over.
+pub const HELD_OUT: &str = "held-out";
 
 /// Draws of which a function's median is taken.
 const DRAWS: u64 = 10_000;
@@ -335,7 +350,7 @@ impl Recipe for Sitting {
 pub fn problems(wanted: &dyn Fn(&str, &str) -> bool, target: Option<&Path>) -> Result<Vec<Arc<Problem>>, String> {
     let mut all = Vec::new();
     let to = &mut Collector { wanted, all: &mut all };
-    tables::golden(to)?;
+    tables::small(to)?;
     match target.map(large::Large::have) {
         Some(Ok(large)) => large.offer(to)?,
         Some(Err(why)) => println!("without HPOBench, HPOLib and NAS-Bench-201: {why}"),
@@ -395,7 +410,6 @@ mod tests {
         const RUNS: u64 = 400;
         let (golden, problems) = (golden(), by_name(&["tables"]));
         let expected = golden["random_expected"].as_object().unwrap();
-        assert_eq!(expected.len(), problems.len());
         for (name, expected) in expected {
             let problem = &problems[&name.replace('_', "-")];
             let at: Vec<u64> = serde_json::from_value(expected["at"].clone()).unwrap();

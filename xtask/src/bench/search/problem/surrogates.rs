@@ -324,6 +324,41 @@ const PROBLEMS: &[(&Scenario, &str, &[Loss], &str)] = &[
     (&LCBENCH, "189906", &[LCBENCH_ERROR], "-epochs"),
 ];
 
+/// Tasks that nothing was decided by: all others of LCBench, every tenth of the rest, every fourth of LCBench's with its
+/// time.
+const HELD_OUT: &[(&Scenario, &[Loss], &str, &[&str])] = &[
+    (
+        &LCBENCH,
+        &[LCBENCH_ERROR],
+        "",
+        &[
+            "126025", "126026", "126029", "146212", "167083", "167104", "167149", "167152", "167161", "167181",
+            "167184", "167185", "167190", "167200", "167201", "168329", "168330", "168331", "168335", "168868",
+            "168908", "168910", "189354", "189862", "189865", "189866", "189905", "189908", "189909", "34539", "3945",
+            "7593",
+        ],
+    ),
+    (
+        &XGBOOST,
+        &[RBV2_ERROR],
+        "",
+        &["1056", "1462", "1487", "18", "28", "375", "40900", "40984", "41157", "41212", "4541", "6332"],
+    ),
+    (
+        &RPART,
+        &[RBV2_ERROR],
+        "",
+        &["1111", "1478", "15", "188", "300", "40496", "40966", "41027", "41162", "4154", "50"],
+    ),
+    (&GLMNET, &[IAML_ERROR], "", &["40981", "41146"]),
+    (
+        &LCBENCH,
+        &[LCBENCH_ERROR, LCBENCH_TIME],
+        "-time",
+        &["126029", "167149", "167185", "168329", "168868", "189862", "189908", "7593"],
+    ),
+];
+
 /// Offers them; the levels of each are found by a long search, once, and kept in `levels`.
 pub fn surrogates(to: &mut Collector<'_>, levels: Option<&Path>) -> Result<(), String> {
     let folder = match folder() {
@@ -334,7 +369,11 @@ pub fn surrogates(to: &mut Collector<'_>, levels: Option<&Path>) -> Result<(), S
         }
     };
     let mut read: HashMap<&str, Arc<Surrogate>> = HashMap::new();
-    for &(scenario, task, losses, suffix) in PROBLEMS {
+    let held_out = HELD_OUT.iter().flat_map(|&(scenario, losses, suffix, tasks)| {
+        tasks.iter().map(move |&task| (scenario, task, losses, suffix, Some(super::HELD_OUT)))
+    });
+    let suites = PROBLEMS.iter().map(|&(scenario, task, losses, suffix)| (scenario, task, losses, suffix, None));
+    for (scenario, task, losses, suffix, apart) in suites.chain(held_out) {
         let name = format!("{}-{task}{suffix}", scenario.name);
         let in_epochs = suffix == "-epochs";
         let group = match losses {
@@ -342,6 +381,7 @@ pub fn surrogates(to: &mut Collector<'_>, levels: Option<&Path>) -> Result<(), S
             [_] => "surrogates",
             _ => "fronts",
         };
+        let group = apart.unwrap_or(group);
         to.offer(&name, group, || {
             let surrogate = match read.get(scenario.name) {
                 Some(surrogate) => surrogate.clone(),

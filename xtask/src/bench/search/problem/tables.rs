@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use kilter_space::{Choice, Config, Domain, Entry, Int, Value};
 use serde::Deserialize;
 
-use super::{Best, Collector, Levels, Objective, Problem, Sketch, median, text};
+use super::{Best, Collector, HELD_OUT, Levels, Objective, Problem, Sketch, median, text};
 
 /// One hyperparameter of a table.
 pub struct Column {
@@ -130,13 +130,24 @@ impl Objective for Table {
     }
 }
 
-/// `testdata/golden/hpo-tables`: small tables of real trainings, as they lie there.
+/// What a small table's file says that it is.
+const SCHEMA: &str = "kilter-hpo-table/1";
+
+/// A small table of real trainings, as it lies in `testdata/golden/hpo-tables`.
 #[derive(Deserialize)]
 struct File {
     what: String,
+    direction: Better,
     params: Vec<Param>,
     rows: Vec<Vec<f64>>,
     fidelity: Option<Steps>,
+}
+
+#[derive(Clone, Copy, PartialEq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Better {
+    Minimize,
+    Maximize,
 }
 
 #[derive(Deserialize)]
@@ -165,48 +176,104 @@ pub fn golden_tables() -> PathBuf {
     folder.unwrap_or_else(|| crate::root().join("testdata/golden")).join("hpo-tables")
 }
 
-/// The tables of `testdata/golden/hpo-tables`. Ordered levels are asked as whole numbers, as the peers of
-/// `regret.json` were asked.
-pub fn golden(to: &mut Collector<'_>) -> Result<(), String> {
-    let folder = golden_tables();
-    for name in ["svm-digits", "krr-diabetes", "gbm-cancer", "mlp-digits"] {
-        to.offer(name, "tables", || {
-            let (table, about) = read(&folder.join(format!("{name}.json")), false)?;
-            table.problem(name, "tables", &about)
-        })?;
-    }
-    to.offer("mlp-digits-steps", "steps", || {
-        let (table, about) = read(&folder.join("mlp-digits.json"), true)?;
-        table.problem("mlp-digits-steps", "steps", &about)
-    })
-}
-
-fn read(file: &Path, fidelity: bool) -> Result<(Table, String), String> {
-    let read = std::fs::read_to_string(file).map_err(|why| format!("cannot read {}: {why}", file.display()))?;
-    let read: File = serde_json::from_str(&read).map_err(|why| format!("{}: {why}", file.display()))?;
-    let names: Vec<String> = read.params.iter().map(|param| param.name.clone()).collect();
-    let columns = read.params.into_iter().map(|param| {
-        let place = |name: &str| names.iter().position(|n| n == name).ok_or(format!("there is no column {name}"));
-        let active_if = param.active_if.map(|when| place(&when.param).map(|parent| (parent, when.r#in)));
-        let kind = if param.kind == "ordered" { Kind::Index } else { Kind::Choice };
-        Ok(Column { name: param.name, kind, levels: param.levels, active_if: active_if.transpose()? })
-    });
-    let columns: Vec<Column> = columns.collect::<Result<_, String>>()?;
-    let size = Table::size(&columns);
-    let mut losses = vec![f64::NAN; size];
-    let fidelity = read.fidelity.filter(|_| fidelity);
-    let mut curves = fidelity.map(|steps| (steps.at, steps.values, vec![Vec::new(); size]));
-    for (number, row) in read.rows.iter().enumerate() {
-        let (loss, levels) = row.split_last().ok_or("an empty row")?;
-        let digit = |place: usize, (column, level): (&Column, &f64)| {
-            place * column.levels.len() + if *level < 0.0 { 0 } else { *level as usize }
-        };
-        let place = columns.iter().zip(levels).fold(0, digit);
-        losses[place] = *loss;
-        if let Some((_, values, by_place)) = &mut curves {
-            by_place[place].clone_from(&values[number]);
+/// The tables of `testdata/golden/hpo-tables`, and those of `testdata/bench/tables` that nothing was decided by. Every
+/// table that lies there is a problem of its file's name, one with a fidelity also in steps. Ordered levels are asked as
+/// whole numbers, as the peers of `regret.json` were asked.
+pub fn small(to: &mut Collector<'_>) -> Result<(), String> {
+    for (folder, group) in [(golden_tables(), "tables"), (crate::root().join("testdata/bench/tables"), HELD_OUT)] {
+        for (name, file) in tables_in(&folder)? {
+            to.offer(&name, group, || file.table(false)?.problem(&name, group, &file.what))?;
+            if file.fidelity.is_some() {
+                let (name, group) = (format!("{name}-steps"), if group == HELD_OUT { group } else { "steps" });
+                to.offer(&name, group, || file.table(true)?.problem(&name, group, &file.what))?;
+            }
         }
     }
-    let curves = curves.map(|(at, _, by_place)| (at, by_place));
-    Ok((Table { columns, losses: vec![losses], curves }, read.what))
+    Ok(())
+}
+
+/// The tables in a folder, with their names, in their order. What says that it is something else may lie beside them.
+fn tables_in(folder: &Path) -> Result<Vec<(String, File)>, String> {
+    let cannot = |why| format!("cannot read {}: {why}", folder.display());
+    let found = std::fs::read_dir(folder).map_err(cannot)?.map(|entry| entry.map(|entry| entry.path()));
+    let mut paths: Vec<PathBuf> = found.collect::<Result<_, _>>().map_err(cannot)?;
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+    paths.sort();
+    let mut files = Vec::new();
+    for path in paths {
+        let cannot = |why: String| format!("cannot read {}: {why}", path.display());
+        let read = std::fs::read_to_string(&path).map_err(|why| cannot(why.to_string()))?;
+        let read: serde_json::Value = serde_json::from_str(&read).map_err(|why| cannot(why.to_string()))?;
+        if read["schema"] != SCHEMA {
+            continue;
+        }
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        files.push((name, serde_json::from_value(read).map_err(|why| cannot(why.to_string()))?));
+    }
+    Ok(files)
+}
+
+impl File {
+    /// Its losses, with the curves of its fidelity or without.
+    fn table(&self, in_steps: bool) -> Result<Table, String> {
+        let columns = self.params.iter().map(|param| {
+            let place = |name: &str| {
+                let place = self.params.iter().position(|param| param.name == name);
+                place.ok_or_else(|| format!("there is no column {name}"))
+            };
+            let active_if = param.active_if.as_ref().map(|when| Ok((place(&when.param)?, when.r#in.clone())));
+            let kind = if param.kind == "ordered" { Kind::Index } else { Kind::Choice };
+            let active_if = active_if.transpose()?;
+            Ok(Column { name: param.name.clone(), kind, levels: param.levels.clone(), active_if })
+        });
+        let columns: Vec<Column> = columns.collect::<Result<_, String>>()?;
+        let loss = |value: f64| if self.direction == Better::Maximize { -value } else { value };
+        let size = Table::size(&columns);
+        let mut losses = vec![f64::NAN; size];
+        let mut curves = self.fidelity.as_ref().filter(|_| in_steps).map(|steps| (steps, vec![Vec::new(); size]));
+        for (number, row) in self.rows.iter().enumerate() {
+            let (value, levels) = row.split_last().ok_or("an empty row")?;
+            let mut place = 0;
+            for (column, level) in columns.iter().zip(levels) {
+                let level = if *level < 0.0 { 0 } else { *level as usize };
+                if level >= column.levels.len() {
+                    return Err(format!("row {number} has a level {level} of {}, which is not there", column.name));
+                }
+                place = place * column.levels.len() + level;
+            }
+            losses[place] = loss(*value);
+            if let Some((steps, by_place)) = &mut curves {
+                let curve = steps.values.get(number).ok_or_else(|| format!("row {number} has no curve"))?;
+                by_place[place] = curve.iter().map(|value| loss(*value)).collect();
+            }
+        }
+        let curves = curves.map(|(steps, by_place)| (steps.at.clone(), by_place));
+        Ok(Table { columns, losses: vec![losses], curves })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A table dropped in is searched, whatever its name, and one to be maximised is turned round.
+    #[test]
+    fn every_table_of_a_folder_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        let table = r#"{"schema": "kilter-hpo-table/1", "what": "a table", "direction": "maximize",
+            "params": [{"name": "kind", "kind": "categorical", "levels": ["a", "b"]},
+                       {"name": "depth", "kind": "ordered", "levels": [1, 3], "active_if": {"param": "kind", "in": [1]}}],
+            "rows": [[0, -1, 0.5], [1, 0, 0.7], [1, 1, 0.9]]}"#;
+        write("dropped-in.json", table);
+        write("other.json", r#"{"schema": "kilter-hpo-regret/1"}"#);
+        let found = tables_in(folder.path()).unwrap();
+        assert_eq!(found.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["dropped-in"]);
+        let problem = found[0].1.table(false).unwrap().problem("dropped-in", "tables", "").unwrap();
+        assert_eq!(problem.regret(&[vec![-0.9]]), 0.0);
+        assert_eq!(problem.regret(&[vec![-0.7]]), 1.0);
+        write("broken.json", &table.replace("[1, 1, 0.9]", "[1, 2, 0.9]"));
+        let broken = &tables_in(folder.path()).unwrap()[0].1;
+        assert!(broken.table(false).err().unwrap().contains("row 2 has a level 2 of depth"));
+    }
 }
