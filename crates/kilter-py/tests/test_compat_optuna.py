@@ -242,3 +242,8 @@ def test_old_words_of_trials():
         n_trials=2,
     )
     assert study.trials[0].params["d"] in (0.0, 0.5, 1.0)
+
+
+def test_distances_between_choices_are_said_with_the_choice():
+    with pytest.raises(ValueError, match=r"Choice\(values, distances=function\)"):
+        optuna.samplers.TPESampler(categorical_distance_func={"kind": lambda a, b: float(a != b)})

@@ -29,6 +29,10 @@ pub struct Options {
 /// The largest budget that is judged; the others are 50 and 100.
 const BUDGET: u64 = 200;
 
+/// The group of problems that nothing was decided by. They are searched when asked for only: a look at them is a look at
+/// how what was chosen elsewhere carries over.
+pub const HELD_OUT: &str = "held-out";
+
 /// As many as the issue of noise needs: the mean regret's interval is then about ± a quarter of the seeds' deviation.
 const SEEDS: u64 = 20;
 
@@ -36,7 +40,8 @@ pub const USAGE: &str = "\
 cargo xtask bench search [--ours-only] [--quick] [--problems A,B] [--methods A,B] [--seeds N] [--budget N] [--workers N]
                          [--report] [--list] [--keep]
   problems: names, groups (tables, functions, …) or beginnings with a star (lcbench*); methods: a kilter sampler as
-  written for --sampler, with a pruner after a plus (tpe:startup=20+median), or a peer (optuna-tpe); --list shows all";
+  written for --sampler, with a pruner after a plus (tpe:startup=20+median), or a peer (optuna-tpe); --list shows all.
+  The problems of the group held-out are searched only if they are named";
 
 impl Options {
     /// Reads the words after `search`.
@@ -88,7 +93,7 @@ impl Options {
     #[cfg_attr(not(feature = "judge"), allow(dead_code, reason = "this build hands over what it cannot do"))]
     /// Is a problem of this name and group asked for? What is held out must be.
     pub fn wants_problem(&self, name: &str, group: &str) -> bool {
-        (self.problems.is_empty() && group != "held-out")
+        (self.problems.is_empty() && group != HELD_OUT)
             || self.problems.iter().any(|wanted| match wanted.strip_suffix('*') {
                 Some(beginning) => name.starts_with(beginning),
                 None => wanted == name || wanted == group,
@@ -149,5 +154,9 @@ mod tests {
         assert!(options.wants_problem("svm-digits", "tables"));
         assert!(options.wants_problem("lcbench-3945", "surrogates"));
         assert!(!options.wants_problem("levy4", "functions"));
+        let all = Options::read(&[]).unwrap();
+        assert!(all.wants_problem("levy4", "functions"));
+        assert!(!all.wants_problem("lcbench-3945", HELD_OUT));
+        assert!(Options::read(&["--problems", HELD_OUT]).unwrap().wants_problem("lcbench-3945", HELD_OUT));
     }
 }

@@ -19,6 +19,8 @@ use serde::{Deserialize, Serialize};
 
 pub use tables::golden_tables;
 
+use super::options::HELD_OUT;
+
 /// The groups, in the order of the report.
 pub const GROUPS: [&str; 11] = [
     "tables",
@@ -33,10 +35,6 @@ pub const GROUPS: [&str; 11] = [
     "steps",
     HELD_OUT,
 ];
-
-/// The group of problems that nothing was decided by. They are searched when asked for only: a look at them is a look at
-/// how what was chosen elsewhere carries over.
-pub const HELD_OUT: &str = "held-out";
 
 /// Draws of which a function's median is taken.
 const DRAWS: u64 = 10_000;

@@ -221,9 +221,11 @@ impl File {
                 let place = self.params.iter().position(|param| param.name == name);
                 place.ok_or_else(|| format!("there is no column {name}"))
             };
-            let active_if = param.active_if.as_ref().map(|when| Ok((place(&when.param)?, when.r#in.clone())));
+            let active_if = match &param.active_if {
+                Some(when) => Some((place(&when.param)?, when.r#in.clone())),
+                None => None,
+            };
             let kind = if param.kind == "ordered" { Kind::Index } else { Kind::Choice };
-            let active_if = active_if.transpose()?;
             Ok(Column { name: param.name.clone(), kind, levels: param.levels.clone(), active_if })
         });
         let columns: Vec<Column> = columns.collect::<Result<_, String>>()?;

@@ -52,7 +52,13 @@ class TPESampler(BaseSampler):
         warn_independent_sampling=True,
         constant_liar=True,
         constraints_func=None,
+        categorical_distance_func=None,
     ):
+        if categorical_distance_func is not None:
+            raise ArgumentError(
+                "kilter takes distances with the choice: "
+                'kilter.create_study(space=kilter.Space({"x": kilter.Choice(values, distances=function)}))'
+            )
         if gamma is not None or weights is not None:
             raise ArgumentError('gamma and weights are names here: kilter.sampler("tpe", gamma="root", weights="age")')
         if constraints_func is not None:
