@@ -31,7 +31,7 @@ pub const SAMPLERS: &[Listed] = &[
         about: "tree-structured Parzen estimator: tries where good trials are dense and bad ones thin",
         options: "flavour=kilter|optuna|hyperopt startup=10 candidates=48 multivariate=true constant_liar=true \
                   prior_weight=1.0 gamma=tenth|quarter_root|root weights=age|uniform|hypervolume least_steps=0.5 varied=0.3 \
-                  recall=512 repeats=false",
+                  single=0.25 recall=512 repeats=false",
     },
     Listed {
         name: "sobol",

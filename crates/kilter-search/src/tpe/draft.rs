@@ -20,6 +20,10 @@ use super::{Dimension, best_candidate};
 /// What the estimators learn from.
 pub(super) struct Estimate<'a> {
     pub(super) config: &'a TpeConfig,
+    /// Are parameters that are asked together estimated jointly, or each by itself?
+    pub(super) jointly: bool,
+    /// How many candidates are drawn.
+    pub(super) candidates: usize,
     /// Every trial's answers, by coordinate and trial number; NaN where a question was not asked.
     pub(super) columns: &'a [Vec<f64>],
     /// Of a closure, by coordinate the trials that were not asked.
@@ -53,7 +57,6 @@ type Group = Vec<usize>;
 /// The groups of a space. Fixed questions belong to none. What a closure asks is not known before it has asked: those of its
 /// questions are taken together that every finished trial was asked.
 fn groups(outline: &Outline, encoding: &Encoding, estimate: &Estimate<'_>) -> Vec<Group> {
-    let jointly = estimate.config.jointly(estimate.goals.len() > 1);
     let asked_always = |at: usize| encoding.span(at).all(|coordinate| estimate.is_always_asked(coordinate));
     // Who is estimated by itself stands under no condition that others share.
     let mut groups: Vec<(Option<Option<&str>>, Group)> = Vec::new();
@@ -61,7 +64,7 @@ fn groups(outline: &Outline, encoding: &Encoding, estimate: &Estimate<'_>) -> Ve
         if matches!(entry.domain, Domain::Fixed(_)) {
             continue;
         }
-        let joinable = jointly && (outline.is_complete() || asked_always(at));
+        let joinable = estimate.jointly && (outline.is_complete() || asked_always(at));
         let condition = joinable.then(|| entry.when.as_ref().map(kilter_space::Expr::source));
         match groups.iter_mut().find(|(of, _)| joinable && *of == condition) {
             Some((_, members)) => members.push(at),
@@ -168,11 +171,11 @@ impl<'a> Draft<'a> {
             |&at: &usize| std::iter::repeat_n(known(&self.outline.entries()[at]), self.encoding.span(at).len());
         let known: Vec<Known> = group.iter().flat_map(of_entry).collect();
         let mut densities = self.densities(kept, coordinates, &dimensions, &known);
-        let count = self.estimate.config.candidates();
+        let count = self.estimate.candidates;
         let free = self.outline.constraints().is_empty();
         let rows: Vec<f64> = match &densities {
             Densities::Joint { parents, kept } => {
-                let varied = if parents.is_empty() { 0 } else { self.estimate.config.varied() };
+                let varied = if parents.is_empty() { 0 } else { self.estimate.config.varied_of(count) };
                 let mut drawn = kept.better().sample(count - varied, &mut self.stream);
                 drawn.extend(kept.better().vary(parents, varied, &mut self.stream));
                 drawn
@@ -301,7 +304,7 @@ impl<'a> Draft<'a> {
     /// from whole configurations.
     fn others(&mut self, group: &[usize], coordinates: &[usize], question: &Question<'_>) -> Result<Vec<f64>, Halt> {
         let mut rows = Vec::new();
-        for _ in 0..self.estimate.config.candidates() {
+        for _ in 0..self.estimate.candidates {
             if group.len() == 1 {
                 rows.extend(question.domain.encode(&question.allowed.sample(&mut self.stream)).into_iter().flatten());
                 continue;

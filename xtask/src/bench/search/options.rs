@@ -8,7 +8,7 @@ pub struct Options {
     pub ours_only: bool,
     /// A look in minutes: few problems, few seeds, a small budget.
     pub quick: bool,
-    /// Names, groups, or beginnings with `*`; none: all but those held out.
+    /// Names, groups, or beginnings with `*`; none: all but groups that must be named.
     pub problems: Vec<String>,
     /// Names; none: all.
     pub methods: Vec<String>,
@@ -29,8 +29,11 @@ pub struct Options {
 /// The largest budget that is judged; the others are 50 and 100.
 const BUDGET: u64 = 200;
 
-/// The group of problems that nothing was decided by. They are searched when asked for only: a look at them is a look at
-/// how what was chosen elsewhere carries over.
+/// A group that is searched when it is named only: too many for every day.
+pub const FURTHER: &str = "further";
+
+/// The group of problems that nothing was decided by, searched when it is named only: it shows how what was chosen elsewhere
+/// carries over.
 pub const HELD_OUT: &str = "held-out";
 
 /// As many as the issue of noise needs: the mean regret's interval is then about ± a quarter of the seeds' deviation.
@@ -41,7 +44,7 @@ cargo xtask bench search [--ours-only] [--quick] [--problems A,B] [--methods A,B
                          [--report] [--list] [--keep]
   problems: names, groups (tables, functions, …) or beginnings with a star (lcbench*); methods: a kilter sampler as
   written for --sampler, with a pruner after a plus (tpe:startup=20+median), or a peer (optuna-tpe); --list shows all.
-  The problems of the group held-out are searched only if they are named";
+  The groups further and held-out are searched only if they are named";
 
 impl Options {
     /// Reads the words after `search`.
@@ -91,9 +94,9 @@ impl Options {
     }
 
     #[cfg_attr(not(feature = "judge"), allow(dead_code, reason = "this build hands over what it cannot do"))]
-    /// Is a problem of this name and group asked for? What is held out must be.
+    /// Is a problem of this name and group asked for? Groups that must be named are searched only then.
     pub fn wants_problem(&self, name: &str, group: &str) -> bool {
-        (self.problems.is_empty() && group != HELD_OUT)
+        (self.problems.is_empty() && ![FURTHER, HELD_OUT].contains(&group))
             || self.problems.iter().any(|wanted| match wanted.strip_suffix('*') {
                 Some(beginning) => name.starts_with(beginning),
                 None => wanted == name || wanted == group,
@@ -156,7 +159,7 @@ mod tests {
         assert!(!options.wants_problem("levy4", "functions"));
         let all = Options::read(&[]).unwrap();
         assert!(all.wants_problem("levy4", "functions"));
-        assert!(!all.wants_problem("lcbench-3945", HELD_OUT));
-        assert!(Options::read(&["--problems", HELD_OUT]).unwrap().wants_problem("lcbench-3945", HELD_OUT));
+        assert!(!all.wants_problem("lcbench-3945", FURTHER) && !all.wants_problem("lcbench-3945", HELD_OUT));
+        assert!(Options::read(&["--problems", FURTHER]).unwrap().wants_problem("lcbench-3945", FURTHER));
     }
 }

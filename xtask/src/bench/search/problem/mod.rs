@@ -19,10 +19,10 @@ use serde::{Deserialize, Serialize};
 
 pub use tables::golden_tables;
 
-use super::options::HELD_OUT;
+use super::options::{FURTHER, HELD_OUT};
 
 /// The groups, in the order of the report.
-pub const GROUPS: [&str; 11] = [
+pub const GROUPS: [&str; 12] = [
     "tables",
     "hpobench",
     "hpolib",
@@ -33,6 +33,7 @@ pub const GROUPS: [&str; 11] = [
     "constrained",
     "fronts",
     "steps",
+    FURTHER,
     HELD_OUT,
 ];
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use kilter_space::{Choice, Config, Domain, Entry, Int, Value};
 use serde::Deserialize;
 
-use super::{Best, Collector, HELD_OUT, Levels, Objective, Problem, Sketch, median, text};
+use super::{Best, Collector, FURTHER, HELD_OUT, Levels, Objective, Problem, Sketch, median, text};
 
 /// One hyperparameter of a table.
 pub struct Column {
@@ -176,15 +176,16 @@ pub fn golden_tables() -> PathBuf {
     folder.unwrap_or_else(|| crate::root().join("testdata/golden")).join("hpo-tables")
 }
 
-/// The tables of `testdata/golden/hpo-tables`, and those of `testdata/bench/tables` that nothing was decided by. Every
+/// The tables of `testdata/golden/hpo-tables`, and those in the folders of `testdata/bench/tables`. Every
 /// table that lies there is a problem of its file's name, one with a fidelity also in steps. Ordered levels are asked as
 /// whole numbers, as the peers of `regret.json` were asked.
 pub fn small(to: &mut Collector<'_>) -> Result<(), String> {
-    for (folder, group) in [(golden_tables(), "tables"), (crate::root().join("testdata/bench/tables"), HELD_OUT)] {
+    let own = |group: &str| crate::root().join("testdata/bench/tables").join(group);
+    for (folder, group) in [(golden_tables(), "tables"), (own(FURTHER), FURTHER), (own(HELD_OUT), HELD_OUT)] {
         for (name, file) in tables_in(&folder)? {
             to.offer(&name, group, || file.table(false)?.problem(&name, group, &file.what))?;
             if file.fidelity.is_some() {
-                let (name, group) = (format!("{name}-steps"), if group == HELD_OUT { group } else { "steps" });
+                let (name, group) = (format!("{name}-steps"), if group == "tables" { "steps" } else { group });
                 to.offer(&name, group, || file.table(true)?.problem(&name, group, &file.what))?;
             }
         }
