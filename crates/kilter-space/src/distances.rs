@@ -65,12 +65,12 @@ impl Distances {
         &self.table[place * self.values..][..self.values]
     }
 
-    /// Why they cannot stand beside `domain`.
-    pub(crate) fn trouble(&self, domain: &Domain) -> Option<String> {
+    /// Why a table of so many rows cannot stand beside `domain`.
+    pub(crate) fn trouble(rows: usize, domain: &Domain) -> Option<String> {
         let Domain::Choice(choice) = domain else {
             return Some("only a choice has them; leave them out".to_owned());
         };
-        let (rows, values) = (self.values, choice.values().len());
+        let values = choice.values().len();
         (rows != values).then(|| format!("{rows} rows for {values} values; write a row for each value"))
     }
 

@@ -124,11 +124,10 @@ impl Entry {
     /// If they are none, or not of this choice.
     pub fn distances(mut self, rows: &[Vec<f64>]) -> Result<Self, SpaceError> {
         let wrong = |why: String| SpaceError::Distances { name: self.name.clone(), why };
-        let distances = Distances::new(rows).map_err(|why| wrong(why.to_string()))?;
-        if let Some(why) = distances.trouble(&self.domain) {
+        if let Some(why) = Distances::trouble(rows.len(), &self.domain) {
             return Err(wrong(why));
         }
-        self.distances = Some(distances);
+        self.distances = Some(Distances::new(rows).map_err(|why| wrong(why.to_string()))?);
         Ok(self)
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::distances::Distances;
 use crate::domain::{Domain, DomainError};
 use crate::entry::Entry;
 use crate::expression::{Expr, ExprError, Truth};
@@ -281,7 +282,7 @@ impl Outline {
             }
         }
         for entry in &entries {
-            if let Some(why) = entry.distances.as_ref().and_then(|distances| distances.trouble(&entry.domain)) {
+            if let Some(why) = entry.distances.as_ref().and_then(|of| Distances::trouble(of.values(), &entry.domain)) {
                 return Err(SpaceError::Distances { name: entry.name.clone(), why });
             }
         }

@@ -11,7 +11,7 @@
 //!   kernel's mass over the value's cell. `log` parameters live in log space, their density is the one of the
 //!   logarithm.
 //! * categorical with K choices: `prior_weight / (n + 1)` on every choice, 1 more on the observed one, normalised; the
-//!   prior is uniform. Choices between which there are distances have kernels of their own, see [`spread`](super::spread).
+//!   prior is uniform. Choices between which there are distances have kernels of their own, see `spread.rs`.
 //!
 //! Cost for n observations of d parameters and k candidates: O(n d) to fit where the sorted order is given, O(n d log
 //! n) where it isn't; O(k n d) multiplications and at most k n exponentials for the densities. The mass of a cell is

@@ -437,10 +437,10 @@ impl Reader<'_> {
             };
             table.push(row);
         }
-        let made = Distances::new(&table).and_then(|distances| match distances.trouble(domain) {
-            None => Ok(distances),
+        let made = match Distances::trouble(table.len(), domain) {
+            None => Distances::new(&table),
             Some(why) => Err(DistancesError::of_all(why)),
-        });
+        };
         let at = |why: &DistancesError| why.row.map_or(&node.span, |row| &rows[row].span);
         made.map_err(|why| self.wrong(format!("the distances of `{name}`: {why}"), at(&why))).ok()
     }

@@ -220,6 +220,8 @@ const WRONG: &[Wrong] = &[
         &[("3:22", "[\"near\", 0]", "must be a list of numbers")]),
     ("[parameters.x]\nchoice = [1, 2, 3]\ndistances = [[0, 1], [1, 0]]\n",
         &[("3:13", "[[0, 1], [1, 0]]", "2 rows for 3 values")]),
+    ("[parameters.x]\nchoice = [1, 2, 3]\ndistances = [[0, 1, 1], [1, 0, 1]]\n",
+        &[("3:13", "[[0, 1, 1], [1, 0, 1]]", "2 rows for 3 values")]),
     ("[parameters.x]\nchoice = [1, 2]\ndistances = [[0, 1], [1]]\n",
         &[("3:22", "[1]", "row 2 has 1 distances of 2")]),
     ("[parameters.x]\nchoice = [1, 2]\ndistances = [[0, -1], [1, 0]]\n",
