@@ -151,7 +151,8 @@ const LEAST_STEPS: f64 = 0.5;
 /// Enough to follow what single parameters do near the best, and to leave the larger part to the estimate (`kilter`).
 const VARIED: f64 = 0.3;
 
-/// Enough to leave a valley that the first better trials led to, which a joint estimate hardly does (`kilter`).
+/// Enough to leave a valley that the first better trials led to, which a joint estimate hardly does; half costs more than it
+/// brings (docs/bench-search.md; `kilter`).
 const SINGLE: f64 = 0.25;
 
 /// The same with several objectives: a front lies in more than one valley (`kilter`).

@@ -7,8 +7,8 @@
 //! * without, exp(-(d(i, c) / the largest d(i, ·))² ln((n + 1) / `prior_weight`) ln K / ln 6), for n observations and K
 //!   choices: `categorical_distance_func` of Optuna 4; Optuna 5 has none.
 //!
-//! Cost: O(K²) exponentials and, with gaps, O(m²) steps for m distinct observed choices, whenever an observation comes or
-//! goes.
+//! Only ratios of distances count, so their unit is the user's. Cost: O(m K) exponentials for m distinct observed choices at
+//! every ask, and K² numbers kept.
 
 use kilter_space::Distances;
 
@@ -65,8 +65,8 @@ impl Spread {
         self.logs.resize(choices * width, -(choices as f64).ln());
         for own in (0..choices).filter(|&own| counts[own] > 0) {
             let distances = self.distances.from(own);
-            let steepness = self.steepness(own, &counts[..choices]);
-            let log_weight = |distance: f64| -steepness * distance * distance;
+            let sigma = self.sigma(own, &counts[..choices]);
+            let log_weight = |distance: f64| -0.5 * (distance / sigma).powi(2);
             let total: f64 = distances.iter().map(|&distance| log_weight(distance).exp()).sum();
             for (choice, &distance) in distances.iter().enumerate() {
                 self.logs[choice * width + own] = log_weight(distance) - total.ln();
@@ -74,18 +74,19 @@ impl Spread {
         }
     }
 
-    /// How steeply the kernel of an observed choice falls with the square of the distance.
-    fn steepness(&self, own: usize, counts: &[usize]) -> f64 {
+    /// σ of an observed choice's kernel; above 0, and infinite where all choices are the same to it.
+    fn sigma(&self, own: usize, counts: &[usize]) -> f64 {
         let distances = self.distances.from(own);
         let observed = (self.own.len() - 1) as f64;
         let farthest = distances.iter().copied().fold(0.0, f64::max);
         if farthest == 0.0 {
-            return 0.0;
+            return f64::INFINITY;
         }
         if !self.options.gaps_of_choices {
             // A prior that outweighs all observations would turn near and far round.
             let narrowing = ((observed + 1.0) / self.options.prior_weight).ln().max(0.0);
-            return narrowing * (self.choices() as f64).ln() / 6.0_f64.ln() / (farthest * farthest);
+            let steepness = narrowing * (self.choices() as f64).ln() / 6.0_f64.ln();
+            return farthest / (2.0 * steepness).sqrt();
         }
         // Of the others, the two that are nearest.
         let (mut nearest, mut second) = (f64::INFINITY, f64::INFINITY);
@@ -98,10 +99,9 @@ impl Spread {
                 }
             }
         }
-        let gap = [second, nearest, farthest].into_iter().find(|gap| gap.is_finite()).unwrap_or(farthest);
+        let gap = [second, nearest].into_iter().find(|gap| gap.is_finite()).unwrap_or(farthest);
         let step = distances.iter().copied().filter(|&distance| distance > 0.0).fold(farthest, f64::min);
         let least = if self.options.magic_clip { farthest / (observed + 2.0).min(100.0) } else { 1e-12 * farthest };
-        let sigma = gap.max(least).max(self.options.least_steps * step).min(farthest);
-        0.5 / (sigma * sigma)
+        gap.max(least).max(self.options.least_steps * step).min(farthest)
     }
 }

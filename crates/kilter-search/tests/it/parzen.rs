@@ -19,6 +19,14 @@ fn dimension(distribution: &Value) -> Dimension {
     }
 }
 
+/// The parameters of a case: their names, domains and observations.
+fn parameters(case: &Value) -> (Vec<&String>, Vec<Dimension>, Vec<Vec<f64>>) {
+    let names: Vec<&String> = case["distributions"].as_object().unwrap().keys().collect();
+    let dimensions = names.iter().map(|name| dimension(&case["distributions"][name])).collect();
+    let columns = names.iter().map(|name| numbers(&case["observations"][name])).collect();
+    (names, dimensions, columns)
+}
+
 fn options(value: &Value) -> ParzenOptions {
     serde_json::from_value(value.clone()).unwrap()
 }
@@ -86,9 +94,7 @@ fn golden_parzen_of_several_parameters() {
     assert!(!cases.is_empty());
     for (i, case) in cases.iter().enumerate() {
         let what = format!("case {i}");
-        let names: Vec<&String> = case["distributions"].as_object().unwrap().keys().collect();
-        let dimensions: Vec<Dimension> = names.iter().map(|name| dimension(&case["distributions"][name])).collect();
-        let columns: Vec<Vec<f64>> = names.iter().map(|name| numbers(&case["observations"][name])).collect();
+        let (names, dimensions, columns) = parameters(case);
         let fitted = fit(&dimensions, &columns, &ParzenOptions::default());
         // The parts have the tolerance of the file on one parameter.
         assert_close(fitted.weights(), &numbers(&case["weights"]), 1e-12, &what);
@@ -110,9 +116,7 @@ fn golden_distances_between_choices() {
     assert!(!cases.is_empty());
     for (i, case) in cases.iter().enumerate() {
         let what = format!("case {i}");
-        let names: Vec<&String> = case["distributions"].as_object().unwrap().keys().collect();
-        let dimensions: Vec<Dimension> = names.iter().map(|name| dimension(&case["distributions"][name])).collect();
-        let columns: Vec<Vec<f64>> = names.iter().map(|name| numbers(&case["observations"][name])).collect();
+        let (names, dimensions, columns) = parameters(case);
         let known = names.iter().map(|name| match case["distances"].get(name) {
             Some(rows) => Known::Distances(serde_json::from_value(rows.clone()).unwrap()),
             None => Known::Nothing,
@@ -131,6 +135,24 @@ fn golden_distances_between_choices() {
         }
         let query: Vec<Vec<f64>> = names.iter().map(|name| numbers(&case["query"][name])).collect();
         assert_close(&fitted.log_density(&rows(&query)), &numbers(&case["log_pdf"]), tolerance("log_pdf"), &what);
+    }
+}
+
+/// Distances have a unit, which must not matter, however small or large.
+#[test]
+fn the_unit_of_distances_does_not_matter() {
+    let dimension = Dimension::Categorical { choices: 3 };
+    for gaps_of_choices in [false, true] {
+        let density = |unit: f64| {
+            let rows = [vec![0.0, unit, 3.0 * unit], vec![unit, 0.0, 2.0 * unit], vec![3.0 * unit, 2.0 * unit, 0.0]];
+            let known = [Known::Distances(kilter_space::Distances::new(&rows).unwrap())];
+            let column = Column { values: &[0.0, 1.0, 1.0, 2.0], order: None };
+            let options = ParzenOptions { gaps_of_choices, least_steps: 0.5, ..ParzenOptions::default() };
+            Parzen::fit_knowing(&[dimension], &[column], &[1.0; 4], &options, &known).log_density(&[0.0, 1.0, 2.0])
+        };
+        for unit in [1e-300, 1e-5, 1e300] {
+            assert_close(&density(unit), &density(1.0), 1e-12, &format!("{unit}"));
+        }
     }
 }
 
@@ -162,9 +184,7 @@ fn golden_acquisition() {
     assert!(!cases.is_empty());
     for (i, case) in cases.iter().enumerate() {
         let what = format!("case {i}");
-        let names: Vec<&String> = case["distributions"].as_object().unwrap().keys().collect();
-        let dimensions: Vec<Dimension> = names.iter().map(|name| dimension(&case["distributions"][name])).collect();
-        let columns: Vec<Vec<f64>> = names.iter().map(|name| numbers(&case["observations"][name])).collect();
+        let (names, dimensions, columns) = parameters(case);
         let candidates: Vec<Vec<f64>> = names.iter().map(|name| numbers(&case["candidates"][name])).collect();
         let values = numbers(&case["values"]);
         let trials: Vec<Candidate<'_>> = values

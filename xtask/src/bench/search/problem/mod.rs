@@ -409,6 +409,7 @@ mod tests {
         const RUNS: u64 = 400;
         let (golden, problems) = (golden(), by_name(&["tables"]));
         let expected = golden["random_expected"].as_object().unwrap();
+        assert!(!expected.is_empty());
         for (name, expected) in expected {
             let problem = &problems[&name.replace('_', "-")];
             let at: Vec<u64> = serde_json::from_value(expected["at"].clone()).unwrap();

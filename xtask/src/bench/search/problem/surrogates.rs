@@ -2,9 +2,9 @@
 //! curves over epochs, can be searched at the cost of a look-up.
 //!
 //! Pfisterer, Schneider, Moosbauer, Binder and Bischl, *YAHPO Gym: An Efficient Multi-Objective Multi-Fidelity Benchmark
-//! for Hyperparameter Optimization* (2022), for the tasks of its suites that the kept surrogates have. Their inputs are
-//! the categories' codes and the numbers, both in a fixed order, 0 where a question is not asked; their outputs the
-//! metrics as they are.
+//! for Hyperparameter Optimization* (2022), for the tasks of its suites that the kept surrogates have, and for further
+//! ones. Their inputs are the categories' codes and the numbers, both in a fixed order, 0 where a question is not asked;
+//! their outputs the metrics as they are.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -21,7 +21,7 @@ use tract_onnx::prelude::{
 };
 
 use super::long_search::long_search;
-use super::{Collector, Objective, Problem, Sketch, entry, text};
+use super::{Collector, FURTHER, HELD_OUT, Objective, Problem, Sketch, entry, text};
 
 /// What a scenario's surrogate takes and gives, as its authors order them.
 struct Scenario {
@@ -328,7 +328,7 @@ const PROBLEMS: &[(&Scenario, &str, &[Loss], &str)] = &[
 type Tasks = &'static [(&'static Scenario, &'static [Loss], &'static str, &'static [&'static str])];
 
 /// Further tasks: all others of LCBench, every tenth of the rest, every fourth of LCBench's with its time.
-const FURTHER: Tasks = &[
+const FURTHER_TASKS: Tasks = &[
     (
         &LCBENCH,
         &[LCBENCH_ERROR],
@@ -362,7 +362,7 @@ const FURTHER: Tasks = &[
 ];
 
 /// Tasks that nothing was decided by.
-const UNSEEN: Tasks = &[
+const HELD_OUT_TASKS: Tasks = &[
     (
         &XGBOOST,
         &[RBV2_ERROR],
@@ -393,7 +393,7 @@ pub fn surrogates(to: &mut Collector<'_>, levels: Option<&Path>) -> Result<(), S
         }
     };
     let mut read: HashMap<&str, Arc<Surrogate>> = HashMap::new();
-    let apart = [(FURTHER, super::FURTHER), (UNSEEN, super::HELD_OUT)];
+    let apart = [(FURTHER_TASKS, FURTHER), (HELD_OUT_TASKS, HELD_OUT)];
     let apart = apart.iter().flat_map(|&(tasks, group)| {
         tasks.iter().flat_map(move |&(scenario, losses, suffix, tasks)| {
             tasks.iter().map(move |&task| (scenario, task, losses, suffix, Some(group)))
