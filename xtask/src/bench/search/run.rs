@@ -127,20 +127,13 @@ fn wanted(
     let mut cells = Vec::new();
     for seed in 0..options.seeds {
         for method in methods {
-            let (budget, seeds) = match method {
-                Method::Peer(peer) => (peer.budget, peer.seeds),
-                Method::Ours(_) => (None, None),
-            };
-            if seeds.is_some_and(|seeds| seed >= seeds) {
-                continue;
-            }
             for problem in problems.iter().filter(|problem| method.fits(problem)) {
                 cells.push(Cell {
                     method: method.name().to_owned(),
                     version: version(method),
                     problem: problem.name.clone(),
                     seed,
-                    budget: budget.map_or(options.budget, |budget| budget.min(options.budget)),
+                    budget: options.budget,
                 });
             }
         }
